@@ -1,0 +1,231 @@
+//! Rendezvous hashing over seats: each seat bids for each key, the highest bid wins.
+//!
+//! Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates" (1998). Weights follow
+//! the logarithmic method (Schindelhauer and Schomaker, 2005): the seat with the least
+//! `-log2(u) / weight` wins, u being its bid as a number from 0 to 1. A seat's bids depend on
+//! nothing but itself, so a change moves only keys that it has to move.
+
+use crate::logarithm::negative_log2;
+use crate::{Key, Member, Seat, WEIGHT_MAX};
+
+/// Bits behind the point of a weight's reciprocal.
+const RECIPROCAL_BITS: u32 = 48;
+
+/// The members and their seeds, sorted by seat.
+///
+/// ```
+/// use placement::{Key, Member, Rendezvous, Seat};
+///
+/// let mut rendezvous = Rendezvous::default();
+/// for number in 1..=3 {
+///     rendezvous.insert(Member::new(Seat::new(number).unwrap()));
+/// }
+/// let order: Vec<Seat> = rendezvous.order(Key::of(b"/home")).collect();
+/// assert_eq!(order.len(), 3);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Rendezvous {
+    bidders: Vec<Bidder>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bidder {
+    member: Member,
+    seed: u64,
+    /// 1 / weight in fixed point.
+    reciprocal: u64,
+}
+
+/// The less, the better: cost first, then the higher bid, then the lower seat.
+type Rank = (u128, u64, Seat);
+
+impl Rendezvous {
+    /// Adds a member, or changes the weight of one that is there.
+    pub fn insert(&mut self, mut member: Member) {
+        member.weight = member.weight.clamp(1, WEIGHT_MAX);
+        let bidder = Bidder {
+            member,
+            seed: mix(u64::from(member.seat.number()).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+            reciprocal: (1 << RECIPROCAL_BITS) / u64::from(member.weight),
+        };
+        match self.find(member.seat) {
+            Ok(at) => self.bidders[at] = bidder,
+            Err(at) => self.bidders.insert(at, bidder),
+        }
+    }
+
+    /// Takes a member away; one that is not there is no error.
+    pub fn remove(&mut self, seat: Seat) {
+        if let Ok(at) = self.find(seat) {
+            self.bidders.remove(at);
+        }
+    }
+
+    /// The members, by seat.
+    pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
+        self.bidders.iter().map(|bidder| bidder.member)
+    }
+
+    /// Every seat, the best first. Costs no allocation; each step looks at every member once.
+    pub fn order(&self, key: Key) -> RendezvousOrder<'_> {
+        let is_even = self.bidders.windows(2).all(|two| two[0].reciprocal == two[1].reciprocal);
+        RendezvousOrder { bidders: &self.bidders, key, is_even, last: None }
+    }
+
+    fn find(&self, seat: Seat) -> Result<usize, usize> {
+        self.bidders.binary_search_by_key(&seat, |bidder| bidder.member.seat)
+    }
+}
+
+/// The seats of one key, the best first.
+#[derive(Clone, Debug)]
+pub struct RendezvousOrder<'a> {
+    bidders: &'a [Bidder],
+    key: Key,
+    is_even: bool,
+    last: Option<Rank>,
+}
+
+impl Iterator for RendezvousOrder<'_> {
+    type Item = Seat;
+
+    fn next(&mut self) -> Option<Seat> {
+        let last = self.last;
+        let ranks = self.bidders.iter().map(|bidder| bidder.rank(self.key, self.is_even));
+        let best = ranks.filter(|rank| last.is_none_or(|last| *rank > last)).min()?;
+        self.last = Some(best);
+        Some(best.2)
+    }
+}
+
+impl Bidder {
+    // Among equal weights the cost falls as the bid rises, so the bid alone gives the same
+    // order and the logarithm need not be taken.
+    fn rank(&self, key: Key, is_even: bool) -> Rank {
+        let bid = mix(key.number() ^ self.seed);
+        let cost = if is_even { 0 } else { u128::from(negative_log2(bid)) * u128::from(self.reciprocal) };
+        (cost, !bid, self.member.seat)
+    }
+}
+
+/// SplitMix64's finaliser (Stafford's variant 13): every input bit reaches every output bit.
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const KEYS: u64 = 40_000;
+
+    fn fleet(members: &[(u32, u32)]) -> Rendezvous {
+        let mut rendezvous = Rendezvous::default();
+        for &(seat, weight) in members {
+            rendezvous.insert(Member { seat: Seat::new(seat).unwrap(), weight });
+        }
+        rendezvous
+    }
+
+    fn first(rendezvous: &Rendezvous, number: u64) -> u32 {
+        rendezvous.order(key(number)).next().unwrap().number()
+    }
+
+    fn key(number: u64) -> Key {
+        Key::of(&number.to_le_bytes())
+    }
+
+    fn shares(rendezvous: &Rendezvous) -> BTreeMap<u32, f64> {
+        let mut counts = BTreeMap::new();
+        for number in 0..KEYS {
+            *counts.entry(first(rendezvous, number)).or_insert(0.0) += 1.0;
+        }
+        counts
+    }
+
+    /// Each count within four standard deviations of what its weight promises.
+    fn assert_shares(members: &[(u32, u32)]) {
+        let total: u32 = members.iter().map(|member| member.1).sum();
+        let shares = shares(&fleet(members));
+        for &(seat, weight) in members {
+            let p = f64::from(weight) / f64::from(total);
+            let (mean, sigma) = (KEYS as f64 * p, (KEYS as f64 * p * (1.0 - p)).sqrt());
+            let count = shares[&seat];
+            assert!((count - mean).abs() <= 4.0 * sigma, "seat {seat} of {members:?}: {count}, not {mean}");
+        }
+    }
+
+    #[test]
+    fn equal_weights_share_evenly() {
+        assert_shares(&[(1, 1), (2, 1), (3, 1)]);
+        assert_shares(&[(1, 1), (5, 1), (7, 1), (8, 1), (20, 1), (21, 1), (22, 1)]);
+    }
+
+    #[test]
+    fn weights_share_in_proportion() {
+        assert_shares(&[(1, 1), (2, 2), (3, 5)]);
+        assert_shares(&[(1, 1), (2, 100)]);
+        assert_shares(&[(1, 7), (2, 7), (3, 8)]);
+    }
+
+    #[test]
+    fn the_order_is_a_permutation_that_ignores_the_order_of_insertion() {
+        let (a, b) = (fleet(&[(1, 1), (2, 3), (3, 1), (9, 2)]), fleet(&[(9, 2), (3, 1), (1, 1), (2, 3)]));
+        for number in 0..1000 {
+            let order: Vec<Seat> = a.order(key(number)).collect();
+            assert_eq!(order, b.order(key(number)).collect::<Vec<_>>());
+            let mut sorted: Vec<u32> = order.iter().map(|seat| seat.number()).collect();
+            sorted.sort_unstable();
+            assert_eq!(sorted, [1, 2, 3, 9]);
+        }
+    }
+
+    #[test]
+    fn a_lost_member_moves_only_its_own_keys_and_each_to_its_second_choice() {
+        let whole = fleet(&[(1, 1), (2, 1), (3, 1), (4, 1)]);
+        let mut rest = whole.clone();
+        rest.remove(Seat::new(3).unwrap());
+        for number in 0..10_000 {
+            let mut order = whole.order(key(number)).map(Seat::number);
+            let (first_choice, second) = (order.next().unwrap(), order.next().unwrap());
+            let expected = if first_choice == 3 { second } else { first_choice };
+            assert_eq!(first(&rest, number), expected);
+        }
+    }
+
+    #[test]
+    fn a_higher_weight_only_attracts() {
+        let (before, after) = (fleet(&[(1, 1), (2, 1), (3, 1)]), fleet(&[(1, 1), (2, 3), (3, 1)]));
+        for number in 0..10_000 {
+            let (was, is) = (first(&before, number), first(&after, number));
+            assert!(was == is || is == 2, "key {number} went from {was} to {is}");
+        }
+    }
+
+    #[test]
+    fn equal_weights_place_alike_whatever_the_weight() {
+        // The path with logarithms and the one without must agree to the last key.
+        let (plain, mut weighted) = (fleet(&[(1, 1), (2, 1), (3, 1)]), fleet(&[(1, 5), (2, 5), (3, 5)]));
+        weighted.insert(Member { seat: Seat::new(4).unwrap(), weight: 1 });
+        for number in 0..10_000 {
+            let order: Vec<u32> =
+                weighted.order(key(number)).map(Seat::number).filter(|seat| *seat != 4).collect();
+            assert_eq!(order, plain.order(key(number)).map(Seat::number).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_map_is_the_same_on_every_machine() {
+        let rendezvous = fleet(&[(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]);
+        let places: Vec<u32> = ["/home", "/", "alice", "bob", ""]
+            .map(|key| rendezvous.order(Key::of(key.as_bytes())).next().unwrap().number())
+            .into();
+        assert_eq!(places, GOLDEN);
+    }
+
+    /// Recorded once; a change here moves every user's keys.
+    const GOLDEN: [u32; 5] = [3, 4, 3, 2, 2];
+}
