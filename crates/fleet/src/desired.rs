@@ -1,0 +1,170 @@
+//! What should run: one berth for each replica, in the order in which they were added.
+
+use placement::{Holding, Member, NoRoom, Placement, Seat};
+
+use crate::{Life, Moment, ReplicaName};
+
+/// Names a change that is not yet settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChangeId(pub(crate) u64);
+
+/// The life that a seat should have now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Berth {
+    /// Which life of which seat.
+    pub life: Life,
+    /// What the replica is called.
+    pub name: ReplicaName,
+    /// The change that adds it, until that change is settled.
+    pub pending: Option<ChangeId>,
+}
+
+/// A berth as it is kept on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBerth {
+    /// Which life of which seat.
+    pub life: Life,
+    /// What the replica is called.
+    pub name: ReplicaName,
+    /// The slots that the classic placement gave it.
+    pub slots: Option<Vec<u16>>,
+}
+
+/// An addition whose replicas do not all take traffic yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) id: ChangeId,
+    /// When it is given up.
+    pub(crate) deadline: Moment,
+}
+
+/// What should run.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    pub(crate) generation: u64,
+    /// What names and draws are made from; random, once.
+    pub(crate) seed: u64,
+    pub(crate) placement: Placement,
+    pub(crate) berths: Vec<Berth>,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Desired {
+    /// An empty fleet with this (empty) placement.
+    pub fn new(seed: u64, placement: Placement) -> Self {
+        Self { generation: 0, seed, placement, berths: Vec::new(), changes: Vec::new() }
+    }
+
+    /// The fleet that was stored. Slots that the placement's settings no longer allow are
+    /// forgotten; their seats are placed anew.
+    pub fn restore(&mut self, generation: u64, stored: Vec<StoredBerth>) -> Result<(), NoRoom> {
+        self.generation = generation;
+        for StoredBerth { life, name, slots } in stored {
+            let is_placed = match (&mut self.placement, slots) {
+                (Placement::Classic(classic), Some(slots)) => {
+                    classic.restore(Holding { seat: life.seat, slots })
+                }
+                _ => false,
+            };
+            if !is_placed {
+                self.placement.insert(Member::new(life.seat))?;
+            }
+            self.berths.push(Berth { life, name, pending: None });
+        }
+        Ok(())
+    }
+
+    /// What is to be kept on disk: settled berths only, so that a change that nobody was told of
+    /// is undone by a restart.
+    pub fn to_store(&self) -> Vec<StoredBerth> {
+        let stored = self.settled().map(|berth| StoredBerth {
+            life: berth.life,
+            name: berth.name.clone(),
+            slots: self.slots(berth.life.seat),
+        });
+        stored.collect()
+    }
+
+    /// Rises with each accepted change.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What names and draws are made from.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// All berths, in order of insertion, pending ones last.
+    pub fn berths(&self) -> &[Berth] {
+        &self.berths
+    }
+
+    /// Where keys live.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// The berths that callers were told of.
+    pub fn settled(&self) -> impl Iterator<Item = &Berth> {
+        self.berths.iter().filter(|berth| berth.pending.is_none())
+    }
+
+    /// Whether some additions are not settled yet.
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    pub(crate) fn berth_of(&self, life: Life) -> Option<&Berth> {
+        self.berths.iter().find(|berth| berth.life == life)
+    }
+
+    pub(crate) fn lowest_free_seat(&self) -> Seat {
+        let is_free = |seat: &Seat| self.berths.iter().all(|berth| berth.life.seat != *seat);
+        (0..).map(Seat::at_index).find(is_free).expect("there are more seats than berths")
+    }
+
+    /// The added replicas take traffic: they count, as if they had been added at this moment.
+    pub(crate) fn commit(&mut self, change: ChangeId) {
+        let (mut added, mut berths): (Vec<Berth>, Vec<Berth>) =
+            self.berths.drain(..).partition(|berth| berth.pending == Some(change));
+        added.iter_mut().for_each(|berth| berth.pending = None);
+        let settled = berths.partition_point(|berth| berth.pending.is_none());
+        berths.splice(settled..settled, added);
+        self.berths = berths;
+        self.generation += 1;
+        self.changes.retain(|other| other.id != change);
+    }
+
+    /// The change never was.
+    pub(crate) fn undo(&mut self, change: ChangeId) {
+        let (undone, kept): (Vec<Berth>, Vec<Berth>) =
+            self.berths.drain(..).partition(|berth| berth.pending == Some(change));
+        for berth in undone {
+            self.placement.remove(berth.life.seat);
+        }
+        self.berths = kept;
+        self.changes.retain(|other| other.id != change);
+    }
+
+    pub(crate) fn retire(&mut self) {
+        for berth in std::mem::take(&mut self.berths) {
+            self.placement.remove(berth.life.seat);
+        }
+        self.changes.clear();
+    }
+
+    /// The seat goes on with another life.
+    pub(crate) fn succeed(&mut self, life: Life, successor: Life, name: ReplicaName) {
+        if let Some(berth) = self.berths.iter_mut().find(|berth| berth.life == life) {
+            berth.life = successor;
+            berth.name = name;
+        }
+    }
+
+    fn slots(&self, seat: Seat) -> Option<Vec<u16>> {
+        let Placement::Classic(classic) = &self.placement else { return None };
+        let holding = classic.holdings().iter().find(|holding| holding.seat == seat)?;
+        Some(holding.slots.clone())
+    }
+}

@@ -1,0 +1,216 @@
+//! A fleet: what should run, what is known to run, and the bookkeeping between the two.
+
+use std::time::Duration;
+
+use placement::Placement;
+
+use crate::names::draw;
+use crate::plan::{backoff, is_mass_silence, plan};
+use crate::{
+    Action, ChangeId, Desired, Edit, Event, FleetSettings, FleetView, Found, FoundState, Known, Life, Moment,
+    Observed, Phase, Plan, Refusal, StopHow,
+};
+
+/// A life that served at least this long was no failure of its seat's.
+const STABLE_AFTER: Duration = Duration::from_millis(500);
+
+/// What came of an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It counts.
+    Settled,
+    /// It counts, or never was, when this change is committed or undone.
+    Pending(ChangeId),
+}
+
+/// What a replica's gate should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Routed to.
+    Open,
+    /// Not routed to; who is inside may finish.
+    Closed,
+    /// Not routed to; who is inside should look elsewhere.
+    Condemned,
+}
+
+/// Owned by one reconciler.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    settings: FleetSettings,
+    desired: Desired,
+    observed: Observed,
+}
+
+impl Fleet {
+    /// A fleet of which nothing is known to run yet.
+    pub fn new(settings: FleetSettings, desired: Desired) -> Self {
+        Self { settings, desired, observed: Observed::default() }
+    }
+
+    /// Takes over what an earlier balancer left, before anything else happens: whatever runs in a
+    /// seat of ours is that seat's life, and a seat without one begins its next. If nothing was
+    /// ever wished for here, what runs is what was wished for.
+    pub fn adopt(&mut self, found: &[Found], now: Moment) {
+        for one in found {
+            let record = self.observed.record(one.life.seat);
+            record.last_incarnation = record.last_incarnation.max(one.life.incarnation);
+        }
+        if self.desired.generation == 0 && self.desired.berths.is_empty() {
+            self.berth_what_runs(found);
+        }
+        for index in 0..self.desired.berths.len() {
+            let life = self.desired.berths[index].life;
+            match running_in(found, life) {
+                Some(one) => self.desired.succeed(life, one.life, one.name.clone()),
+                None => {
+                    let record = self.observed.record(life.seat);
+                    record.last_incarnation = record.last_incarnation.max(life.incarnation);
+                    let next = Life { incarnation: record.last_incarnation + 1, ..life };
+                    let name = self.desired.berths[index].name.clone();
+                    self.desired.succeed(life, next, name);
+                }
+            }
+        }
+        self.observed.observe(&Event::Listed { asked_at: now, found: found.to_vec() }, now);
+    }
+
+    /// Applies an edit, whole or not at all.
+    pub fn edit(&mut self, edit: &Edit, now: Moment) -> Result<Outcome, Refusal> {
+        let seats_before: Vec<_> = self.desired.berths.iter().map(|berth| berth.life.seat).collect();
+        let change = self.desired.apply(edit, &self.settings, (&self.observed, now))?;
+        for berth in &self.desired.berths {
+            if !seats_before.contains(&berth.life.seat) {
+                // A new tenant is not to blame for the seat's past.
+                let record = self.observed.record(berth.life.seat);
+                (record.failures, record.not_before) = (0, now);
+            }
+        }
+        Ok(change.map_or(Outcome::Settled, Outcome::Pending))
+    }
+
+    /// Takes in a fact.
+    pub fn observe(&mut self, event: &Event, now: Moment) {
+        self.observed.observe(event, now);
+    }
+
+    /// What to do now.
+    pub fn plan(&self, now: Moment) -> Plan {
+        plan(&self.settings, &self.desired, &self.observed, now)
+    }
+
+    /// Notes that an action is being carried out, so that it is not planned again.
+    pub fn accept(&mut self, action: &Action, now: Moment) {
+        let mut enter = |life: &Life, phase| self.observed.change(*life, |known| known.enter(phase, now));
+        match action {
+            Action::Start(life, name) => self.observed.insert(*life, Known::starting(name.clone(), now)),
+            Action::Replace(life, death) => {
+                enter(life, Phase::Over(death.clone()));
+                self.replace(*life, now);
+            }
+            Action::Inspect(life) => self.observed.change(*life, |known| known.signs.was_inspected = true),
+            Action::Drain(life) => enter(life, Phase::Draining { is_empty: false }),
+            Action::Stop(life, how) => enter(life, Phase::Stopping(*how)),
+            Action::Commit(change) => self.desired.commit(*change),
+            Action::Undo(change, _) => self.desired.undo(*change),
+        }
+    }
+
+    /// Wishes for nothing more, so that every replica is drained and stopped. The stored wish
+    /// is not concerned.
+    pub fn retire(&mut self) {
+        self.desired.retire();
+    }
+
+    /// Goes back to an earlier wish, when a later one could not be stored.
+    pub fn roll_back(&mut self, earlier: Desired) {
+        self.desired = earlier;
+    }
+
+    /// What should run.
+    pub fn desired(&self) -> &Desired {
+        &self.desired
+    }
+
+    /// What is known to run.
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// Where keys live.
+    pub fn placement(&self) -> &Placement {
+        self.desired.placement()
+    }
+
+    /// What the gate of a life should be.
+    pub fn standing(&self, life: Life) -> Standing {
+        let Some(known) = self.observed.get(life) else { return Standing::Condemned };
+        let is_desired = self.desired.berth_of(life).is_some();
+        match &known.phase {
+            Phase::Serving if !is_desired => Standing::Closed,
+            Phase::Serving if known.is_well(&self.settings) => Standing::Open,
+            Phase::Serving => {
+                let is_mass = is_mass_silence(&self.settings, &self.desired, &self.observed);
+                let is_pardoned = is_mass && known.is_only_silent(&self.settings);
+                if is_pardoned { Standing::Open } else { Standing::Condemned }
+            }
+            Phase::Starting | Phase::Booting | Phase::Draining { .. } => Standing::Closed,
+            Phase::Stopping(StopHow::Graceful) => Standing::Closed,
+            Phase::Stopping(StopHow::Now) | Phase::Over(_) => Standing::Condemned,
+        }
+    }
+
+    /// Whether every replica that callers were told of takes traffic.
+    pub fn is_whole(&self) -> bool {
+        self.desired.settled().all(|berth| self.standing(berth.life) == Standing::Open)
+    }
+
+    /// What there is to show.
+    pub fn view(&self, now: Moment) -> FleetView {
+        FleetView::of(self, now)
+    }
+
+    pub(crate) fn settings(&self) -> &FleetSettings {
+        &self.settings
+    }
+
+    fn replace(&mut self, life: Life, now: Moment) {
+        let Some(known) = self.observed.get(life) else { return };
+        let served = known.healthy_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        let Phase::Over(death) = known.phase.clone() else { return };
+        let successor = Life { incarnation: self.observed.next_incarnation(life.seat), ..life };
+        let name = self.desired.random_name(successor, &self.settings, &self.observed);
+        let jitter = draw(self.desired.seed, successor.incarnation);
+        let record = self.observed.record(life.seat);
+        record.failures = if served >= STABLE_AFTER { 1 } else { record.failures + 1 };
+        record.not_before = now + backoff(record.failures, jitter);
+        record.last_death = Some(death);
+        self.desired.succeed(life, successor, name);
+    }
+
+    fn berth_what_runs(&mut self, found: &[Found]) {
+        let mut running: Vec<&Found> = found.iter().filter(|one| is_running(one)).collect();
+        // The latest life of each seat, by seat.
+        running.sort_by_key(|one| (one.life.seat, std::cmp::Reverse(one.life.incarnation)));
+        running.dedup_by_key(|one| one.life.seat);
+        let stored = running.into_iter().map(|one| crate::StoredBerth {
+            life: one.life,
+            name: one.name.clone(),
+            slots: None,
+        });
+        let mut wish = self.desired.clone();
+        if wish.restore(1, stored.collect()).is_ok() && !wish.berths.is_empty() {
+            self.desired = wish;
+        }
+    }
+}
+
+fn is_running(found: &Found) -> bool {
+    matches!(found.state, FoundState::Running { .. })
+}
+
+/// The latest life that runs in the seat of `life`.
+fn running_in(found: &[Found], life: Life) -> Option<&Found> {
+    let in_seat = found.iter().filter(|one| one.life.seat == life.seat && is_running(one));
+    in_seat.max_by_key(|one| one.life.incarnation)
+}

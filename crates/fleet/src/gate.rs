@@ -1,0 +1,116 @@
+//! The gate of a replica: whether it may be entered, and how many are inside, in one atomic.
+//!
+//! One atomic, because two that must agree do not: a request that saw "open" and then counted
+//! itself in could slip in between a close and the look at the count that follows it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use event_listener::Event;
+
+const CLOSED: u64 = 1 << 63;
+const CONDEMNED: u64 = 1 << 62;
+const COUNT: u64 = CONDEMNED - 1;
+
+/// Open or closed, and the count of claims.
+#[derive(Debug, Default)]
+pub struct Gate {
+    state: AtomicU64,
+    emptied: Event,
+}
+
+impl Gate {
+    /// Counts one in, if the gate is open and fewer than `bound` are inside.
+    pub(crate) fn enter(&self, bound: u64) -> bool {
+        let may_enter = |state: u64| (state & CLOSED == 0 && state & COUNT < bound).then_some(state + 1);
+        self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, may_enter).is_ok()
+    }
+
+    pub(crate) fn leave(&self) {
+        let before = self.state.fetch_sub(1, Ordering::AcqRel);
+        if before & CLOSED != 0 && before & COUNT == 1 {
+            self.emptied.notify(usize::MAX);
+        }
+    }
+
+    /// Lets requests in.
+    pub fn open(&self) {
+        self.state.fetch_and(COUNT, Ordering::AcqRel);
+    }
+
+    /// Lets nobody in; who is inside may finish.
+    pub fn close(&self) {
+        self.change_flags(CLOSED);
+    }
+
+    /// Lets nobody in, and tells who is inside not to count on an answer.
+    pub fn condemn(&self) {
+        self.change_flags(CLOSED | CONDEMNED);
+    }
+
+    /// Whether those inside should look elsewhere.
+    pub fn is_condemned(&self) -> bool {
+        self.state.load(Ordering::Acquire) & CONDEMNED != 0
+    }
+
+    /// How many are inside.
+    pub fn claims(&self) -> u64 {
+        self.state.load(Ordering::Relaxed) & COUNT
+    }
+
+    /// Waits until nobody is inside. Dropping the future changes nothing.
+    pub async fn emptied(&self) {
+        while self.claims() > 0 {
+            let listener = self.emptied.listen();
+            if self.claims() > 0 {
+                listener.await;
+            }
+        }
+    }
+
+    fn change_flags(&self, flags: u64) {
+        let update = |state: u64| Some((state & COUNT) | flags);
+        // The closure never declines.
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, update);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_gate_lets_nobody_in_and_remembers_who_is_inside() {
+        let gate = Gate::default();
+        assert!(gate.enter(u64::MAX));
+        gate.close();
+        assert!(!gate.enter(u64::MAX));
+        assert!((gate.claims(), gate.is_condemned()) == (1, false));
+        gate.condemn();
+        assert!(gate.is_condemned());
+        gate.open();
+        assert!(gate.enter(u64::MAX) && !gate.is_condemned());
+        gate.leave();
+        gate.leave();
+        assert_eq!(gate.claims(), 0);
+    }
+
+    #[test]
+    fn the_bound_is_never_exceeded_by_many_at_once() {
+        let gate = Gate::default();
+        let highest = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        if gate.enter(3) {
+                            highest.fetch_max(gate.claims(), Ordering::Relaxed);
+                            gate.leave();
+                        }
+                    }
+                });
+            }
+        });
+        assert!(highest.into_inner() <= 3);
+        assert_eq!(gate.claims(), 0);
+    }
+}

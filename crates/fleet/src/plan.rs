@@ -1,0 +1,218 @@
+//! The only place where anything is decided: (desired, observed, now) → actions.
+//!
+//! Each rule looks at one thing and is repeatable: asked again before its action was carried out,
+//! it gives the same answer. Carrying out is somebody else's; it makes no choices.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::desired::Change;
+use crate::{
+    Berth, ChangeId, Death, Desired, FleetSettings, Known, Life, Moment, Observed, Phase, ReplicaName,
+};
+
+/// How often a pending replica may fail before its change is given up.
+const PENDING_FAILURES_MAX: u32 = 3;
+
+/// How to stop a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopHow {
+    /// Ask, wait for the stop timeout, then kill.
+    Graceful,
+    /// Kill.
+    Now,
+}
+
+/// A deed that is ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start the application as this life, under this name.
+    Start(Life, ReplicaName),
+    /// This life is over: its seat goes on with another one.
+    Replace(Life, Death),
+    /// Ask the driver whether it is frozen.
+    Inspect(Life),
+    /// Close its gate and say when nobody is inside.
+    Drain(Life),
+    /// Stop it and remove what is left.
+    Stop(Life, StopHow),
+    /// All its replicas take traffic: the change counts.
+    Commit(ChangeId),
+    /// Its replicas do not come up: the change never was.
+    Undo(ChangeId, String),
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(life, name) => write!(f, "start {life} {name}"),
+            Self::Replace(life, death) => write!(f, "replace {life}: {death}"),
+            Self::Inspect(life) => write!(f, "inspect {life}"),
+            Self::Drain(life) => write!(f, "drain {life}"),
+            Self::Stop(life, StopHow::Graceful) => write!(f, "stop {life}"),
+            Self::Stop(life, StopHow::Now) => write!(f, "kill {life}"),
+            Self::Commit(change) => write!(f, "commit {}", change.0),
+            Self::Undo(change, why) => write!(f, "undo {}: {why}", change.0),
+        }
+    }
+}
+
+/// What to do now, and when to ask again if nothing happens before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// At most one for each life and change.
+    pub actions: Vec<Action>,
+    /// When time alone will call for something.
+    pub again_at: Option<Moment>,
+}
+
+impl Plan {
+    fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// True when the moment has come; otherwise the plan is asked for again then.
+    fn is_due(&mut self, at: Moment, now: Moment) -> bool {
+        if now < at {
+            self.again_at = Some(self.again_at.map_or(at, |other| other.min(at)));
+        }
+        now >= at
+    }
+}
+
+/// Decides. Total and pure.
+pub fn plan(settings: &FleetSettings, desired: &Desired, observed: &Observed, now: Moment) -> Plan {
+    let mut plan = Plan::default();
+    let mut decided = Vec::new();
+    for change in &desired.changes {
+        if plan_change(&mut plan, change, (settings, desired, observed), now) {
+            decided.push(Some(change.id));
+        }
+    }
+    let is_mass_silence = is_mass_silence(settings, desired, observed);
+    // The berths of a change that is decided now are looked at when it has been carried out.
+    for berth in desired.berths.iter().filter(|berth| !decided.contains(&berth.pending)) {
+        match observed.get(berth.life) {
+            None => plan_start(&mut plan, berth, observed, now),
+            Some(known) => plan_berth(&mut plan, (berth.life, known), (settings, is_mass_silence), now),
+        }
+    }
+    for (life, known) in observed.lives() {
+        if desired.berth_of(life).is_none() {
+            plan_leaving(&mut plan, (life, known), settings, now);
+        }
+    }
+    plan
+}
+
+/// Whether more than half of the serving replicas look ill to the heartbeats alone. Then it is
+/// rather the checker, the machine or something that they all depend on: nobody is ejected and
+/// nobody is killed for it.
+pub(crate) fn is_mass_silence(settings: &FleetSettings, desired: &Desired, observed: &Observed) -> bool {
+    let known = desired.berths.iter().filter_map(|berth| observed.get(berth.life));
+    let serving: Vec<&Known> = known.filter(|known| known.phase == Phase::Serving).collect();
+    let silent = serving.iter().filter(|known| known.is_only_silent(settings)).count();
+    silent * 2 > serving.len()
+}
+
+/// Whether the change is decided, one way or the other.
+fn plan_change(
+    plan: &mut Plan,
+    change: &Change,
+    (settings, desired, observed): (&FleetSettings, &Desired, &Observed),
+    now: Moment,
+) -> bool {
+    let berths = || desired.berths.iter().filter(|berth| berth.pending == Some(change.id));
+    let is_up = |berth: &Berth| {
+        observed.get(berth.life).is_some_and(|known| known.phase == Phase::Serving && known.is_well(settings))
+    };
+    let record = |berth: &Berth| observed.seats.get(&berth.life.seat);
+    let has_failed =
+        |berth: &&Berth| record(berth).is_some_and(|record| record.failures >= PENDING_FAILURES_MAX);
+    if berths().all(is_up) {
+        plan.act(Action::Commit(change.id));
+        true
+    } else if let Some(failed) = berths().find(has_failed) {
+        let why = record(failed).and_then(|record| record.last_death.as_ref());
+        let why = why.map(ToString::to_string).unwrap_or_default();
+        plan.act(Action::Undo(
+            change.id,
+            format!("replica '{}' of seat {}: {why}", failed.name, failed.life.seat),
+        ));
+        true
+    } else if plan.is_due(change.deadline, now) {
+        let late: Vec<&str> =
+            berths().filter(|berth| !is_up(berth)).map(|berth| berth.name.as_str()).collect();
+        let (late, timeout) = (late.join(", "), settings.start_timeout);
+        plan.act(Action::Undo(change.id, format!("not healthy within {timeout:?} (start_timeout): {late}")));
+        true
+    } else {
+        false
+    }
+}
+
+fn plan_start(plan: &mut Plan, berth: &Berth, observed: &Observed, now: Moment) {
+    let not_before = observed.seats.get(&berth.life.seat).map_or(now, |record| record.not_before);
+    // Two containers cannot carry one name: what is left of its last bearer goes first.
+    if !observed.holds_name(&berth.name) && plan.is_due(not_before, now) {
+        plan.act(Action::Start(berth.life, berth.name.clone()));
+    }
+}
+
+fn plan_berth(
+    plan: &mut Plan,
+    (life, known): (Life, &Known),
+    (settings, is_mass_silence): (&FleetSettings, bool),
+    now: Moment,
+) {
+    match &known.phase {
+        Phase::Over(death) => plan.act(Action::Replace(life, death.clone())),
+        Phase::Booting if settings.is_owned => {
+            if plan.is_due(known.begun_at + settings.start_timeout, now) {
+                plan.act(Action::Replace(life, Death::NeverHealthy));
+            }
+        }
+        Phase::Serving if settings.is_owned && !known.is_well(settings) => {
+            let may_kill = !(is_mass_silence && known.is_only_silent(settings));
+            let signs = known.signs_in_words(settings, now);
+            if signs.len() >= 2 && may_kill {
+                plan.act(Action::Replace(life, Death::Ill(signs.join(", "))));
+            } else if known.signs.misses >= settings.misses_max && !known.signs.was_inspected {
+                plan.act(Action::Inspect(life));
+            } else if let Some(since) = known.signs.silent_since {
+                plan.is_due(since + settings.start_timeout, now);
+            }
+        }
+        // Booting and ill replicas that are not ours are left alone; the rest is as it should be.
+        Phase::Booting | Phase::Serving | Phase::Starting => {}
+        // A berth's life is drained or stopped only after it has lost the berth.
+        Phase::Draining { .. } | Phase::Stopping(_) => {}
+    }
+}
+
+fn plan_leaving(plan: &mut Plan, (life, known): (Life, &Known), settings: &FleetSettings, now: Moment) {
+    match known.phase {
+        Phase::Serving => plan.act(Action::Drain(life)),
+        Phase::Draining { is_empty } => {
+            if is_empty || plan.is_due(known.since + settings.drain_deadline, now) {
+                plan.act(Action::Stop(life, StopHow::Graceful));
+            }
+        }
+        Phase::Booting => plan.act(Action::Stop(life, StopHow::Graceful)),
+        Phase::Over(_) => plan.act(Action::Stop(life, StopHow::Now)),
+        // What is being started must first be there to be stopped.
+        Phase::Starting | Phase::Stopping(_) => {}
+    }
+}
+
+/// How long a seat waits before its next life, after so many failures in a row: at once, then
+/// 0.1 s doubling up to 30 s, with a quarter of jitter either way so that seats do not march in step.
+pub(crate) fn backoff(failures: u32, random: u64) -> Duration {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(30);
+    if failures <= 1 {
+        return Duration::ZERO;
+    }
+    let doubled = FIRST.saturating_mul(1 << (failures - 2).min(16)).min(LONGEST);
+    doubled * 3 / 4 + doubled / 2 * (random % 1000) as u32 / 1000
+}

@@ -1,0 +1,47 @@
+//! A replica as the way of a request sees it: where it is, and the gate to it.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::{Gate, Life, ReplicaName};
+
+/// One running copy of the application.
+#[derive(Debug)]
+pub struct Replica {
+    /// Which life of which seat it is.
+    pub life: Life,
+    /// What it is called.
+    pub name: ReplicaName,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Who may enter, and how many are inside.
+    pub gate: Gate,
+}
+
+impl Replica {
+    /// A place inside, if the gate is open and fewer than `bound` are inside.
+    pub(crate) fn claim(self: &Arc<Self>, bound: u64) -> Option<Claim> {
+        self.gate.enter(bound).then(|| Claim { replica: Arc::clone(self) })
+    }
+}
+
+/// A request's place inside a replica. It lives as long as the response body; dropping it leaves.
+#[derive(Debug)]
+pub struct Claim {
+    replica: Arc<Replica>,
+}
+
+impl Deref for Claim {
+    type Target = Replica;
+
+    fn deref(&self) -> &Replica {
+        &self.replica
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.replica.gate.leave();
+    }
+}

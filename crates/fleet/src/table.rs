@@ -1,0 +1,210 @@
+//! The routing table: who may get a request now. Immutable; a change is a new table.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use event_listener::Event;
+use placement::{Key, Placement};
+
+use crate::{Claim, Life, Replica};
+
+/// Below this many requests in flight a replica is never called overloaded. Without the floor,
+/// half of the requests of a nearly idle fleet would leave their first choice.
+const LOAD_FLOOR: u64 = 4;
+
+/// Placement, and the replica in each seat that may be routed to.
+#[derive(Debug)]
+pub struct RoutingTable {
+    version: u64,
+    // Placement holds every seat, also the empty ones: if it shrank with each failure,
+    // keys would move twice, once away and once back.
+    placement: Placement,
+    seats: Vec<Option<Arc<Replica>>>,
+    has_members: bool,
+    load_factor: f64,
+}
+
+impl RoutingTable {
+    /// A table; `replicas` are those that may be routed to, each sits in its own seat.
+    /// `load_factor` is the bound on a replica's share of the requests in flight, relative to the
+    /// mean; below 1 there is no bound.
+    pub fn new(version: u64, placement: Placement, replicas: &[Arc<Replica>], load_factor: f64) -> Self {
+        let size = replicas.iter().map(|replica| replica.life.seat.index() + 1).max().unwrap_or(0);
+        let mut seats = vec![None; size];
+        for replica in replicas {
+            seats[replica.life.seat.index()] = Some(Arc::clone(replica));
+        }
+        let has_members = placement.order(Key::from_number(0)).next().is_some();
+        Self { version, placement, seats, has_members, load_factor }
+    }
+
+    /// Rises with each table that is published.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether the fleet is meant to have any replica at all; if so, one may be on its way.
+    pub fn has_members(&self) -> bool {
+        self.has_members
+    }
+
+    /// The replicas that may be routed to, by seat.
+    pub fn replicas(&self) -> impl Iterator<Item = &Arc<Replica>> {
+        self.seats.iter().flatten()
+    }
+
+    /// A place in the first replica in the key's order that is open, was not tried, and is not
+    /// over its load bound. If only the bound stands in the way, the bound gives way: it is there
+    /// for balance, not to turn requests away.
+    pub fn claim(&self, key: Key, tried: &[Life]) -> Option<Claim> {
+        match self.load_bound() {
+            u64::MAX => self.claim_below(key, tried, u64::MAX),
+            bound => self.claim_below(key, tried, bound).or_else(|| self.claim_below(key, tried, u64::MAX)),
+        }
+    }
+
+    fn claim_below(&self, key: Key, tried: &[Life], bound: u64) -> Option<Claim> {
+        self.placement.order(key).find_map(|seat| {
+            let replica = self.seats.get(seat.index())?.as_ref()?;
+            if tried.contains(&replica.life) { None } else { replica.claim(bound) }
+        })
+    }
+
+    /// max(floor, ceil(c · (m + 1) / n)) with m requests in flight on n replicas. Mirrokni,
+    /// Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads" (2016).
+    fn load_bound(&self) -> u64 {
+        if self.load_factor < 1.0 {
+            return u64::MAX;
+        }
+        let (mut in_flight, mut count) = (0, 0u32);
+        for replica in self.replicas() {
+            in_flight += replica.gate.claims();
+            count += 1;
+        }
+        let mean = (in_flight + 1) as f64 / f64::from(count.max(1));
+        ((self.load_factor * mean).ceil() as u64).max(LOAD_FLOOR)
+    }
+}
+
+/// A table's one publisher and a first reader of it; readers can be cloned.
+pub fn routing(first: RoutingTable) -> (Publisher, Reader) {
+    let board = Arc::new(Board { table: ArcSwap::from_pointee(first), changed: Event::new() });
+    (Publisher { board: Arc::clone(&board) }, Reader { board })
+}
+
+#[derive(Debug)]
+struct Board {
+    table: ArcSwap<RoutingTable>,
+    changed: Event,
+}
+
+/// The only one who replaces the table.
+#[derive(Debug)]
+pub struct Publisher {
+    board: Arc<Board>,
+}
+
+impl Publisher {
+    /// Replaces the table by a newer one and wakes everyone who waits for a change. The arguments
+    /// are those of [`RoutingTable::new`].
+    pub fn publish(&mut self, placement: Placement, replicas: &[Arc<Replica>], load_factor: f64) {
+        let version = self.board.table.load().version + 1;
+        self.board.table.store(Arc::new(RoutingTable::new(version, placement, replicas, load_factor)));
+        self.board.changed.notify(usize::MAX);
+    }
+}
+
+/// Sees the table as it is.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    board: Arc<Board>,
+}
+
+impl Reader {
+    /// The table of this moment, without a lock. Not to be held across an await.
+    pub fn load(&self) -> Guard<Arc<RoutingTable>> {
+        self.board.table.load()
+    }
+
+    /// Waits for a table newer than `version`. Dropping the future changes nothing.
+    pub async fn newer_than(&self, version: u64) {
+        while self.load().version() <= version {
+            let listener = self.board.changed.listen();
+            if self.load().version() <= version {
+                listener.await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ReplicaName;
+    use placement::{Member, Rendezvous, Seat};
+
+    fn replica(seat: u32) -> Arc<Replica> {
+        Arc::new(Replica {
+            life: Life { seat: Seat::new(seat).unwrap(), incarnation: 1 },
+            name: ReplicaName::parse(&format!("server_{seat}")).unwrap(),
+            address: "127.0.0.1:1".parse().unwrap(),
+            gate: crate::Gate::default(),
+        })
+    }
+
+    fn table(members: u32, replicas: &[Arc<Replica>], load_factor: f64) -> RoutingTable {
+        let mut placement = Placement::Rendezvous(Rendezvous::default());
+        for seat in 1..=members {
+            placement.insert(Member::new(Seat::new(seat).unwrap())).unwrap();
+        }
+        RoutingTable::new(1, placement, replicas, load_factor)
+    }
+
+    #[test]
+    fn a_claim_goes_to_the_next_when_the_first_is_closed_tried_or_missing() {
+        let replicas = [replica(1), replica(2), replica(3)];
+        let whole = table(3, &replicas, 0.0);
+        for number in 0..200 {
+            let key = Key::of(&[number]);
+            let first = whole.claim(key, &[]).unwrap().life;
+            let second = whole.claim(key, &[first]).unwrap().life;
+            assert_ne!(first, second);
+            let others: Vec<_> = replicas.iter().filter(|replica| replica.life != first).cloned().collect();
+            assert_eq!(table(3, &others, 0.0).claim(key, &[]).unwrap().life, second);
+            let gate = &replicas[first.seat.index()].gate;
+            gate.close();
+            assert_eq!(whole.claim(key, &[]).unwrap().life, second);
+            gate.open();
+        }
+    }
+
+    #[test]
+    fn a_hot_key_stays_under_the_bound_and_spills_in_order() {
+        let replicas = [replica(1), replica(2), replica(3), replica(4)];
+        let table = table(4, &replicas, 1.25);
+        let key = Key::of(b"hot");
+        let order: Vec<Seat> = table.placement.order(key).collect();
+        let mut claims = Vec::new();
+        for _ in 0..200u32 {
+            let bound = table.load_bound();
+            let claim = table.claim(key, &[]).unwrap();
+            assert!(claim.gate.claims() <= bound);
+            let full_before = order.iter().take_while(|seat| **seat != claim.life.seat);
+            for seat in full_before {
+                assert!(replicas[seat.index()].gate.claims() >= bound, "passed over without need");
+            }
+            claims.push(claim);
+        }
+        assert!(claims[..4].iter().all(|claim| claim.life.seat == order[0]), "the floor holds");
+        drop(claims);
+        assert!(replicas.iter().all(|replica| replica.gate.claims() == 0));
+    }
+
+    #[test]
+    fn the_bound_gives_way_rather_than_turn_a_request_away() {
+        let only = [replica(1)];
+        let table = table(3, &only, 1.25);
+        let claims: Vec<_> = (0..50).map(|_| table.claim(Key::of(b"x"), &[]).unwrap()).collect();
+        assert_eq!(only[0].gate.claims(), claims.len() as u64);
+    }
+}
