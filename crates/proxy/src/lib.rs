@@ -1,0 +1,26 @@
+//! How a request travels: from the listener to a replica and back.
+//!
+//! One thread per worker, each with its own runtime, listener socket, upstream connections and
+//! counters. Nothing is shared on the way but the routing tables and the gates of replicas. This
+//! room cannot change the fleet; all it can do is drop a suspicion into a channel.
+
+mod settings;
+mod worker;
+
+mod accept;
+mod attempt;
+mod body;
+mod budget;
+mod forward;
+mod key;
+mod record;
+mod respond;
+mod room;
+mod route;
+mod upstream;
+
+pub use accept::{ListenError, Listeners};
+pub use key::KeyRule;
+pub use record::{ServiceCounters, Totals};
+pub use settings::{LocalAnswer, LocalEndpoints, ProxySettings, ServiceSettings};
+pub use worker::ProxyHandle;
