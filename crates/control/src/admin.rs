@@ -1,0 +1,279 @@
+//! The admin listener: health of the balancer itself, the services as JSON, edits, metrics.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fleet::{Edit, Refusal, ReplicaName};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::metrics::{self, TrafficSource};
+use crate::reconciler::{EditError, Handle};
+use crate::shapes::{EditShape, ScaleShape, ServiceShape};
+
+/// The largest body of an admin request.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long a client may take for a request head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after an accept failed, for descriptors to become free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where the admin API listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// A bound admin listener.
+#[derive(Debug)]
+pub enum AdminListener {
+    /// On TCP.
+    Tcp(TcpListener),
+    /// On a Unix socket.
+    Unix(UnixListener),
+}
+
+/// What the admin API serves.
+pub struct Admin {
+    services: Vec<Handle>,
+    traffic: TrafficSource,
+}
+
+struct Failure {
+    status: StatusCode,
+    text: String,
+}
+
+type Answer = Result<Response<Full<Bytes>>, Failure>;
+
+impl AdminListener {
+    /// Binds an address. A Unix socket that nobody listens on any more is replaced; a new one may
+    /// be used by its owner only.
+    pub async fn bind(address: &AdminAddress) -> io::Result<Self> {
+        match address {
+            AdminAddress::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
+            AdminAddress::Unix(path) => {
+                remove_stale_socket(path).await?;
+                let listener = UnixListener::bind(path)?;
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+                Ok(Self::Unix(listener))
+            }
+        }
+    }
+
+    /// Where it listens, in words.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp(listener) => {
+                listener.local_addr().map_or_else(|_| "?".into(), |address| format!("http://{address}"))
+            }
+            Self::Unix(listener) => {
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                path.map_or_else(|| "?".into(), |path| format!("unix:{}", path.display()))
+            }
+        }
+    }
+}
+
+async fn remove_stale_socket(path: &Path) -> io::Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+    if is_socket && tokio::net::UnixStream::connect(path).await.is_err() {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+impl Admin {
+    /// An admin API for these services.
+    pub fn new(services: Vec<Handle>, traffic: TrafficSource) -> Self {
+        Self { services, traffic }
+    }
+
+    /// Serves until dropped.
+    pub async fn serve(self, listener: AdminListener) {
+        let admin = Arc::new(self);
+        loop {
+            let accepted = match &listener {
+                AdminListener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+                    tokio::spawn(connection(Arc::clone(&admin), stream));
+                }),
+                AdminListener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                    tokio::spawn(connection(Arc::clone(&admin), stream));
+                }),
+            };
+            if let Err(error) = accepted {
+                tracing::warn!(%error, "the admin listener could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_string();
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let result = match (request.method(), segments.as_slice()) {
+            (&Method::GET, ["livez"]) => Ok(text("ok\n".into())),
+            (&Method::GET, ["readyz"]) => self.readiness(),
+            (&Method::GET, ["metrics"]) => Ok(self.metrics()),
+            (&Method::GET, ["v1", "services"]) => {
+                let shapes: Vec<ServiceShape> = self.services.iter().map(shape).collect();
+                Ok(json(StatusCode::OK, &shapes))
+            }
+            (_, ["v1", "services", name, rest @ ..]) => match self.find(name) {
+                Ok(handle) => answer_service(handle, rest, request).await,
+                Err(failure) => Err(failure),
+            },
+            _ => Err(Failure::not_found("there is no such endpoint; see GET /v1/services")),
+        };
+        result.unwrap_or_else(Failure::into_answer)
+    }
+
+    fn find(&self, name: &str) -> Result<&Handle, Failure> {
+        let found = self.services.iter().find(|handle| handle.service() == name);
+        found.ok_or_else(|| Failure::not_found(&format!("there is no service '{name}'")))
+    }
+
+    /// Ready means: every service that should have replicas has one that takes traffic.
+    fn readiness(&self) -> Answer {
+        let unready: Vec<&str> = self
+            .services
+            .iter()
+            .filter(|handle| {
+                let view = handle.view();
+                view.ready() == 0 && !view.replicas.is_empty()
+            })
+            .map(Handle::service)
+            .collect();
+        if unready.is_empty() {
+            return Ok(text("ready\n".into()));
+        }
+        let text = format!("no replica takes traffic for: {}", unready.join(", "));
+        Err(Failure { status: StatusCode::SERVICE_UNAVAILABLE, text })
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let mut answer = text(metrics::page(&self.services, &self.traffic));
+        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        answer
+    }
+}
+
+async fn connection(admin: Arc<Admin>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let service = service_fn(move |request| {
+        let admin = Arc::clone(&admin);
+        async move { Ok::<_, Infallible>(admin.answer(request).await) }
+    });
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+        tracing::debug!(%error, "an admin connection ended badly");
+    }
+}
+
+async fn answer_service(handle: &Handle, rest: &[&str], request: Request<Incoming>) -> Answer {
+    let edit = match (request.method(), rest) {
+        (&Method::GET, []) => return Ok(json(StatusCode::OK, &shape(handle))),
+        (&Method::GET, ["replicas"]) => return Ok(json(StatusCode::OK, &shape(handle).replicas)),
+        (&Method::POST, ["replicas"]) => {
+            let (count, names) = count_and_names(read_json(request).await?)?;
+            Edit::Add { count, names }
+        }
+        (&Method::DELETE, ["replicas"]) => {
+            let (count, names) = count_and_names(read_json(request).await?)?;
+            Edit::Remove { count, names }
+        }
+        (&Method::PUT, ["scale"]) => {
+            let ScaleShape { replicas: count } = read_json(request).await?;
+            Edit::Scale { count }
+        }
+        _ => return Err(Failure::not_found("a service has: GET, GET POST DELETE replicas, PUT scale")),
+    };
+    let view = handle.edit(edit).await.map_err(Failure::from_error)?;
+    Ok(json(StatusCode::OK, &ServiceShape::new(handle.service(), &view)))
+}
+
+fn count_and_names(shape: EditShape) -> Result<(u32, Vec<ReplicaName>), Failure> {
+    let names: Result<Vec<_>, _> = shape.names.iter().map(|name| ReplicaName::parse(name)).collect();
+    let names = names.map_err(|error| Failure::bad_request(&error.to_string()))?;
+    let count = shape.count.unwrap_or(names.len() as u32);
+    if count == 0 {
+        return Err(Failure::bad_request("give a count of at least 1, or names"));
+    }
+    Ok((count, names))
+}
+
+async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Failure> {
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
+    let body = body.map_err(|_| Failure {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        text: format!("the body is larger than {BODY_BYTES_MAX} bytes, or ended early"),
+    })?;
+    serde_json::from_slice(&body.to_bytes())
+        .map_err(|error| Failure::bad_request(&format!("the body is not what this endpoint takes: {error}")))
+}
+
+fn shape(handle: &Handle) -> ServiceShape {
+    ServiceShape::new(handle.service(), &handle.view())
+}
+
+impl Failure {
+    fn not_found(text: &str) -> Self {
+        Self { status: StatusCode::NOT_FOUND, text: text.into() }
+    }
+
+    fn bad_request(text: &str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, text: text.into() }
+    }
+
+    fn from_error(error: EditError) -> Self {
+        let status = match &error {
+            EditError::Refused(Refusal::Busy) | EditError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            EditError::Refused(_) => StatusCode::CONFLICT,
+            EditError::Undone(_) | EditError::NotStored(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self { status, text: error.to_string() }
+    }
+
+    fn into_answer(self) -> Response<Full<Bytes>> {
+        let title = self.status.canonical_reason().unwrap_or_default();
+        let problem =
+            serde_json::json!({"title": title, "status": self.status.as_u16(), "detail": self.text});
+        let mut answer = json(self.status, &problem);
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        answer
+    }
+}
+
+fn text(body: String) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
+    let bytes = serde_json::to_vec(body).expect("our shapes hold nothing that JSON cannot");
+    let mut answer = Response::new(Full::new(Bytes::from(bytes)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}

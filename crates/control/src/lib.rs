@@ -1,0 +1,24 @@
+//! The control plane: it owns the fleets, watches their hearts, keeps the wish, and takes edits.
+//!
+//! One reconciler for each service: observe, plan, perform, publish. Heartbeats have a thread of
+//! their own. Nothing in this room is on the way of a request.
+
+mod clock;
+mod wish;
+
+mod heartbeat;
+mod perform;
+mod reconciler;
+
+mod admin;
+mod contract;
+mod metrics;
+mod shapes;
+
+pub use admin::{Admin, AdminAddress, AdminListener};
+pub use contract::Contract;
+pub use heartbeat::{HeartbeatSettings, Heartbeats};
+pub use metrics::{ServiceTraffic, TrafficSource};
+pub use reconciler::{Control, EditError, Handle, ReconcilerSettings, StartError};
+pub use shapes::{EditShape, ReplicaShape, ScaleShape, ServiceShape};
+pub use wish::{StateDir, WishError};

@@ -1,0 +1,104 @@
+//! The metrics page: what the fleets are and what the data plane counted, in OpenMetrics text.
+
+use std::fmt;
+
+use fleet::FleetView;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::reconciler::Handle;
+
+/// What the data plane counted for one service since the start.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceTraffic {
+    /// The service's name.
+    pub service: String,
+    /// Answers by the first digit of their status.
+    pub answers: [u64; 6],
+    /// Requests sent to replicas.
+    pub attempts: u64,
+    /// Requests sent again after a failure.
+    pub replays: u64,
+    /// Requests that waited for a replica.
+    pub waits: u64,
+    /// Requests that no replica could serve.
+    pub unserved: u64,
+}
+
+/// Reads the counters of this moment. Control does not know the proxy; the program connects them.
+pub type TrafficSource = Box<dyn Fn() -> Vec<ServiceTraffic> + Send + Sync>;
+
+struct Snapshot {
+    fleets: Vec<(String, FleetView)>,
+    traffic: Vec<ServiceTraffic>,
+}
+
+/// The page.
+pub(crate) fn page(services: &[Handle], traffic: &TrafficSource) -> String {
+    let fleets = services.iter().map(|handle| (handle.service().to_string(), (*handle.view()).clone()));
+    let snapshot = Snapshot { fleets: fleets.collect(), traffic: traffic() };
+    let mut registry = Registry::with_prefix("evenkeel");
+    registry.register_collector(Box::new(snapshot));
+    let mut page = String::new();
+    if prometheus_client::encoding::text::encode(&mut page, &registry).is_err() {
+        tracing::error!("the metrics could not be written");
+    }
+    page
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        type Gauge = (&'static str, &'static str, fn(&FleetView) -> usize);
+        let gauges: [Gauge; 2] = [
+            ("replicas_desired", "Replicas that should run", |view| view.replicas.len()),
+            ("replicas_ready", "Replicas that take traffic", FleetView::ready),
+        ];
+        for (name, help, read) in gauges {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (service, view) in &self.fleets {
+                let value = ConstGauge::new(read(view) as i64);
+                value.encode(metric.encode_family(&[("service", service.as_str())])?)?;
+            }
+        }
+        type Counter = (&'static str, &'static str, fn(&ServiceTraffic) -> u64);
+        let counters: [Counter; 4] = [
+            ("attempts", "Requests sent to replicas", |traffic| traffic.attempts),
+            ("replays", "Requests sent again after a failure", |traffic| traffic.replays),
+            ("waits", "Requests that waited for a replica", |traffic| traffic.waits),
+            ("unserved", "Requests that no replica could serve in time", |traffic| traffic.unserved),
+        ];
+        for (name, help, read) in counters {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for traffic in &self.traffic {
+                let value = ConstCounter::new(read(traffic));
+                value.encode(metric.encode_family(&[("service", traffic.service.as_str())])?)?;
+            }
+        }
+        self.encode_answers(&mut encoder)
+    }
+}
+
+impl Snapshot {
+    fn encode_answers(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Answers to clients, by class of status";
+        let mut metric = encoder.encode_descriptor("answers", help, None, MetricType::Counter)?;
+        for traffic in &self.traffic {
+            for (class, count) in traffic.answers.iter().enumerate().skip(1) {
+                let class = format!("{class}xx");
+                let labels = [("service", traffic.service.as_str()), ("class", class.as_str())];
+                ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,338 @@
+//! The one task that owns a fleet: observe, plan, perform, publish.
+
+mod edits;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use driver::{Driver, EVENTS_CAPACITY, EventSender};
+use fleet::{
+    Action, Event, Fleet, FleetSettings, FleetView, Gate, Life, Publisher, Reader, Replica, RoutingTable,
+    Standing, Suspicion, routing,
+};
+use placement::{Placement, Seat};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::clock::Clock;
+use crate::heartbeat::{HeartbeatLine, HeartbeatSettings, Heartbeats, Targets};
+use crate::perform::Performer;
+use crate::wish::{StateDir, WishError};
+
+use edits::{Command, Edits};
+pub use edits::{EditError, Handle};
+
+/// How often the driver is asked for everything, to repair whatever was missed.
+const LIST_EVERY: Duration = Duration::from_secs(10);
+
+/// Room for commands and for suspicions. Callers wait when the first is full; when the second is,
+/// the suspicion is dropped, and heartbeats find out later.
+const COMMANDS_CAPACITY: usize = 256;
+const SUSPICIONS_CAPACITY: usize = 1024;
+
+/// A fleet planned again and again must come to rest; this many rounds without are a mistake.
+const ROUNDS_MAX: usize = 1000;
+
+/// What a reconciler is started with.
+#[derive(Clone, Debug)]
+pub struct ReconcilerSettings {
+    /// The service's name.
+    pub service: String,
+    /// What plans are made with.
+    pub fleet: FleetSettings,
+    /// How replicas are asked for their health.
+    pub heartbeat: HeartbeatSettings,
+    /// An empty placement of the configured kind.
+    pub placement: Placement,
+    /// The bound on a replica's load; below 1 there is none.
+    pub load_factor: f64,
+    /// Where the wish is kept, if it is.
+    pub state: Option<StateDir>,
+}
+
+/// A reconciler that runs, as the rest of the program sees it.
+#[derive(Debug)]
+pub struct Control {
+    /// For edits and views.
+    pub handle: Handle,
+    /// The routing table.
+    pub table: Reader,
+    /// Where the way of a request drops its suspicions.
+    pub suspicions: mpsc::Sender<Suspicion>,
+}
+
+struct Reconciler {
+    fleet: Fleet,
+    edits: Edits,
+    performer: Performer,
+    heartbeats: HeartbeatLine,
+    clock: Clock,
+    load_factor: f64,
+    replicas: BTreeMap<Life, Arc<Replica>>,
+    publisher: Publisher,
+    published: Published,
+    view: watch::Sender<Arc<FleetView>>,
+}
+
+/// What the last published table was made of.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Published {
+    generation: u64,
+    seats: Vec<Seat>,
+    routable: Vec<Life>,
+}
+
+struct Inbox {
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Receiver<Event>,
+    suspicions: mpsc::Receiver<Suspicion>,
+}
+
+impl Control {
+    /// Reads the wish, finds what an earlier balancer left, and starts the reconciler. `make_driver`
+    /// is given the line on which the driver reports.
+    pub async fn start<F>(
+        settings: ReconcilerSettings,
+        heartbeats: &Heartbeats,
+        make_driver: F,
+    ) -> Result<Self, StartError>
+    where
+        F: AsyncFnOnce(EventSender) -> Result<Arc<dyn Driver>, driver::DriverError>,
+    {
+        let (events_in, events) = mpsc::channel(EVENTS_CAPACITY);
+        let (commands_in, commands) = mpsc::channel(COMMANDS_CAPACITY);
+        let (suspicions_in, suspicions) = mpsc::channel(SUSPICIONS_CAPACITY);
+        let driver = make_driver(events_in.clone()).await?;
+        driver.prepare().await?;
+        let clock = Clock::start();
+        let service = settings.service.as_str();
+        let desired = match &settings.state {
+            Some(state) => state.read(service, settings.placement.clone())?,
+            None => fleet::Desired::new(fastrand::u64(..), settings.placement.clone()),
+        };
+        let mut fleet = Fleet::new(settings.fleet.clone(), desired);
+        fleet.adopt(&driver.list().await?, clock.now());
+        let first = RoutingTable::new(0, fleet.placement().clone(), &[], settings.load_factor);
+        let (publisher, table) = routing(first);
+        let (view, view_seen) = watch::channel(Arc::new(fleet.view(clock.now())));
+        let performer = Performer {
+            service: service.into(),
+            driver,
+            events: events_in.clone(),
+            start_timeout: settings.fleet.start_timeout,
+            clock,
+        };
+        let reconciler = Reconciler {
+            fleet,
+            edits: Edits::new(service, settings.state),
+            performer,
+            heartbeats: heartbeats.watch(settings.heartbeat, events_in),
+            clock,
+            load_factor: settings.load_factor,
+            replicas: BTreeMap::new(),
+            publisher,
+            published: Published::default(),
+            view,
+        };
+        tokio::spawn(reconciler.run(Inbox { commands, events, suspicions }));
+        let handle = Handle::new(service, commands_in, view_seen);
+        Ok(Self { handle, table, suspicions: suspicions_in })
+    }
+}
+
+/// Why a service could not be started.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it means")]
+pub enum StartError {
+    #[error("{}", .0.in_full())]
+    Driver(#[from] driver::DriverError),
+    #[error(transparent)]
+    Wish(#[from] WishError),
+}
+
+impl Reconciler {
+    async fn run(mut self, mut inbox: Inbox) {
+        let mut list_at = Instant::now() + LIST_EVERY;
+        loop {
+            let again_at = self.step().await;
+            if self.edits.is_retired() && self.fleet.observed().lives().next().is_none() {
+                self.finish_retiring().await;
+            }
+            let again_at = again_at.map_or(list_at, |again_at| again_at.min(list_at));
+            tokio::select! {
+                event = inbox.events.recv() => match event {
+                    Some(event) => self.observe(&event),
+                    None => return,
+                },
+                Some(suspicion) = inbox.suspicions.recv() => self.observe(&Event::Suspected(suspicion)),
+                command = inbox.commands.recv() => match command {
+                    Some(command) => self.take(command).await,
+                    // Nobody holds the handle: the program is ending.
+                    None => return,
+                },
+                () = tokio::time::sleep_until(again_at) => {}
+            }
+            // Facts that have come meanwhile belong into the same plan.
+            while let Ok(event) = inbox.events.try_recv() {
+                self.observe(&event);
+            }
+            if Instant::now() >= list_at {
+                list_at = Instant::now() + LIST_EVERY;
+                self.performer.begin_list();
+            }
+        }
+    }
+
+    fn observe(&mut self, event: &Event) {
+        if let Event::Suspected(suspicion) = event
+            && !suspicion.is_refusal
+        {
+            self.heartbeats.poke(suspicion.life);
+        }
+        self.fleet.observe(event, self.clock.now());
+        if let Event::Started(life, address) = event {
+            tracing::debug!(service = %self.performer.service, %life, %address, "started, waiting for its heartbeat");
+        }
+    }
+
+    async fn take(&mut self, command: Command) {
+        match command {
+            Command::Edit(edit, reply) => {
+                self.edits.take(&mut self.fleet, (edit, reply), self.clock.now()).await
+            }
+            Command::Retire(reply) => {
+                self.fleet.retire();
+                self.edits.retire(reply);
+            }
+        }
+    }
+
+    /// The last replica is gone, and with it goes what replicas shared.
+    async fn finish_retiring(&mut self) {
+        let Some(done) = self.edits.take_retiring() else { return };
+        if let Err(error) = self.performer.driver.tidy_up().await {
+            tracing::warn!(service = %self.performer.service, "cannot tidy up: {}", error.in_full());
+        }
+        // Whoever asked may have stopped waiting.
+        let _ = done.send(());
+    }
+
+    /// Edits that waited are taken one by one, each answered with the fleet as it left it.
+    async fn retry_parked(&mut self) {
+        for parked in self.edits.unpark() {
+            self.edits.take(&mut self.fleet, parked, self.clock.now()).await;
+            self.show();
+        }
+    }
+
+    /// Plans and performs until there is nothing more to do now; then shows the outcome.
+    /// Returns when time alone will call for something.
+    async fn step(&mut self) -> Option<Instant> {
+        for _ in 0..ROUNDS_MAX {
+            let plan = self.fleet.plan(self.clock.now());
+            if plan.actions.is_empty() {
+                self.show();
+                return plan.again_at.map(|moment| self.clock.instant(moment));
+            }
+            for action in plan.actions {
+                self.perform(action).await;
+            }
+        }
+        tracing::error!(service = %self.performer.service, "plans do not come to rest");
+        self.show();
+        Some(Instant::now() + Duration::from_secs(1))
+    }
+
+    async fn perform(&mut self, action: Action) {
+        self.log(&action);
+        let now = self.clock.now();
+        match &action {
+            // Whoever waits for a settled change must find it in the table and in the view.
+            Action::Commit(change) => {
+                let stored = self.edits.commit(&mut self.fleet, *change, now).await;
+                self.show();
+                self.edits.reply(*change, stored.map(|()| Arc::clone(&self.view.borrow())));
+                self.retry_parked().await;
+            }
+            Action::Undo(change, why) => {
+                self.fleet.accept(&action, now);
+                self.show();
+                self.edits.reply(*change, Err(EditError::Undone(why.clone())));
+                self.retry_parked().await;
+            }
+            Action::Start(life, _)
+            | Action::Replace(life, _)
+            | Action::Inspect(life)
+            | Action::Drain(life)
+            | Action::Stop(life, _) => {
+                self.fleet.accept(&action, now);
+                self.performer.begin(&action, self.replicas.get(life).cloned());
+            }
+        }
+    }
+
+    /// Brings gates, routing table, heartbeats and view in line with what the fleet is now.
+    fn show(&mut self) {
+        let mut targets = Targets::new();
+        let mut routable = Vec::new();
+        self.replicas.retain(|life, _| self.fleet.observed().get(*life).is_some());
+        for (life, known) in self.fleet.observed().lives() {
+            let Some(address) = known.address else { continue };
+            let replica = self.replicas.entry(life).or_insert_with(|| {
+                let gate = Gate::default();
+                gate.close();
+                Arc::new(Replica { life, name: known.name.clone(), address, gate })
+            });
+            match self.fleet.standing(life) {
+                Standing::Open => {
+                    replica.gate.open();
+                    routable.push(life);
+                }
+                Standing::Closed => replica.gate.close(),
+                Standing::Condemned => replica.gate.condemn(),
+            }
+            if known.is_watched() {
+                targets.insert(life, address);
+            }
+        }
+        self.heartbeats.set_targets(targets);
+        self.publish(routable);
+        let view = self.fleet.view(self.clock.now());
+        self.view.send_if_modified(|current| {
+            let is_new = **current != view;
+            if is_new {
+                *current = Arc::new(view);
+            }
+            is_new
+        });
+        self.edits.answer(&Arc::clone(&self.view.borrow()));
+    }
+
+    fn publish(&mut self, routable: Vec<Life>) {
+        let desired = self.fleet.desired();
+        let seats = desired.berths().iter().map(|berth| berth.life.seat).collect();
+        let now = Published { generation: desired.generation(), seats, routable };
+        if now == self.published {
+            return;
+        }
+        let replicas: Vec<_> =
+            now.routable.iter().filter_map(|life| self.replicas.get(life)).cloned().collect();
+        let placement = self.fleet.placement().clone();
+        self.publisher.publish(placement, &replicas, self.load_factor);
+        self.published = now;
+    }
+
+    fn log(&self, action: &Action) {
+        let service = &self.performer.service;
+        match action {
+            Action::Replace(life, death) => {
+                let name = self.replicas.get(life).map_or("?", |replica| replica.name.as_str());
+                tracing::warn!(%service, seat = %life.seat, "replica '{name}' is replaced: {death}");
+            }
+            Action::Undo(_, why) => tracing::warn!(%service, "an addition is undone: {why}"),
+            Action::Start(..) => tracing::info!(%service, "{action}"),
+            _ => tracing::debug!(%service, "{action}"),
+        }
+    }
+}

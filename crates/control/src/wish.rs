@@ -1,0 +1,143 @@
+//! The stored wish: what should run, kept where a crash cannot lose it.
+//!
+//! A new file, synced, renamed over the old one, and the folder synced: whoever reads it finds the
+//! old wish or the new one, never a part.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fleet::{Desired, Life, ReplicaName, StoredBerth};
+use placement::{NoRoom, Placement, Seat};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+/// The shape of the file; a number that is not known is refused rather than guessed at.
+const FORMAT: u32 = 1;
+
+/// The folder that holds the wishes of one balancer, locked for as long as this lives.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: Arc<File>,
+}
+
+/// Why the wish cannot be kept or read.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant's message says what it means")]
+pub enum WishError {
+    #[error("cannot use the state directory {}", path.display())]
+    Unusable { path: PathBuf, source: io::Error },
+    #[error("another evenkeel is running with the state directory {}; give this one its own state_dir", path.display())]
+    InUse { path: PathBuf },
+    #[error("cannot store what should run in {}", path.display())]
+    NotStored { path: PathBuf, source: io::Error },
+    #[error("cannot read {}: {why}; move it away to begin anew", path.display())]
+    NotRead { path: PathBuf, why: String },
+    #[error("what {} asks for does not fit the configured placement: {why}", path.display())]
+    DoesNotFit { path: PathBuf, why: NoRoom },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WishFile {
+    format: u32,
+    generation: u64,
+    seed: u64,
+    replicas: Vec<WishedReplica>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WishedReplica {
+    seat: u32,
+    incarnation: u64,
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slots: Option<Vec<u16>>,
+}
+
+impl StateDir {
+    /// Opens, creates if need be, and locks a folder.
+    pub fn open(path: &Path) -> Result<Self, WishError> {
+        let unusable = |source| WishError::Unusable { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(unusable)?;
+        let mut options = OpenOptions::new();
+        let lock = options.create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"));
+        let lock = lock.map_err(unusable)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: Arc::new(lock) }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(WishError::InUse { path: path.to_owned() }),
+            Err(error) => Err(unusable(error.into())),
+        }
+    }
+
+    /// The wish of a service, or an empty one if none was ever stored.
+    pub(crate) fn read(&self, service: &str, placement: Placement) -> Result<Desired, WishError> {
+        let path = self.file(service);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Desired::new(fastrand::u64(..), placement));
+            }
+            Err(error) => return Err(WishError::NotRead { path, why: error.to_string() }),
+        };
+        let file = parse(&text).map_err(|why| WishError::NotRead { path: path.clone(), why })?;
+        let mut desired = Desired::new(file.0.seed, placement);
+        desired.restore(file.0.generation, file.1).map_err(|why| WishError::DoesNotFit { path, why })?;
+        Ok(desired)
+    }
+
+    /// Stores the wish of a service. When this returns without error, it is on disk.
+    pub(crate) fn write(&self, service: &str, desired: &Desired) -> Result<(), WishError> {
+        let path = self.file(service);
+        let not_stored = |source| WishError::NotStored { path: path.clone(), source };
+        let bytes = serde_json::to_vec(&file_of(desired)).map_err(|error| not_stored(error.into()))?;
+        let new_path = path.with_extension("new");
+        let write = || -> io::Result<()> {
+            let mut options = OpenOptions::new();
+            let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&new_path)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            fs::rename(&new_path, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(not_stored)
+    }
+
+    fn file(&self, service: &str) -> PathBuf {
+        self.path.join(format!("{service}.wish"))
+    }
+}
+
+fn file_of(desired: &Desired) -> WishFile {
+    let replica = |berth: StoredBerth| WishedReplica {
+        seat: berth.life.seat.number(),
+        incarnation: berth.life.incarnation,
+        name: berth.name.to_string(),
+        slots: berth.slots,
+    };
+    WishFile {
+        format: FORMAT,
+        generation: desired.generation(),
+        seed: desired.seed(),
+        replicas: desired.to_store().into_iter().map(replica).collect(),
+    }
+}
+
+fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>), String> {
+    let mut file: WishFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if file.format != FORMAT {
+        return Err(format!("it has format {}, this version knows {FORMAT}", file.format));
+    }
+    let berth = |replica: WishedReplica| {
+        let seat = Seat::new(replica.seat).ok_or("a seat has the number 0")?;
+        let name = ReplicaName::parse(&replica.name).map_err(|error| error.to_string())?;
+        Ok(StoredBerth { life: Life { seat, incarnation: replica.incarnation }, name, slots: replica.slots })
+    };
+    let berths: Result<Vec<_>, String> = file.replicas.drain(..).map(berth).collect();
+    let berths = berths?;
+    Ok((file, berths))
+}
