@@ -14,6 +14,10 @@ use crate::{
 /// A life that served at least this long was no failure of its seat's.
 const STABLE_AFTER: Duration = Duration::from_millis(500);
 
+/// A life that served, if only for a moment, may have been ended from outside. So many of them in
+/// a row are followed at once.
+const FREE_RESTARTS: u32 = 5;
+
 /// What came of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -176,6 +180,7 @@ impl Fleet {
 
     fn replace(&mut self, life: Life, now: Moment) {
         let Some(known) = self.observed.get(life) else { return };
+        let has_served = known.healthy_at.is_some();
         let served = known.healthy_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let Phase::Over(death) = known.phase.clone() else { return };
         let successor = Life { incarnation: self.observed.next_incarnation(life.seat), ..life };
@@ -183,8 +188,9 @@ impl Fleet {
         let jitter = draw(self.desired.seed, successor.incarnation);
         let record = self.observed.record(life.seat);
         record.failures = if served >= STABLE_AFTER { 1 } else { record.failures + 1 };
-        record.not_before = now + backoff(record.failures, jitter);
-        record.last_death = Some(death);
+        let forgiven = if has_served { FREE_RESTARTS } else { 0 };
+        record.not_before = now + backoff(record.failures.saturating_sub(forgiven), jitter);
+        record.last_death = Some((life, death));
         self.desired.succeed(life, successor, name);
     }
 

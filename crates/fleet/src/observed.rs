@@ -7,7 +7,7 @@ use std::time::Duration;
 use placement::Seat;
 
 use crate::plan::StopHow;
-use crate::{Death, Event, FleetSettings, Found, FoundState, Life, Moment, Pulse, ReplicaName};
+use crate::{Death, Event, Exit, FleetSettings, Found, FoundState, Life, Moment, Pulse, ReplicaName};
 
 /// How far a life has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub(crate) struct SeatRecord {
     pub(crate) failures: u32,
     /// The next life does not begin before this.
     pub(crate) not_before: Moment,
-    pub(crate) last_death: Option<Death>,
+    pub(crate) last_death: Option<(Life, Death)>,
 }
 
 /// What is known to run.
@@ -89,7 +89,8 @@ impl Observed {
                 self.change(*life, |known| known.end(Death::StartFailed(why.clone()), now));
             }
             Event::Exited(life, exit) => {
-                self.change(*life, |known| known.end(Death::Exited(exit.clone()), now))
+                self.change(*life, |known| known.end(Death::Exited(exit.clone()), now));
+                self.refine(*life, exit);
             }
             Event::Beat(life, pulse) => self.change(*life, |known| known.beat(*pulse, now)),
             Event::Suspected(suspicion) if suspicion.is_refusal => {
@@ -137,6 +138,22 @@ impl Observed {
     pub(crate) fn change(&mut self, life: Life, change: impl FnOnce(&mut Known)) {
         if let Some(known) = self.lives.get_mut(&life) {
             change(known);
+        }
+    }
+
+    /// The first word of an exit may come before anybody knows how it ended; a later one may tell.
+    fn refine(&mut self, life: Life, exit: &Exit) {
+        let record = self.seats.get_mut(&life.seat);
+        if let Some((dead, Death::Exited(first))) = record.and_then(|record| record.last_death.as_mut())
+            && *dead == life
+            && first.code.is_none()
+            && first.signal.is_none()
+        {
+            let last_output = std::mem::take(&mut first.last_output);
+            *first = exit.clone();
+            if first.last_output.is_empty() {
+                first.last_output = last_output;
+            }
         }
     }
 

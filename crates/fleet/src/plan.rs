@@ -134,7 +134,7 @@ fn plan_change(
         true
     } else if let Some(failed) = berths().find(has_failed) {
         let why = record(failed).and_then(|record| record.last_death.as_ref());
-        let why = why.map(ToString::to_string).unwrap_or_default();
+        let why = why.map(|(_, death)| death.to_string()).unwrap_or_default();
         plan.act(Action::Undo(
             change.id,
             format!("replica '{}' of seat {}: {why}", failed.name, failed.life.seat),

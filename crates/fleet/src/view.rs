@@ -91,7 +91,7 @@ fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaVi
     let known = fleet.observed().get(life);
     let last_death = fleet.observed().seats.get(&life.seat).and_then(|record| record.last_death.as_ref());
     let (state, reason) = match known.map(|known| (known, &known.phase)) {
-        None => (ReplicaState::Waiting, last_death.map(ToString::to_string)),
+        None => (ReplicaState::Waiting, last_death.map(|(_, death)| death.to_string())),
         Some((_, Phase::Starting | Phase::Booting)) => (ReplicaState::Starting, None),
         Some((known, Phase::Serving)) => match fleet.standing(life) {
             Standing::Open => (ReplicaState::Ready, None),

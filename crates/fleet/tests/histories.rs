@@ -1,0 +1,184 @@
+//! Random histories: whatever happens in whatever order, some things never do.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fastrand::Rng;
+use fleet::{
+    Action, Desired, Edit, Event, Exit, Fleet, FleetSettings, Life, Phase, Pulse, Standing, StopHow,
+    Suspicion,
+};
+use placement::{Placement, Rendezvous};
+
+const SEEDS: u64 = 400;
+const STEPS: usize = 300;
+
+#[test]
+fn whatever_happens_the_fleet_keeps_its_promises_and_comes_to_rest() {
+    for seed in 0..SEEDS {
+        let mut history = History::new(seed);
+        for _ in 0..STEPS {
+            history.step();
+        }
+        history.come_to_rest();
+    }
+}
+
+struct History {
+    seed: u64,
+    random: Rng,
+    fleet: Fleet,
+    now: Duration,
+    /// What is under way in the world, to be reported sooner or later.
+    news: Vec<Event>,
+}
+
+impl History {
+    fn new(seed: u64) -> Self {
+        let settings = FleetSettings {
+            name_prefix: "web".into(),
+            replicas_max: 12,
+            start_timeout: Duration::from_secs(5),
+            drain_deadline: Duration::from_secs(5),
+            misses_max: 2,
+            is_owned: true,
+        };
+        let fleet = Fleet::new(settings, Desired::new(seed, Placement::Rendezvous(Rendezvous::default())));
+        Self { seed, random: Rng::with_seed(seed), fleet, now: Duration::ZERO, news: Vec::new() }
+    }
+
+    fn step(&mut self) {
+        self.now += Duration::from_millis(self.random.u64(0..400));
+        match self.random.u32(0..10) {
+            0 => self.edit(),
+            1..=4 if !self.news.is_empty() => {
+                let at = self.random.usize(..self.news.len());
+                let event = self.news.swap_remove(at);
+                self.fleet.observe(&event, self.now);
+            }
+            5 => self.accident(),
+            _ => self.heartbeats(),
+        }
+        self.perform();
+        self.check();
+    }
+
+    fn edit(&mut self) {
+        let count = self.random.u32(1..4);
+        let edit = match self.random.u32(0..4) {
+            0 => Edit::Remove { count, names: Vec::new() },
+            1 => Edit::Scale { count: count * 2 },
+            _ => Edit::Add { count, names: Vec::new() },
+        };
+        let before: Vec<Life> = self.fleet.desired().settled().map(|berth| berth.life).collect();
+        if self.fleet.edit(&edit, self.now).is_err() {
+            let after: Vec<Life> = self.fleet.desired().settled().map(|berth| berth.life).collect();
+            assert_eq!(before, after, "seed {}: a refused edit changes nothing", self.seed);
+        }
+    }
+
+    fn accident(&mut self) {
+        let Some(life) = self.anyone() else { return };
+        let event = match self.random.u32(0..5) {
+            0 => Event::Frozen(life, true),
+            1 => Event::Suspected(Suspicion { life, is_refusal: true }),
+            2 => Event::Beat(life, Pulse::Missed),
+            _ => Event::Exited(life, Exit::default()),
+        };
+        self.fleet.observe(&event, self.now);
+    }
+
+    fn heartbeats(&mut self) {
+        if let Some(life) = self.anyone() {
+            self.fleet.observe(&Event::Beat(life, Pulse::Good), self.now);
+        }
+    }
+
+    fn anyone(&mut self) -> Option<Life> {
+        let lives: Vec<Life> = self.fleet.observed().lives().map(|(life, _)| life).collect();
+        (!lives.is_empty()).then(|| lives[self.random.usize(..lives.len())])
+    }
+
+    /// Carries out plans until there is nothing more to do, as the reconciler does.
+    fn perform(&mut self) {
+        for round in 0.. {
+            assert!(round < 100, "seed {}: plans do not come to rest", self.seed);
+            let actions = self.fleet.plan(self.now).actions;
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.judge(&action);
+                self.fleet.accept(&action, self.now);
+                self.news.extend(self.outcome(&action));
+            }
+        }
+    }
+
+    /// No action may break a promise.
+    fn judge(&self, action: &Action) {
+        let is_desired = |life: &Life| self.fleet.desired().berths().iter().any(|berth| berth.life == *life);
+        let phase = |life: &Life| self.fleet.observed().get(*life).map(|known| known.phase.clone());
+        let context = format!("seed {}: {action}", self.seed);
+        match action {
+            Action::Start(life, name) => {
+                assert!(is_desired(life) && phase(life).is_none(), "{context}");
+                let mut others = self.fleet.observed().lives();
+                assert!(others.all(|(_, known)| known.name != *name), "{context}: the name is taken");
+            }
+            Action::Stop(life, how) => {
+                assert!(!is_desired(life), "{context}: it still has its berth");
+                if *how == StopHow::Graceful {
+                    let phase = phase(life).unwrap();
+                    assert!(matches!(phase, Phase::Draining { .. } | Phase::Booting), "{context}: {phase:?}");
+                }
+            }
+            Action::Drain(life) => assert!(!is_desired(life), "{context}"),
+            Action::Replace(life, _) | Action::Inspect(life) => assert!(is_desired(life), "{context}"),
+            Action::Commit(_) | Action::Undo(..) => {}
+        }
+    }
+
+    fn outcome(&self, action: &Action) -> Option<Event> {
+        match action {
+            Action::Start(life, _) => Some(Event::Started(*life, "127.0.0.1:9".parse().unwrap())),
+            Action::Stop(life, _) => Some(Event::Stopped(*life)),
+            Action::Drain(life) => Some(Event::Drained(*life)),
+            _ => None,
+        }
+    }
+
+    fn check(&self) {
+        let berths = self.fleet.desired().berths();
+        let seats: BTreeSet<_> = berths.iter().map(|berth| berth.life.seat).collect();
+        let names: BTreeSet<_> = berths.iter().map(|berth| &berth.name).collect();
+        assert_eq!(seats.len(), berths.len(), "seed {}: a seat is taken twice", self.seed);
+        assert_eq!(names.len(), berths.len(), "seed {}: a name is carried twice", self.seed);
+        for (life, _) in self.fleet.observed().lives() {
+            let is_open = self.fleet.standing(life) == Standing::Open;
+            let is_desired = berths.iter().any(|berth| berth.life == life);
+            assert!(is_desired || !is_open, "seed {}: {life} is routed to without a berth", self.seed);
+        }
+    }
+
+    /// Without further accidents everything that should run does, and nothing else.
+    fn come_to_rest(&mut self) {
+        for _ in 0..200 {
+            self.now += Duration::from_secs(1);
+            for event in std::mem::take(&mut self.news) {
+                self.fleet.observe(&event, self.now);
+            }
+            let lives: Vec<Life> = self.fleet.observed().lives().map(|(life, _)| life).collect();
+            for life in lives {
+                self.fleet.observe(&Event::Frozen(life, false), self.now);
+                self.fleet.observe(&Event::Beat(life, Pulse::Good), self.now);
+            }
+            self.perform();
+            self.check();
+        }
+        let berths = self.fleet.desired().berths();
+        assert!(!self.fleet.desired().has_changes(), "seed {}: an addition was never settled", self.seed);
+        assert!(self.fleet.is_whole(), "seed {}: not whole at rest", self.seed);
+        assert_eq!(self.fleet.observed().lives().count(), berths.len(), "seed {}: leftovers", self.seed);
+    }
+}
