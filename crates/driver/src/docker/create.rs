@@ -1,0 +1,253 @@
+//! What a container is created with.
+//!
+//! Pure: settings and an order in, the engine's request out. Nothing here comes from a caller of
+//! the balancer's API but the replica's name and number.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, NetworkingConfig, PortBinding,
+    RestartPolicy, RestartPolicyNameEnum,
+};
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::{DockerSettings, labels};
+use crate::StartOrder;
+
+/// The engine's usual way to keep logs, which grows without end unless told otherwise.
+pub(super) const BOUNDED_LOGGING_DRIVER: &str = "json-file";
+const LOG_SIZE_MAX: &str = "10m";
+const LOG_FILES_MAX: &str = "3";
+const LOOPBACK: &str = "127.0.0.1";
+
+/// The engine's request for one replica. `bounds_logs` says that the engine keeps logs with
+/// [`BOUNDED_LOGGING_DRIVER`]; the options of other drivers are the operator's affair.
+pub(super) fn body(settings: &DockerSettings, order: &StartOrder, bounds_logs: bool) -> ContainerCreateBody {
+    let variables = settings.environment.of(order, settings.port);
+    let endpoint = EndpointSettings { aliases: aliases(settings, order), ..Default::default() };
+    ContainerCreateBody {
+        image: Some(settings.image.clone()),
+        cmd: command(settings, order),
+        hostname: hostname(order.name.as_str()),
+        env: Some(variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        labels: Some(labels::of(settings, order)),
+        exposed_ports: Some(vec![port_key(settings.port)]),
+        stop_signal: settings.stop_signal.clone(),
+        stop_timeout: Some(whole_seconds(settings.stop_timeout).into()),
+        host_config: Some(host_config(settings, bounds_logs)),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(settings.network.clone(), endpoint)])),
+        }),
+        ..Default::default()
+    }
+}
+
+fn command(settings: &DockerSettings, order: &StartOrder) -> Option<Vec<String>> {
+    let words = settings.command.as_ref()?.iter();
+    Some(words.map(|word| order.fill_in(word, settings.port)).collect())
+}
+
+fn host_config(settings: &DockerSettings, bounds_logs: bool) -> HostConfig {
+    let memory = settings.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    let log_options = [("max-size", LOG_SIZE_MAX), ("max-file", LOG_FILES_MAX)];
+    HostConfig {
+        network_mode: Some(settings.network.clone()),
+        // We decide what is started again, and when; an engine that also did would give two answers.
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        cap_drop: Some(vec!["ALL".into()]),
+        memory,
+        // The same number again allows no swap: a replica that swaps is slower than a dead one.
+        memory_swap: memory,
+        nano_cpus: settings.cpus.map(|cpus| (cpus * 1e9).round() as i64),
+        log_config: bounds_logs.then(|| HostConfigLogConfig {
+            typ: Some(BOUNDED_LOGGING_DRIVER.into()),
+            config: Some(log_options.map(|(name, value)| (name.into(), value.into())).into()),
+        }),
+        port_bindings: settings.publish.then(|| {
+            let binding = PortBinding { host_ip: Some(LOOPBACK.into()), host_port: Some(String::new()) };
+            HashMap::from([(port_key(settings.port), Some(vec![binding]))])
+        }),
+        ..Default::default()
+    }
+}
+
+/// A port as the engine writes it.
+pub(super) fn port_key(port: u16) -> String {
+    format!("{port}/tcp")
+}
+
+/// A duration as the engine takes it: never shorter than asked for.
+pub(super) fn whole_seconds(duration: Duration) -> i32 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i32::try_from(seconds).unwrap_or(i32::MAX)
+}
+
+/// A replica's name as its host name, unless it ends like no host name does. The underscore, which
+/// names in the DNS may not have, is kept: kernel and engine take it, and the name helps who looks.
+fn hostname(name: &str) -> Option<String> {
+    let is_legal = name.split('.').all(|label| !label.is_empty() && !label.ends_with('-'));
+    is_legal.then(|| name.to_string())
+}
+
+/// The engine gives aliases only on networks that somebody made.
+fn aliases(settings: &DockerSettings, order: &StartOrder) -> Option<Vec<String>> {
+    let is_built_in = matches!(settings.network.as_str(), "bridge" | "default");
+    (!is_built_in).then(|| vec![order.name.to_string()])
+}
+
+/// A hash of everything that all containers of a service have in common: XXH3 with 64 bits, over
+/// each part's length and bytes, in hexadecimal. Two settings with one hash make equal containers.
+pub(super) fn spec(settings: &DockerSettings) -> String {
+    // Every field is named here, so that a new one cannot be forgotten. Who owns a container and
+    // how long we wait for its end are not part of what it is.
+    let DockerSettings {
+        image,
+        command,
+        port,
+        network,
+        publish,
+        owner: _,
+        environment,
+        memory,
+        cpus,
+        stop_timeout: _,
+        stop_signal,
+    } = settings;
+    let mut parts = vec![
+        image.clone(),
+        port.to_string(),
+        network.clone(),
+        publish.to_string(),
+        environment.service.clone(),
+        format!("{:?}", environment.server_id),
+        format!("{memory:?}"),
+        format!("{cpus:?}"),
+        format!("{stop_signal:?}"),
+        format!("{:?}", command.as_ref().map(Vec::len)),
+    ];
+    parts.extend(command.iter().flatten().cloned());
+    parts.extend(environment.extra.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
+
+    let mut hash = Xxh3Default::new();
+    for part in parts {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    format!("{:016x}", hash.digest())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use fleet::{Life, ReplicaName};
+    use placement::Seat;
+
+    use super::*;
+    use crate::{ReplicaEnvironment, ServerId};
+
+    pub(in crate::docker) fn settings() -> DockerSettings {
+        DockerSettings {
+            image: "shop:1".into(),
+            command: Some(vec!["serve".into(), "--fast".into()]),
+            port: 5000,
+            network: "shop".into(),
+            publish: false,
+            owner: "me".into(),
+            environment: ReplicaEnvironment {
+                service: "web".into(),
+                server_id: ServerId::Name,
+                extra: BTreeMap::from([("GREETING".into(), "hello".into())]),
+            },
+            memory: None,
+            cpus: None,
+            stop_timeout: Duration::from_millis(1500),
+            stop_signal: None,
+        }
+    }
+
+    pub(in crate::docker) fn order() -> StartOrder {
+        let seat = Seat::new(3).unwrap();
+        StartOrder { life: Life { seat, incarnation: 7 }, name: ReplicaName::parse("web_1").unwrap() }
+    }
+
+    #[test]
+    fn a_container_is_hardened_and_carries_what_it_needs_to_know() {
+        let body = body(&settings(), &order(), true);
+        assert_eq!(body.hostname.as_deref(), Some("web_1"));
+        let variables =
+            ["EVENKEEL_SEAT=3", "EVENKEEL_SERVICE=web", "GREETING=hello", "PORT=5000", "SERVER_ID=web_1"];
+        assert_eq!(body.env.unwrap(), variables);
+        assert_eq!(body.stop_timeout, Some(2), "rounded up, or a replica had less time than promised");
+
+        let host = body.host_config.unwrap();
+        assert_eq!(host.security_opt.unwrap(), ["no-new-privileges"]);
+        assert_eq!(host.cap_drop.unwrap(), ["ALL"]);
+        assert_eq!(host.restart_policy.unwrap().name, Some(RestartPolicyNameEnum::NO));
+        assert_eq!(host.log_config.unwrap().config.unwrap()["max-size"], "10m");
+        assert_eq!((host.memory, host.nano_cpus, host.port_bindings), (None, None, None));
+
+        let endpoints = body.networking_config.unwrap().endpoints_config.unwrap();
+        assert_eq!(endpoints["shop"].aliases.as_deref(), Some(["web_1".to_string()].as_slice()));
+    }
+
+    #[test]
+    fn limits_leave_no_swap_and_count_in_billionths() {
+        let settings = DockerSettings { memory: Some(64 << 20), cpus: Some(0.5), ..settings() };
+        let host = body(&settings, &order(), false).host_config.unwrap();
+        assert_eq!((host.memory, host.memory_swap), (Some(64 << 20), Some(64 << 20)));
+        assert_eq!(host.nano_cpus, Some(500_000_000));
+        assert_eq!(host.log_config, None, "another logging driver's options are not ours");
+    }
+
+    #[test]
+    fn a_published_port_is_on_the_loopback_address_only() {
+        let settings = DockerSettings { publish: true, ..settings() };
+        let bindings = body(&settings, &order(), false).host_config.unwrap().port_bindings.unwrap();
+        let binding = &bindings["5000/tcp"].as_ref().unwrap()[0];
+        assert_eq!(binding.host_ip.as_deref(), Some("127.0.0.1"));
+    }
+
+    #[test]
+    fn the_built_in_network_gets_no_alias_for_it_would_refuse_one() {
+        let settings = DockerSettings { network: "bridge".into(), ..settings() };
+        assert_eq!(aliases(&settings, &order()), None);
+    }
+
+    #[test]
+    fn names_that_end_like_no_host_name_are_left_to_the_engine() {
+        for (name, expected) in [("web-1.a", true), ("web_1", true), ("web-", false), ("a..b", false)] {
+            assert_eq!(hostname(name).is_some(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_spec_changes_with_what_a_container_is_and_with_nothing_else() {
+        let original = spec(&settings());
+        assert_eq!(original, spec(&settings()));
+        let change = |change: fn(&mut DockerSettings)| {
+            let mut changed = settings();
+            change(&mut changed);
+            spec(&changed)
+        };
+        for (claim, changed) in [
+            ("image", change(|s| s.image = "shop:2".into())),
+            ("command", change(|s| s.command = None)),
+            ("parts are not run together", change(|s| s.command = Some(vec!["serve--fast".into()]))),
+            ("variables", change(|s| s.environment.extra.clear())),
+            ("memory", change(|s| s.memory = Some(1))),
+            ("cpus", change(|s| s.cpus = Some(1.0))),
+            ("signal", change(|s| s.stop_signal = Some("INT".into()))),
+        ] {
+            assert_ne!(original, changed, "{claim}");
+        }
+        assert_eq!(original, change(|s| s.owner = "you".into()));
+        // Fixed, so that an upgrade of the balancer does not make every container look outdated.
+        assert_eq!(original, "ca0b916f83d43c08");
+    }
+}

@@ -1,0 +1,129 @@
+//! What went wrong between us and the engine, in words for who reads the log.
+//!
+//! Owns the reading of the library's errors. Whether an error matters is the caller's to say.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use bollard::errors::Error as LibraryError;
+
+use crate::DriverError;
+
+/// Why a call to the engine brought no result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// The engine understood and said no.
+    #[error("{message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The engine's own words.
+        message: String,
+    },
+    /// The engine said nothing in time.
+    #[error("no answer within {0:?}")]
+    NoAnswer(Duration),
+    /// The call did not get through, or its answer could not be read.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl CallError {
+    /// Whether what the call was about is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+
+    /// Whether something stands in the way, such as a name that is taken.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status: 409, .. })
+    }
+
+    /// Whether the engine forbids it, as it does for a network that is in use.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused { status: 403, .. })
+    }
+
+    /// The error as the driver reports it.
+    pub(super) fn during(self, what: impl Into<String>) -> DriverError {
+        DriverError::caused(what, self)
+    }
+}
+
+impl From<LibraryError> for CallError {
+    fn from(error: LibraryError) -> Self {
+        match error {
+            LibraryError::DockerResponseServerError { status_code, message } => {
+                Self::Refused { status: status_code, message: message.trim().to_string() }
+            }
+            other => Self::Broken(innermost(&other)),
+        }
+    }
+}
+
+/// The cause of all causes. What lies around it in the library is layers of plumbing, each of
+/// which only says that the next one failed.
+fn innermost(error: &dyn Error) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    innermost.to_string()
+}
+
+/// The engine cannot be talked to at all.
+pub(super) fn unreachable(socket: &Path, cause: CallError) -> DriverError {
+    let socket = socket.display();
+    cause.during(format!(
+        "cannot reach Docker at {socket} (is the engine running, and may this user use its socket?)"
+    ))
+}
+
+/// The image is not here, and we do not fetch it.
+pub(super) fn no_image(image: &str) -> DriverError {
+    DriverError::new(format!(
+        "image '{image}' is not on this host; build or pull it first (`docker pull {image}`)"
+    ))
+}
+
+/// A container could not be created.
+pub(super) fn of_create(error: CallError, name: &str, image: &str) -> DriverError {
+    if error.is_missing() && error.to_string().to_lowercase().contains("no such image") {
+        return no_image(image);
+    }
+    error.during(format!("cannot create container '{name}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, message: &str) -> CallError {
+        LibraryError::DockerResponseServerError { status_code: status, message: message.into() }.into()
+    }
+
+    #[test]
+    fn the_engines_own_words_are_the_cause() {
+        let error = refused(500, "driver failed\n").during("cannot start container 'web_1'");
+        assert_eq!(error.in_full(), "cannot start container 'web_1': driver failed");
+    }
+
+    #[test]
+    fn an_image_that_vanished_is_told_like_one_that_was_never_there() {
+        let error = of_create(refused(404, "No such image: shop:1"), "web_1", "shop:1");
+        let expected = "image 'shop:1' is not on this host; build or pull it first (`docker pull shop:1`)";
+        assert_eq!(error.in_full(), expected);
+        let error = of_create(refused(404, "network shop not found"), "web_1", "shop:1");
+        assert_eq!(error.in_full(), "cannot create container 'web_1': network shop not found");
+    }
+
+    #[test]
+    fn an_engine_that_is_down_is_told_with_its_socket_and_the_innermost_cause() {
+        let cause = LibraryError::IOError { err: std::io::Error::other("permission denied") };
+        let error = unreachable(Path::new("/run/x.sock"), cause.into());
+        let expected = "cannot reach Docker at /run/x.sock (is the engine running, and may this user use its \
+                        socket?): permission denied";
+        assert_eq!(error.in_full(), expected);
+    }
+}

@@ -1,0 +1,251 @@
+//! What happens to containers, as it happens.
+//!
+//! Owns the engine's event stream and the watch over processes. It reports; the same end may be
+//! reported twice, by the kernel at once and by the engine with its exit code, but never an end
+//! that was none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bollard::models::EventMessage;
+use fleet::{Event, Exit, Life};
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::engine::Engine;
+use super::found::{self, LastLines};
+use super::kernel::Process;
+use super::labels::{self, Filters};
+use super::lives::{AbortOnDrop, Lives};
+use crate::EventSender;
+
+/// The longest that the report of an exit waits for a replica's last words.
+const LAST_WORDS_LIMIT: Duration = Duration::from_millis(10);
+
+/// Pauses before the stream is asked for again: doubled from the first to the longest.
+const RECONNECT_PAUSE_FIRST: Duration = Duration::from_millis(100);
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How many containers are remembered until they are removed, for what was seen of their end.
+const ENDS_MAX: usize = 4096;
+
+/// Who sees what happens, and where it is told.
+#[derive(Clone, Debug)]
+pub(super) struct Witness {
+    pub(super) engine: Engine,
+    pub(super) events: EventSender,
+    pub(super) lives: Arc<Lives>,
+}
+
+impl Witness {
+    /// Watches a container's first process, if it can be seen, so that its end is told at once.
+    pub(super) fn watch_process(&self, life: Life, container: &str, pid: Option<i32>) {
+        let Some(pid) = pid else { return };
+        let Some(process) = Process::of_container(pid, container) else { return };
+        let (witness, id) = (self.clone(), container.to_string());
+        let watch = tokio::spawn(async move {
+            if process.ended().await.is_ok() {
+                // Only the engine will learn the exit code, and too late to wait for.
+                let exit = witness.exit_of(&id, Exit::default()).await;
+                witness.report_exit(life, &id, exit).await;
+            }
+        });
+        self.lives.watched(life, pid, AbortOnDrop(watch));
+    }
+
+    /// Adds a container's last lines to what is known of its end, if they come at once.
+    pub(super) async fn exit_of(&self, container: &str, known: Exit) -> Exit {
+        let mut lines = LastLines::default();
+        let reading = async {
+            let mut pieces = Box::pin(self.engine.logs(container));
+            while let Some(Ok(piece)) = pieces.next().await {
+                lines.push(&piece.into_bytes());
+            }
+        };
+        // What arrived within the limit is told, the rest is not waited for.
+        tokio::time::timeout(LAST_WORDS_LIMIT, reading).await.unwrap_or_default();
+        Exit { last_output: lines.finish(), ..known }
+    }
+
+    async fn report_exit(&self, life: Life, container: &str, exit: Exit) {
+        if self.lives.is_news(life, container) {
+            self.report(Event::Exited(life, exit)).await;
+        }
+    }
+
+    async fn report(&self, event: Event) {
+        // Nobody listens any more when the balancer ends; then there is nobody to tell.
+        self.events.send(event).await.unwrap_or_default();
+    }
+}
+
+/// Follows the engine's events until it is aborted. A stream that breaks is resumed from the last
+/// event that was seen; what the engine itself lost, the next listing finds.
+pub(super) async fn follow(witness: Witness, filters: Filters, since: SystemTime) {
+    let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut follower = Follower { witness, since, ends: HashMap::new() };
+    let mut pause = RECONNECT_PAUSE_FIRST;
+    loop {
+        let seen_until = follower.since;
+        follower.follow_once(&filters).await;
+        if follower.since > seen_until {
+            pause = RECONNECT_PAUSE_FIRST;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
+    }
+}
+
+struct Follower {
+    witness: Witness,
+    /// When the last event that was seen happened, by the engine's clock.
+    since: Duration,
+    ends: HashMap<String, End>,
+}
+
+/// What was seen of a container's end.
+#[derive(Default)]
+struct End {
+    had_no_memory: bool,
+    is_told: bool,
+}
+
+/// What an event says of a replica.
+#[derive(Debug, PartialEq)]
+enum News {
+    Ended { code: Option<i64> },
+    Frozen(bool),
+    OutOfMemory,
+    Removed,
+}
+
+impl Follower {
+    async fn follow_once(&mut self, filters: &Filters) {
+        let since = format!("{}.{:09}", self.since.as_secs(), self.since.subsec_nanos());
+        let mut stream = Box::pin(self.witness.engine.events(filters.clone(), since));
+        // Reports of exits wait a little for last words; they wait beside each other, or a hundred
+        // deaths at once would be told two seconds late.
+        let mut reports = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                next = stream.next() => match next {
+                    Some(Ok(message)) => reports.extend(self.take(message).await),
+                    Some(Err(error)) => {
+                        let error: super::errors::CallError = error.into();
+                        tracing::warn!(%error, "the engine's events broke off, asking again");
+                        break;
+                    }
+                    None => {
+                        tracing::warn!("the engine's events ended, asking again");
+                        break;
+                    }
+                },
+                Some(()) = reports.next() => {}
+            }
+        }
+        while let Some(()) = reports.next().await {}
+    }
+
+    /// Takes in one event. What it leaves to report with some patience, it returns.
+    async fn take(&mut self, message: EventMessage) -> Option<BoxFuture<'static, ()>> {
+        if let Some(at) = message.time_nano.and_then(|nanoseconds| u64::try_from(nanoseconds).ok()) {
+            self.since = self.since.max(Duration::from_nanos(at));
+        }
+        let (life, container, news) = read(message)?;
+        match news {
+            News::Ended { code } => {
+                let had_no_memory = self.end(&container, |end| {
+                    end.is_told = true;
+                    end.had_no_memory
+                });
+                Some(ended(self.witness.clone(), (life, container), (code, had_no_memory)).boxed())
+            }
+            News::Frozen(is_frozen) => {
+                if self.witness.lives.is_news(life, &container) {
+                    self.witness.report(Event::Frozen(life, is_frozen)).await;
+                }
+                None
+            }
+            News::OutOfMemory => {
+                self.end(&container, |end| end.had_no_memory = true);
+                None
+            }
+            News::Removed => {
+                let is_told = self.ends.remove(&container).is_some_and(|end| end.is_told);
+                if !is_told {
+                    self.witness.report_exit(life, &container, Exit::default()).await;
+                }
+                None
+            }
+        }
+    }
+
+    fn end<T>(&mut self, container: &str, change: impl FnOnce(&mut End) -> T) -> T {
+        if self.ends.len() >= ENDS_MAX {
+            // Removals were missed while the stream was broken. To forget costs at most a second
+            // report of an end.
+            self.ends.clear();
+        }
+        change(self.ends.entry(container.to_string()).or_default())
+    }
+}
+
+async fn ended(
+    witness: Witness,
+    (life, container): (Life, String),
+    (code, had_no_memory): (Option<i64>, bool),
+) {
+    let inspect = tokio::time::timeout(LAST_WORDS_LIMIT, witness.engine.inspect(&container));
+    let (inspected, exit) = tokio::join!(inspect, witness.exit_of(&container, Exit::default()));
+    // The engine's event about memory may be lost; the container's state has it, too.
+    let state = inspected.ok().and_then(Result::ok).and_then(|inspected| inspected.state);
+    let had_no_memory = had_no_memory || state.and_then(|state| state.oom_killed).unwrap_or(false);
+    let exit = Exit { last_output: exit.last_output, ..found::exit(code, had_no_memory) };
+    witness.report_exit(life, &container, exit).await;
+}
+
+/// What an event says, of whom, and of which container; nothing if we do not understand it.
+fn read(message: EventMessage) -> Option<(Life, String, News)> {
+    let actor = message.actor?;
+    let attributes: HashMap<String, String> = actor.attributes?;
+    let life = labels::life(&attributes)?;
+    let news = match message.action?.as_str() {
+        "die" => News::Ended { code: attributes.get("exitCode").and_then(|code| code.parse().ok()) },
+        "pause" => News::Frozen(true),
+        "unpause" => News::Frozen(false),
+        "oom" => News::OutOfMemory,
+        "destroy" => News::Removed,
+        _ => return None,
+    };
+    Some((life, actor.id?, news))
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::EventActor;
+
+    use super::*;
+    use crate::docker::create::tests::{order, settings};
+
+    #[test]
+    fn events_are_read_by_their_labels_and_unknown_ones_are_left() {
+        for (action, expected) in [
+            ("die", Some(News::Ended { code: Some(137) })),
+            ("pause", Some(News::Frozen(true))),
+            ("unpause", Some(News::Frozen(false))),
+            ("oom", Some(News::OutOfMemory)),
+            ("destroy", Some(News::Removed)),
+            ("exec_start: sh", None),
+        ] {
+            let mut attributes = labels::of(&settings(), &order());
+            attributes.insert("exitCode".into(), "137".into());
+            let actor = EventActor { id: Some("abc".into()), attributes: Some(attributes) };
+            let message =
+                EventMessage { action: Some(action.into()), actor: Some(actor), ..Default::default() };
+            let expected = expected.map(|news| (order().life, "abc".to_string(), news));
+            assert_eq!(read(message), expected, "{action}");
+        }
+        assert_eq!(read(EventMessage::default()), None);
+    }
+}

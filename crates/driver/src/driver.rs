@@ -1,0 +1,93 @@
+//! The one interface over all the ways in which a replica can run.
+
+use std::net::SocketAddr;
+
+use fleet::{Event, Found, Life, ReplicaName, StopHow};
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
+
+/// Room for events on their way to the reconciler. When it is full the sender waits: the facts
+/// here are few, and each is needed.
+pub const EVENTS_CAPACITY: usize = 1024;
+
+/// Where a driver reports what it sees.
+pub type EventSender = mpsc::Sender<Event>;
+
+/// Which replica to start.
+#[derive(Clone, Debug)]
+pub struct StartOrder {
+    /// Which life of which seat it will be.
+    pub life: Life,
+    /// What it will be called.
+    pub name: ReplicaName,
+}
+
+impl StartOrder {
+    /// A word of a command with `{port}`, `{name}` and `{seat}` filled in.
+    pub(crate) fn fill_in(&self, word: &str, port: u16) -> String {
+        word.replace("{port}", &port.to_string())
+            .replace("{name}", self.name.as_str())
+            .replace("{seat}", &self.life.seat.to_string())
+    }
+}
+
+/// Starts, stops and lists the replicas of one service. Exits and freezes are reported as events,
+/// through the [`EventSender`] that the driver was made with. Dropping a future that a method
+/// returned leaves the work half done; call `stop` to tidy up.
+pub trait Driver: Send + Sync + 'static {
+    /// Checks, before anything is started, that starting can work: the engine answers, the image
+    /// or the program exists. Creates what replicas share, such as their network.
+    fn prepare(&self) -> BoxFuture<'_, Result<(), DriverError>>;
+
+    /// Starts a replica and returns where it will listen. It need not listen yet. On failure
+    /// nothing that was started is left running.
+    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<SocketAddr, DriverError>>;
+
+    /// Makes sure that nothing of a life is left: stops it, and removes what remains. A life that
+    /// is gone already is no error.
+    fn stop(&self, life: Life, how: StopHow) -> BoxFuture<'_, Result<(), DriverError>>;
+
+    /// Whether a replica is frozen: paused, or stopped by a signal.
+    fn is_frozen(&self, life: Life) -> BoxFuture<'_, Result<bool, DriverError>>;
+
+    /// Everything of this service that is ours, running or not.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, DriverError>>;
+
+    /// Removes what replicas shared, when the last of them is gone and the balancer ends.
+    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>>;
+}
+
+/// Why a driver could not do what it was told.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct DriverError {
+    what: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl DriverError {
+    /// An error with nothing behind it.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), source: None }
+    }
+
+    /// An error with its cause.
+    pub fn caused(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { what: what.into(), source: Some(source.into()) }
+    }
+
+    /// The error and all its causes in one line.
+    pub fn in_full(&self) -> String {
+        let mut text = self.what.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,19 @@
+//! How replicas are started, stopped and listed: as processes, as containers, or not at all.
+//!
+//! A driver carries out what it is told and reports what it sees. It decides nothing, and it
+//! touches only what carries the owner's mark.
+
+mod driver;
+mod environment;
+
+mod docker;
+mod process;
+mod scripted;
+mod stationary;
+
+pub use docker::{DockerDriver, DockerSettings};
+pub use driver::{Driver, DriverError, EVENTS_CAPACITY, EventSender, StartOrder};
+pub use environment::{ReplicaEnvironment, ServerId};
+pub use process::{ProcessDriver, ProcessSettings};
+pub use scripted::{Script, ScriptedDriver};
+pub use stationary::StaticDriver;

@@ -1,0 +1,211 @@
+//! Replicas as child processes, each in its own process group on its own loopback port.
+//!
+//! An exit is seen through the child itself, never by polling, and every child is reaped.
+
+mod output;
+mod ports;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fleet::{Event, Exit, Found, FoundState, Life, ReplicaName, StopHow};
+use futures_util::future::{BoxFuture, FutureExt, ready};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::{Driver, DriverError, EventSender, ReplicaEnvironment, StartOrder};
+use output::LastLines;
+
+/// How long the last output may take to arrive after an exit. Usually it is there; a grandchild
+/// that holds the pipe must not delay the news.
+const LAST_OUTPUT_WAIT: Duration = Duration::from_millis(20);
+
+/// How long a process may take to be gone after it was killed.
+const KILL_WAIT: Duration = Duration::from_secs(5);
+
+/// What is run, and how.
+#[derive(Clone, Debug)]
+pub struct ProcessSettings {
+    /// The program and its arguments; `{port}`, `{name}` and `{seat}` are filled in.
+    pub command: Vec<String>,
+    /// A program and arguments put in front of the command, which end it when this process ends.
+    pub tether: Vec<String>,
+    /// What replicas learn from their environment.
+    pub environment: ReplicaEnvironment,
+    /// How long a replica that was asked to stop may take before it is killed.
+    pub stop_timeout: Duration,
+}
+
+/// Starts, watches and stops child processes.
+#[derive(Debug)]
+pub struct ProcessDriver {
+    settings: ProcessSettings,
+    events: EventSender,
+    running: Arc<Mutex<BTreeMap<Life, Running>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    name: ReplicaName,
+    pid: Pid,
+    address: SocketAddr,
+    /// Turns true when the process has been reaped.
+    has_exited: watch::Receiver<bool>,
+}
+
+impl ProcessDriver {
+    /// A driver with nothing running yet.
+    pub fn new(settings: ProcessSettings, events: EventSender) -> Self {
+        Self { settings, events, running: Arc::default() }
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<Life, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self, order: StartOrder) -> Result<SocketAddr, DriverError> {
+        let mut running = self.running();
+        let taken: Vec<u16> = running.values().map(|process| process.address.port()).collect();
+        let port = ports::pick(&taken).ok_or_else(|| DriverError::new("no free loopback port was found"))?;
+        let mut child = self.command(&order, port).spawn().map_err(|error| {
+            DriverError::caused(format!("cannot run '{}'", self.settings.command[0]), error)
+        })?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let pid = pid.ok_or_else(|| DriverError::new("the process ended before it began"))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let lines = LastLines::follow(&mut child, &order.name);
+        let (exited, has_exited) = watch::channel(false);
+        running.insert(order.life, Running { name: order.name, pid, address, has_exited });
+        let supervised = Supervised { life: order.life, pid, child, lines };
+        tokio::spawn(supervised.supervise(Arc::clone(&self.running), self.events.clone(), exited));
+        Ok(address)
+    }
+
+    fn command(&self, order: &StartOrder, port: u16) -> Command {
+        let command = self.settings.command.iter().map(|word| order.fill_in(word, port));
+        let mut words = self.settings.tether.iter().cloned().chain(command);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).envs(self.settings.environment.of(order, port)).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    async fn end(&self, life: Life, how: StopHow) -> Result<(), DriverError> {
+        let Some(mut process) = self.running().get(&life).cloned() else { return Ok(()) };
+        if how == StopHow::Graceful {
+            // The group may be gone by now; then the wait below ends at once.
+            let _ = kill_process_group(process.pid, Signal::TERM);
+            if process.is_gone_within(self.settings.stop_timeout).await {
+                return Ok(());
+            }
+            tracing::warn!(replica = %process.name, "did not stop within {:?}, killing it", self.settings.stop_timeout);
+        }
+        let _ = kill_process_group(process.pid, Signal::KILL);
+        if process.is_gone_within(KILL_WAIT).await {
+            return Ok(());
+        }
+        Err(DriverError::new(format!("process {} is still there after it was killed", process.pid)))
+    }
+}
+
+impl Running {
+    async fn is_gone_within(&mut self, limit: Duration) -> bool {
+        let gone = self.has_exited.wait_for(|has_exited| *has_exited);
+        // A closed channel means that the supervisor is gone, and so is the process.
+        tokio::time::timeout(limit, gone).await.is_ok()
+    }
+
+    fn is_frozen(&self) -> bool {
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else { return false };
+        // The state follows the program's name, which is in parentheses and may hold some itself.
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        matches!(state, Some('T' | 't'))
+    }
+}
+
+impl Driver for ProcessDriver {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        let program = self.settings.command.first().map_or("", String::as_str);
+        let result = if is_runnable(program) {
+            Ok(())
+        } else {
+            Err(DriverError::new(format!("there is no program '{program}' to run")))
+        };
+        ready(result).boxed()
+    }
+
+    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<SocketAddr, DriverError>> {
+        ready(self.spawn(order)).boxed()
+    }
+
+    fn stop(&self, life: Life, how: StopHow) -> BoxFuture<'_, Result<(), DriverError>> {
+        self.end(life, how).boxed()
+    }
+
+    fn is_frozen(&self, life: Life) -> BoxFuture<'_, Result<bool, DriverError>> {
+        ready(Ok(self.running().get(&life).is_some_and(Running::is_frozen))).boxed()
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, DriverError>> {
+        let running = self.running();
+        let found = running.iter().map(|(life, process)| Found {
+            life: *life,
+            name: process.name.clone(),
+            state: FoundState::Running { address: process.address, is_frozen: process.is_frozen() },
+        });
+        ready(Ok(found.collect())).boxed()
+    }
+
+    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        ready(Ok(())).boxed()
+    }
+}
+
+/// A child with the one task that waits for its end.
+struct Supervised {
+    life: Life,
+    pid: Pid,
+    child: Child,
+    lines: LastLines,
+}
+
+impl Supervised {
+    async fn supervise(
+        mut self,
+        running: Arc<Mutex<BTreeMap<Life, Running>>>,
+        events: EventSender,
+        exited: watch::Sender<bool>,
+    ) {
+        let status = self.child.wait().await;
+        // What it left behind in its group goes with it.
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        let last_output = self.lines.last_within(LAST_OUTPUT_WAIT).await;
+        let exit = Exit { last_output, ..exit_of(&status) };
+        running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.life);
+        // The receivers are gone when the balancer ends; then nobody needs to know.
+        let _ = events.send(Event::Exited(self.life, exit)).await;
+        let _ = exited.send(true);
+    }
+}
+
+fn exit_of(status: &std::io::Result<ExitStatus>) -> Exit {
+    use std::os::unix::process::ExitStatusExt;
+    match status {
+        Ok(status) => Exit { code: status.code().map(i64::from), signal: status.signal(), ..Exit::default() },
+        Err(_) => Exit::default(),
+    }
+}
+
+fn is_runnable(program: &str) -> bool {
+    let is_file = |path: &Path| path.is_file();
+    if program.contains('/') {
+        return is_file(Path::new(program));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    !program.is_empty() && std::env::split_paths(&path).any(|folder| is_file(&folder.join(program)))
+}

@@ -1,0 +1,84 @@
+//! A driver for tests: it does what its script says, and it may lie.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fleet::{Found, Life, StopHow};
+use futures_util::future::{BoxFuture, FutureExt, ready};
+
+use crate::{Driver, DriverError, StartOrder};
+
+/// What a [`ScriptedDriver`] answers, and what it was told.
+#[derive(Debug)]
+pub struct Script {
+    /// Where a started replica is said to listen.
+    pub address: SocketAddr,
+    /// The next starts fail with these texts; then starts succeed.
+    pub failures: VecDeque<String>,
+    /// What a list shows.
+    pub found: Vec<Found>,
+    /// Who is said to be frozen.
+    pub frozen: Vec<Life>,
+    /// Every order so far, in words.
+    pub orders: Vec<String>,
+}
+
+/// A driver without any replica behind it.
+#[derive(Debug)]
+pub struct ScriptedDriver {
+    script: Mutex<Script>,
+}
+
+impl ScriptedDriver {
+    /// A driver whose replicas are all said to listen at `address`.
+    pub fn new(address: SocketAddr) -> Self {
+        let script = Script {
+            address,
+            failures: VecDeque::new(),
+            found: Vec::new(),
+            frozen: Vec::new(),
+            orders: Vec::new(),
+        };
+        Self { script: Mutex::new(script) }
+    }
+
+    /// The script, to be read and changed.
+    pub fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Driver for ScriptedDriver {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<SocketAddr, DriverError>> {
+        let mut script = self.script();
+        script.orders.push(format!("start {} {}", order.life, order.name));
+        let result = match script.failures.pop_front() {
+            Some(text) => Err(DriverError::new(text)),
+            None => Ok(script.address),
+        };
+        ready(result).boxed()
+    }
+
+    fn stop(&self, life: Life, how: StopHow) -> BoxFuture<'_, Result<(), DriverError>> {
+        let word = if how == StopHow::Now { "kill" } else { "stop" };
+        self.script().orders.push(format!("{word} {life}"));
+        ready(Ok(())).boxed()
+    }
+
+    fn is_frozen(&self, life: Life) -> BoxFuture<'_, Result<bool, DriverError>> {
+        ready(Ok(self.script().frozen.contains(&life))).boxed()
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, DriverError>> {
+        ready(Ok(self.script().found.clone())).boxed()
+    }
+
+    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        ready(Ok(())).boxed()
+    }
+}
