@@ -195,11 +195,11 @@ async fn answer_service(handle: &Handle, rest: &[&str], request: Request<Incomin
         (&Method::GET, []) => return Ok(json(StatusCode::OK, &shape(handle))),
         (&Method::GET, ["replicas"]) => return Ok(json(StatusCode::OK, &shape(handle).replicas)),
         (&Method::POST, ["replicas"]) => {
-            let (count, names) = count_and_names(read_json(request).await?)?;
+            let (count, names) = count_and_names(&read_json(request).await?)?;
             Edit::Add { count, names }
         }
         (&Method::DELETE, ["replicas"]) => {
-            let (count, names) = count_and_names(read_json(request).await?)?;
+            let (count, names) = count_and_names(&read_json(request).await?)?;
             Edit::Remove { count, names }
         }
         (&Method::PUT, ["scale"]) => {
@@ -208,11 +208,11 @@ async fn answer_service(handle: &Handle, rest: &[&str], request: Request<Incomin
         }
         _ => return Err(Failure::not_found("a service has: GET, GET POST DELETE replicas, PUT scale")),
     };
-    let view = handle.edit(edit).await.map_err(Failure::from_error)?;
+    let view = handle.edit(edit).await.map_err(|error| Failure::from_error(&error))?;
     Ok(json(StatusCode::OK, &ServiceShape::new(handle.service(), &view)))
 }
 
-fn count_and_names(shape: EditShape) -> Result<(u32, Vec<ReplicaName>), Failure> {
+fn count_and_names(shape: &EditShape) -> Result<(u32, Vec<ReplicaName>), Failure> {
     let names: Result<Vec<_>, _> = shape.names.iter().map(|name| ReplicaName::parse(name)).collect();
     let names = names.map_err(|error| Failure::bad_request(&error.to_string()))?;
     let count = shape.count.unwrap_or(names.len() as u32);
@@ -228,7 +228,12 @@ async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T,
         status: StatusCode::PAYLOAD_TOO_LARGE,
         text: format!("the body is larger than {BODY_BYTES_MAX} bytes, or ended early"),
     })?;
-    serde_json::from_slice(&body.to_bytes())
+    let body = body.to_bytes();
+    // An array would pass as the fields in their order; nobody means that.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Failure::bad_request("the body must be a JSON object"));
+    }
+    serde_json::from_slice(&body)
         .map_err(|error| Failure::bad_request(&format!("the body is not what this endpoint takes: {error}")))
 }
 
@@ -245,8 +250,8 @@ impl Failure {
         Self { status: StatusCode::BAD_REQUEST, text: text.into() }
     }
 
-    fn from_error(error: EditError) -> Self {
-        let status = match &error {
+    fn from_error(error: &EditError) -> Self {
+        let status = match error {
             EditError::Refused(Refusal::Busy) | EditError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             EditError::Refused(_) => StatusCode::CONFLICT,
             EditError::Undone(_) | EditError::NotStored(_) => StatusCode::INTERNAL_SERVER_ERROR,

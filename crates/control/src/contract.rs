@@ -86,10 +86,13 @@ fn parse(verb: Verb, body: &[u8]) -> Result<Edit, String> {
 
 /// JSON under any content type, or the form `server_id=NAME` as older clients send it.
 fn read(body: &[u8]) -> Result<EditBody, String> {
-    if body.starts_with(b"{") || !body.starts_with(b"server_id=") {
-        return serde_json::from_slice(body).map_err(|error| {
-            format!("the body must be JSON like {{\"n\":2,\"hostnames\":[\"S1\",\"S2\"]}}: {error}")
-        });
+    const EXAMPLE: &str = r#"the body must be JSON like {"n":2,"hostnames":["S1","S2"]}"#;
+    if body.starts_with(b"{") {
+        return serde_json::from_slice(body).map_err(|error| format!("{EXAMPLE}: {error}"));
+    }
+    // An array would pass as the fields in their order; nobody means that.
+    if !body.starts_with(b"server_id=") {
+        return Err(EXAMPLE.into());
     }
     let mut fields = form_urlencoded::parse(body);
     match (fields.next(), fields.next()) {
@@ -181,6 +184,7 @@ mod tests {
             ("", "the body must be JSON"),
             ("n=3", "the body must be JSON"),
             ("[]", "the body must be JSON"),
+            ("[1]", "the body must be JSON"),
             ("{}", "missing field `n`"),
             (r#"{"n":"3"}"#, "invalid type: string"),
             (r#"{"n":1.5}"#, "invalid type: floating point"),

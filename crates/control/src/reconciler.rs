@@ -199,7 +199,7 @@ impl Reconciler {
     async fn take(&mut self, command: Command) {
         match command {
             Command::Edit(edit, reply) => {
-                self.edits.take(&mut self.fleet, (edit, reply), self.clock.now()).await
+                self.edits.take(&mut self.fleet, (edit, reply), self.clock.now()).await;
             }
             Command::Retire(reply) => {
                 self.fleet.retire();
