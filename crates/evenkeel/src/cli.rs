@@ -1,0 +1,126 @@
+//! The command line: what can be typed, and what its help teaches.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An HTTP load balancer that owns its replicas: it starts them, watches their heartbeats, routes
+/// to them by consistent hashing, replaces the dead, and loses no request while doing so.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Try it:
+  evenkeel up                              three demo replicas behind http://127.0.0.1:5000
+  curl http://127.0.0.1:5000/home          served by one of them
+  evenkeel ps                              who they are and how they are
+  evenkeel add -n 2                        two more
+  kill -9 $(pgrep -f 'evenkeel replica' | head -1)   one is replaced, nobody notices
+
+Exit codes: 0 fine, 1 failed, 2 wrong usage, 78 bad configuration.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the balancer and its replicas.
+    ///
+    /// Without --config: three bundled demo replicas as child processes, with the endpoints /rep,
+    /// /add and /rm on the listener. A flag beats its environment variable, that beats the file,
+    /// and the file beats the default.
+    Up(UpOptions),
+    /// Run the bundled demo replica: GET /home and GET /heartbeat.
+    Replica {
+        /// Where to listen. SERVER_ID in the environment is what it calls itself.
+        #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDR")]
+        listen: SocketAddr,
+    },
+    /// Check a configuration file: says what is wrong, where, and what may have been meant.
+    Validate {
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Show the services of a running balancer.
+    Status(Target),
+    /// Show the replicas of a running balancer, the ones on their way in and out too.
+    Ps(Target),
+    /// Add replicas; returns when they take traffic. If one does not come up, none is added.
+    Add(EditOptions),
+    /// Remove replicas; returns when they get no new requests. They finish what they have.
+    Rm(EditOptions),
+    /// Add or remove replicas until there are so many.
+    Scale {
+        /// How many there shall be.
+        replicas: u32,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Run a command that is killed when its parent ends.
+    #[command(hide = true)]
+    Tether {
+        /// The parent's process id.
+        parent: u32,
+        /// The command and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpOptions {
+    /// The configuration file; see `evenkeel validate`.
+    #[arg(long, env = "EVENKEEL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where clients connect [default: 127.0.0.1:5000].
+    #[arg(long, env = "EVENKEEL_LISTEN", value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where the admin API listens: an address, or unix:/path [default: 127.0.0.1:5001].
+    #[arg(long, env = "EVENKEEL_ADMIN", value_name = "ADDR")]
+    pub(crate) admin: Option<String>,
+    /// How many replicas the first service begins with [default: 3].
+    #[arg(long, short = 'n', env = "EVENKEEL_REPLICAS", value_name = "N")]
+    pub(crate) replicas: Option<u32>,
+    /// How the demo replicas run; only without a configuration file [default: process].
+    #[arg(long, env = "EVENKEEL_DRIVER", conflicts_with = "config")]
+    pub(crate) driver: Option<DemoDriver>,
+    /// Write log lines as JSON.
+    #[arg(long, env = "EVENKEEL_LOG_JSON")]
+    pub(crate) log_json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoDriver {
+    /// As child processes.
+    Process,
+    /// As containers of the image evenkeel-replica; `make image` builds it.
+    Docker,
+}
+
+/// Which balancer and service a command speaks to.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The admin API of the balancer: host:port, or unix:/path.
+    #[arg(long, env = "EVENKEEL_ADMIN", default_value = "127.0.0.1:5001", value_name = "ADDR")]
+    pub(crate) admin: String,
+    /// The service; not needed where there is only one.
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) service: Option<String>,
+    /// Print JSON for programs instead of text for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EditOptions {
+    /// Names: of the replicas to remove, or for the first ones that are added.
+    pub(crate) names: Vec<String>,
+    /// How many [default: as many as there are names, or 1].
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: Option<u32>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}

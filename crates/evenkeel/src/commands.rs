@@ -1,0 +1,125 @@
+//! The commands that show and change a running balancer.
+
+use control::{EditShape, ReplicaShape, ScaleShape, ServiceShape};
+use hyper::Method;
+
+use crate::cli::{EditOptions, Target};
+use crate::{Outcome, client};
+
+/// `evenkeel status`
+pub(crate) fn status(target: &Target) -> Outcome {
+    let services = chosen(target)?;
+    if target.json {
+        return print_json(&services);
+    }
+    let rows = services.iter().map(|service| {
+        let state = if service.ready == service.desired { "whole" } else { "not whole" };
+        [
+            service.name.clone(),
+            format!("{}/{}", service.ready, service.desired),
+            state.into(),
+            service.generation.to_string(),
+        ]
+    });
+    print_table(["SERVICE", "READY", "STATE", "GENERATION"], &rows.collect::<Vec<_>>());
+    Ok(())
+}
+
+/// `evenkeel ps`
+pub(crate) fn ps(target: &Target) -> Outcome {
+    let services = chosen(target)?;
+    if target.json {
+        return print_json(&services);
+    }
+    let mut rows = Vec::new();
+    for service in &services {
+        for replica in service.replicas.iter().chain(&service.others) {
+            rows.push(row(&service.name, replica));
+        }
+    }
+    print_table(["SERVICE", "SEAT", "LIFE", "NAME", "STATE", "ADDRESS", "REASON"], &rows);
+    Ok(())
+}
+
+/// `evenkeel add`
+pub(crate) fn add(options: EditOptions) -> Outcome {
+    edit(&Method::POST, options)
+}
+
+/// `evenkeel rm`
+pub(crate) fn rm(options: EditOptions) -> Outcome {
+    edit(&Method::DELETE, options)
+}
+
+/// `evenkeel scale`
+pub(crate) fn scale(replicas: u32, target: &Target) -> Outcome {
+    let path = format!("/v1/services/{}/scale", client::service_name(target)?);
+    let body = client::call(target, &Method::PUT, &path, &ScaleShape { replicas })?;
+    print_after(target, &client::parse(&body)?)
+}
+
+fn edit(method: &Method, options: EditOptions) -> Outcome {
+    let target = &options.target;
+    let count =
+        options.count.unwrap_or_else(|| u32::try_from(options.names.len()).unwrap_or(u32::MAX).max(1));
+    let shape = EditShape { count: Some(count), names: options.names };
+    let path = format!("/v1/services/{}/replicas", client::service_name(target)?);
+    let body = client::call(target, method, &path, &shape)?;
+    print_after(target, &client::parse(&body)?)
+}
+
+fn chosen(target: &Target) -> Result<Vec<ServiceShape>, (crate::Stopped, String)> {
+    let mut services = client::services(target)?;
+    if let Some(name) = &target.service {
+        services.retain(|service| service.name == *name);
+        if services.is_empty() {
+            return Err(crate::failed(format!("there is no service '{name}'")));
+        }
+    }
+    Ok(services)
+}
+
+fn print_after(target: &Target, service: &ServiceShape) -> Outcome {
+    if target.json {
+        return print_json(service);
+    }
+    let names: Vec<&str> = service.replicas.iter().map(|replica| replica.name.as_str()).collect();
+    println!("{}: {} replicas: {}", service.name, names.len(), names.join(", "));
+    Ok(())
+}
+
+fn print_json(shown: &impl serde::Serialize) -> Outcome {
+    println!("{}", serde_json::to_string_pretty(shown).map_err(crate::failed)?);
+    Ok(())
+}
+
+fn row(service: &str, replica: &ReplicaShape) -> [String; 7] {
+    [
+        service.into(),
+        replica.seat.to_string(),
+        replica.incarnation.to_string(),
+        replica.name.clone(),
+        replica.state.clone(),
+        replica.address.clone().unwrap_or_else(|| "-".into()),
+        replica.reason.clone().unwrap_or_else(|| "-".into()),
+    ]
+}
+
+/// Columns as wide as what is in them; the last is left as it is.
+fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([head[column].len()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N - 1).map(width).collect();
+    for row in std::iter::once(head.map(str::to_owned)).chain(rows.iter().cloned()) {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            match widths.get(column) {
+                Some(width) => line.push_str(&format!("{cell:<width$}  ")),
+                None => line.push_str(cell),
+            }
+        }
+        println!("{}", line.trim_end());
+    }
+}

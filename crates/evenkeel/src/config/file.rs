@@ -1,0 +1,208 @@
+//! The shape of the configuration file: which keys each table has and which type their values
+//! are of. Nothing is required here, no default is known, and no value is interpreted.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeTable;
+
+use super::problem::{Problems, Span, Wrong};
+use super::reader::{DURATION, FLAG, Given, Level, NUMBER, Reader, SIZE, TEXT, WHOLE};
+
+const LEVELS: [Level; 4] = [
+    Level {
+        title: "the top of the file",
+        keys: &["listen", "admin", "workers", "state_dir", "owner", "contract", "service"],
+    },
+    Level {
+        title: "[[service]]",
+        keys: &[
+            "name",
+            "host",
+            "path",
+            "replicas",
+            "driver",
+            "image",
+            "command",
+            "addresses",
+            "port",
+            "network",
+            "publish",
+            "memory",
+            "cpus",
+            "env",
+            "key",
+            "algorithm",
+            "slots",
+            "virtual",
+            "probe",
+            "load_factor",
+            "server_id",
+            "start_timeout",
+            "max_replicas",
+            "stop_timeout",
+            "stop_signal",
+            "on_exit",
+            "heartbeat",
+            "drain",
+        ],
+    },
+    Level { title: "[service.heartbeat]", keys: &["path", "every", "timeout", "misses"] },
+    Level { title: "[service.drain]", keys: &["deadline"] },
+];
+const TOP: usize = 0;
+const SERVICE: usize = 1;
+const HEARTBEAT: usize = 2;
+const DRAIN: usize = 3;
+
+type Text = Option<Given<String>>;
+type Texts = Option<Given<Vec<Given<String>>>>;
+type Whole = Option<Given<i128>>;
+type Number = Option<Given<f64>>;
+type Flag = Option<Given<bool>>;
+
+/// The whole file.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) listen: Text,
+    pub(super) admin: Text,
+    pub(super) workers: Whole,
+    pub(super) state_dir: Text,
+    pub(super) owner: Text,
+    pub(super) contract: Flag,
+    pub(super) services: Option<Vec<ServiceTable>>,
+}
+
+/// One `[[service]]`.
+#[derive(Debug)]
+pub(super) struct ServiceTable {
+    /// Where its header is.
+    pub(super) at: Span,
+    /// Where its keys are, also those whose values are of a wrong type.
+    pub(super) keys: BTreeMap<String, Span>,
+    pub(super) name: Text,
+    pub(super) host: Text,
+    pub(super) path: Text,
+    pub(super) replicas: Whole,
+    pub(super) driver: Text,
+    pub(super) image: Text,
+    pub(super) command: Texts,
+    pub(super) addresses: Texts,
+    pub(super) port: Whole,
+    pub(super) network: Text,
+    pub(super) publish: Flag,
+    pub(super) memory: Text,
+    pub(super) cpus: Number,
+    pub(super) env: Vec<Given<String>>,
+    pub(super) key: Text,
+    pub(super) algorithm: Text,
+    pub(super) slots: Whole,
+    pub(super) virtual_servers: Whole,
+    pub(super) probe: Text,
+    pub(super) load_factor: Number,
+    pub(super) server_id: Text,
+    pub(super) start_timeout: Text,
+    pub(super) max_replicas: Whole,
+    pub(super) stop_timeout: Text,
+    pub(super) stop_signal: Text,
+    pub(super) on_exit: Text,
+    pub(super) heartbeat: HeartbeatTable,
+    pub(super) drain_deadline: Text,
+}
+
+/// `[service.heartbeat]`.
+#[derive(Debug, Default)]
+pub(super) struct HeartbeatTable {
+    pub(super) path: Text,
+    pub(super) every: Text,
+    pub(super) timeout: Text,
+    pub(super) misses: Whole,
+}
+
+impl File {
+    /// The file's values, as far as they have their places and types; nothing if the text is no
+    /// TOML. What is wrong is noted.
+    pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Self> {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            problems.add(error.span().as_ref(), Wrong::new(one_line(error.message())));
+        }
+        // Where the syntax is broken, what was recovered is a guess that misleads.
+        if !errors.is_empty() {
+            return None;
+        }
+        let mut reader = Reader::new(document.get_ref(), (&LEVELS, TOP), problems);
+        let services = reader
+            .take_tables("service")
+            .map(|tables| tables.into_iter().map(|table| ServiceTable::read(&table, &mut reader)).collect());
+        Some(Self {
+            listen: reader.take("listen", &TEXT),
+            admin: reader.take("admin", &TEXT),
+            workers: reader.take("workers", &WHOLE),
+            state_dir: reader.take("state_dir", &TEXT),
+            owner: reader.take("owner", &TEXT),
+            contract: reader.take("contract", &FLAG),
+            services,
+        })
+    }
+}
+
+impl ServiceTable {
+    fn read<'d>(table: &Given<&'d DeTable<'d>>, top: &mut Reader<'d, '_, '_>) -> Self {
+        let mut reader = top.inner(table.value, (&LEVELS, SERVICE));
+        Self {
+            at: table.at.clone(),
+            keys: reader.keys().into_iter().collect(),
+            name: reader.take("name", &TEXT),
+            host: reader.take("host", &TEXT),
+            path: reader.take("path", &TEXT),
+            replicas: reader.take("replicas", &WHOLE),
+            driver: reader.take("driver", &TEXT),
+            image: reader.take("image", &TEXT),
+            command: reader.take_texts("command", "command = [\"./server\", \"--port\", \"{port}\"]"),
+            addresses: reader.take_texts("addresses", "addresses = [\"127.0.0.1:9001\"]"),
+            port: reader.take("port", &WHOLE),
+            network: reader.take("network", &TEXT),
+            publish: reader.take("publish", &FLAG),
+            memory: reader.take("memory", &SIZE),
+            cpus: reader.take("cpus", &NUMBER),
+            env: reader.take_pairs("env"),
+            key: reader.take("key", &TEXT),
+            algorithm: reader.take("algorithm", &TEXT),
+            slots: reader.take("slots", &WHOLE),
+            virtual_servers: reader.take("virtual", &WHOLE),
+            probe: reader.take("probe", &TEXT),
+            load_factor: reader.take("load_factor", &NUMBER),
+            server_id: reader.take("server_id", &TEXT),
+            start_timeout: reader.take("start_timeout", &DURATION),
+            max_replicas: reader.take("max_replicas", &WHOLE),
+            stop_timeout: reader.take("stop_timeout", &DURATION),
+            stop_signal: reader.take("stop_signal", &TEXT),
+            on_exit: reader.take("on_exit", &TEXT),
+            heartbeat: HeartbeatTable::read(&mut reader),
+            drain_deadline: read_drain_deadline(&mut reader),
+        }
+    }
+}
+
+impl HeartbeatTable {
+    fn read(service: &mut Reader<'_, '_, '_>) -> Self {
+        let Some(table) = service.take_table("heartbeat") else { return Self::default() };
+        let mut reader = service.inner(table.value, (&LEVELS, HEARTBEAT));
+        Self {
+            path: reader.take("path", &TEXT),
+            every: reader.take("every", &DURATION),
+            timeout: reader.take("timeout", &DURATION),
+            misses: reader.take("misses", &WHOLE),
+        }
+    }
+}
+
+fn read_drain_deadline(service: &mut Reader<'_, '_, '_>) -> Text {
+    let table = service.take_table("drain")?;
+    service.inner(table.value, (&LEVELS, DRAIN)).take("deadline", &DURATION)
+}
+
+/// The parser's message, which may have several lines, as one.
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,294 @@
+//! What files are accepted, and as what; what files are refused, and how that is shown.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use placement::Probe;
+
+use super::settings::Heartbeat;
+use super::*;
+
+/// Cases for [`every_refusal_is_shown_as_agreed`]: `=== claim`, the file, `---`, what is shown.
+const REFUSALS: &str = include_str!("refusals.txt");
+
+fn accept(text: &str) -> Settings {
+    parse(text, "evenkeel.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The only service of a file with these lines.
+fn service(lines: &str) -> ServiceSettings {
+    accept(&format!("[[service]]\nname = \"web\"\n{lines}")).services.remove(0)
+}
+
+fn refuse(text: &str) -> ConfigError {
+    parse(text, "evenkeel.toml").expect_err(text)
+}
+
+#[test]
+fn every_refusal_is_shown_as_agreed() {
+    let cases: Vec<&str> = REFUSALS.split("=== ").skip(1).collect();
+    assert!(cases.len() > 60, "only {} cases were read", cases.len());
+    let mut broken = Vec::new();
+    for case in cases {
+        let (claim, case) = case.split_once('\n').unwrap();
+        let (text, expected) = case.split_once("---\n").unwrap();
+        let shown = match parse(text, "evenkeel.toml") {
+            Ok(_) => "accepted".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if shown != expected.trim_end() {
+            broken.push(format!("=== {claim}\n{text}---\n{shown}\n\n"));
+        }
+    }
+    assert!(broken.is_empty(), "shown instead:\n{}", broken.concat());
+}
+
+#[test]
+fn the_demo_is_what_an_equivalent_file_says() {
+    assert_eq!(accept("contract = true\n[[service]]\nname = \"web\""), Settings::demo());
+    let text = r#"
+        listen = "127.0.0.1:5000"
+        admin = "127.0.0.1:5001"
+        contract = true
+        [[service]]
+        name = "web"
+        host = "*"
+        path = "/"
+        replicas = 3
+        driver = "process"
+        port = 5000
+        key = "random"
+        algorithm = "rendezvous"
+        load_factor = 1.25
+        server_id = "name"
+        start_timeout = "30s"
+        max_replicas = 100
+        stop_timeout = "10s"
+        on_exit = "stop"
+        heartbeat = { path = "/heartbeat", every = "500ms", timeout = "250ms", misses = 2 }
+        drain.deadline = "30s"
+    "#;
+    assert_eq!(accept(text), Settings::demo());
+}
+
+/// A file with every key.
+const FULL: &str = r#"
+        listen = "0.0.0.0:80"
+        admin = "unix:/run/evenkeel/admin.sock"
+        workers = 2
+        state_dir = "/var/lib/evenkeel"
+        owner = "shop:1"
+        contract = true
+        [[service]]
+        name = "web"
+        host = "*.Example.org"
+        path = "/shop"
+        replicas = 56
+        driver = "docker"
+        image = "evenkeel-replica"
+        command = ["serve", "--port={port}", "{name}", "{seat}", "{\"json\": {}}"]
+        port = 8080
+        network = "front"
+        publish = true
+        memory = "64MiB"
+        cpus = 2
+        env = { GREETING = "hello" }
+        key = "header:X-User"
+        algorithm = "classic"
+        slots = 512
+        virtual = 9
+        probe = "quadratic"
+        load_factor = 2.5
+        server_id = "number"
+        start_timeout = "1m 30s"
+        max_replicas = 1_000
+        stop_timeout = "0s"
+        stop_signal = "SIGQUIT"
+        on_exit = "stop"
+        [service.heartbeat]
+        path = "/well?really"
+        every = "1s"
+        timeout = "1s"
+        misses = 5
+        [service.drain]
+        deadline = "2m"
+        [[service]]
+        name = "old"
+        driver = "static"
+        addresses = ["127.0.0.1:9001", "[::1]:9002"]
+    "#;
+
+/// The first service of [`FULL`].
+fn full_web() -> ServiceSettings {
+    let command = ["serve", "--port={port}", "{name}", "{seat}", "{\"json\": {}}"];
+    ServiceSettings {
+        name: "web".into(),
+        host: "*.example.org".into(),
+        path: "/shop".into(),
+        replicas: 56,
+        driver: DriverChoice::Docker {
+            image: "evenkeel-replica".into(),
+            command: Some(command.map(str::to_owned).to_vec()),
+            network: "front".into(),
+            publish: true,
+            memory: Some(64 << 20),
+            cpus: Some(2.0),
+        },
+        port: 8080,
+        env: BTreeMap::from([("GREETING".into(), "hello".into())]),
+        key: KeyRule::Header("x-user".into()),
+        algorithm: Algorithm::Classic { slots: 512, virtual_servers: 9, probe: Probe::Quadratic },
+        load_factor: 2.5,
+        server_id: ServerId::Number,
+        start_timeout: Duration::from_secs(90),
+        max_replicas: 1000,
+        heartbeat: Heartbeat {
+            path: "/well?really".into(),
+            every: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            misses: 5,
+        },
+        drain_deadline: Duration::from_secs(120),
+        stop_timeout: Duration::ZERO,
+        stop_signal: Some("SIGQUIT".into()),
+        on_exit: OnExit::Stop,
+    }
+}
+
+#[test]
+fn a_full_file_is_understood() {
+    let addresses = vec!["127.0.0.1:9001".parse().unwrap(), "[::1]:9002".parse().unwrap()];
+    let old = ServiceSettings {
+        replicas: 2,
+        driver: DriverChoice::Static { addresses },
+        on_exit: OnExit::Keep,
+        ..ServiceSettings::named("old")
+    };
+    let expected = Settings {
+        listen: "0.0.0.0:80".parse().unwrap(),
+        admin: AdminAddress::Unix(PathBuf::from("/run/evenkeel/admin.sock")),
+        workers: 2,
+        state_dir: Some(PathBuf::from("/var/lib/evenkeel")),
+        owner: Some("shop:1".into()),
+        contract: true,
+        services: vec![full_web(), old],
+    };
+    assert_eq!(accept(FULL), expected);
+}
+
+#[test]
+fn defaults_depend_on_the_driver_and_the_algorithm() {
+    let docker = service("driver = \"docker\"\nimage = \"shop:1\"");
+    assert_eq!(docker.on_exit, OnExit::Keep);
+    let DriverChoice::Docker { network, publish, command, .. } = docker.driver else { unreachable!() };
+    assert_eq!((network.as_str(), publish, command), ("evenkeel", false, None));
+    assert_eq!(service("driver = \"process\"").on_exit, OnExit::Stop);
+    assert_eq!(service("algorithm = \"rendezvous\"").load_factor, 1.25);
+    let classic = service("algorithm = \"classic\"");
+    assert_eq!(classic.load_factor, 0.0);
+    let standard = Algorithm::Classic { slots: 512, virtual_servers: 9, probe: Probe::Linear };
+    assert_eq!(classic.algorithm, standard);
+    assert_eq!(service("algorithm = \"classic\"\nload_factor = 1.5").load_factor, 1.5);
+}
+
+#[test]
+fn values_have_the_meaning_that_is_documented() {
+    let rules = [
+        ("random", KeyRule::Random),
+        ("path", KeyRule::Path),
+        ("client-ip", KeyRule::ClientIp),
+        ("header:X-User", KeyRule::Header("x-user".into())),
+        ("cookie:Session", KeyRule::Cookie("Session".into())),
+        ("query:id", KeyRule::Query("id".into())),
+    ];
+    for (text, rule) in rules {
+        assert_eq!(service(&format!("key = \"{text}\"")).key, rule);
+    }
+    for (text, bytes) in
+        [("256MB", 256_000_000), ("6MiB", 6 << 20), ("1 GiB", 1 << 30), ("7000kB", 7_000_000)]
+    {
+        let lines = format!("driver = \"docker\"\nimage = \"shop\"\nmemory = \"{text}\"");
+        let DriverChoice::Docker { memory, .. } = service(&lines).driver else { unreachable!() };
+        assert_eq!(memory, Some(bytes), "{text}");
+    }
+    assert_eq!(service("load_factor = 0").load_factor, 0.0);
+    assert_eq!(service("load_factor = 1").load_factor, 1.0);
+    assert_eq!(service("replicas = 0").replicas, 0);
+    assert_eq!(service("host = \"10.0.0.1\"").host, "10.0.0.1");
+    let same_port_elsewhere = "listen = \"127.0.0.2:5001\"\n[[service]]\nname = \"web\"";
+    assert_eq!(accept(same_port_elsewhere).listen.port(), 5001);
+    let any_free_ports = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[service]]\nname = \"web\"";
+    assert_eq!(accept(any_free_ports).listen.port(), 0);
+}
+
+#[test]
+fn every_problem_of_a_file_is_found_in_one_run() {
+    let text = "listn = 1\nworkers = 0\n[[service]]\nname = 5\nport = \"x\"\n[service.drain]\ndedline = 1\n";
+    assert_eq!(refuse(text).count(), 5);
+}
+
+#[test]
+fn an_error_stays_short_however_many_problems_there_are() {
+    let text: String = (0..1000).map(|number| format!("unknown_{number} = 1\n")).collect();
+    let error = refuse(&text);
+    assert_eq!(error.count(), 1001);
+    assert!(error.to_string().ends_with("\n\nand 901 more problems"), "{error}");
+    let long = format!("{} = 1 # {}", "x".repeat(500), "y".repeat(100_000));
+    assert!(refuse(&long).to_string().lines().all(|line| line.chars().count() < 1000));
+}
+
+#[test]
+fn services_and_lists_have_limits() {
+    let services = |count: usize| -> String {
+        (0..count).map(|n| format!("[[service]]\nname = \"s{n}\"\npath = \"/{n}\"\n")).collect()
+    };
+    assert_eq!(accept(&services(64)).services.len(), 64);
+    let error = refuse(&services(65));
+    let shown = "error: there are 65 services, but at most 64 may be\n   --> evenkeel.toml:193:1\n";
+    assert!(error.count() == 1 && error.to_string().starts_with(shown), "{error}");
+    // Large enough that anything quadratic would be felt.
+    let addresses = "\"127.0.0.1:9001\",".repeat(50_000);
+    let text = format!("[[service]]\nname = \"web\"\ndriver = \"static\"\naddresses = [{addresses}]");
+    assert!(refuse(&text).to_string().contains("at most 10000 addresses"));
+    let variables: String = (0..50_000).map(|n| format!("V{n} = \"\"\n")).collect();
+    let text = format!("[[service]]\nname = \"web\"\n[service.env]\n{variables}");
+    assert_eq!(accept(&text).services[0].env.len(), 50_000);
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let error = refuse("\"\\u001b[31m\" = 1\nlisten = \"\\u001b[31m\" # \x7f").to_string();
+    assert!(error.chars().all(|character| !character.is_control() || character == '\n'), "{error}");
+}
+
+#[test]
+fn any_cut_of_a_file_is_parsed_or_refused_but_never_panics() {
+    let text = include_str!("refusals.txt").replace("---", "#");
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        for cut in (0..line.len()).filter(|cut| line.is_char_boundary(*cut)) {
+            let _ = parse(&format!("[[service]]\n{}", &line[..cut]), "evenkeel.toml");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = read(Path::new("/nowhere/evenkeel.toml")).unwrap_err();
+    let shown = "error: /nowhere/evenkeel.toml cannot be read: No such file or directory (os error 2)";
+    assert_eq!(error.to_string(), shown);
+    assert_eq!(error.count(), 1);
+    assert!(read(Path::new("/")).unwrap_err().to_string().contains("cannot be read"));
+    assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("larger than 1048576 bytes"));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_with_their_place() {
+    let path = std::env::temp_dir().join(format!("evenkeel-config-{}.toml", std::process::id()));
+    std::fs::write(&path, b"workers = 1\nowner = \"\xff\"\n").unwrap();
+    let error = read(&path);
+    std::fs::remove_file(&path).unwrap();
+    let shown = error.unwrap_err().to_string();
+    assert!(shown.starts_with("error: the file is not UTF-8 text\n --> "), "{shown}");
+    assert!(shown.contains(".toml:2:10\n"), "{shown}");
+}

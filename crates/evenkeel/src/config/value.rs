@@ -1,0 +1,235 @@
+//! The text forms of single values: what the file says in a string, and what it means. Each
+//! function is pure; what it finds wrong is worded to follow the name of the key.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::header::HeaderName;
+
+use super::problem::Wrong;
+use super::reader::{DURATION_HELP, SIZE_HELP};
+use super::settings::{AdminAddress, KeyRule};
+use super::suggest;
+
+/// The placeholders of a command.
+const PLACEHOLDERS: [&str; 3] = ["port", "name", "seat"];
+/// What every container engine on Linux knows, real-time signals left out.
+const SIGNALS: [&str; 11] = [
+    "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGABRT",
+    "SIGPWR", "SIGCONT",
+];
+/// The kernel's `sun_path` has room for this and a final zero.
+const UNIX_PATH_BYTES_MAX: usize = 107;
+const HOST_CHARS_MAX: usize = 253;
+const PATH_CHARS_MAX: usize = 1024;
+
+type Parsed<T> = Result<T, Wrong>;
+
+/// What is said of a value that has not the right form.
+fn must_be(form: &str, text: &str) -> Wrong {
+    Wrong::new(format!("must be {form}; {text:?} is not"))
+}
+
+/// One of several words.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
+    let found = choices.iter().find(|(word, _)| *word == text);
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        Wrong::new(format!("cannot be {text:?}")).help(suggest::help(text, &words, '"'))
+    })
+}
+
+/// An IP address and a port.
+pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
+    let help = "for example \"127.0.0.1:5000\", or \"0.0.0.0:5000\" for every interface";
+    text.parse().map_err(|_| must_be("an IP address and a port", text).help(help))
+}
+
+/// A socket address, or `unix:` and a path.
+pub(super) fn admin_address(text: &str) -> Parsed<AdminAddress> {
+    let help = "for example \"127.0.0.1:5001\" or \"unix:/run/evenkeel/admin.sock\"";
+    let Some(path) = text.strip_prefix("unix:") else {
+        let wrong = || must_be("an IP address and a port, or \"unix:\" and a path", text).help(help);
+        return text.parse().map(AdminAddress::Tcp).map_err(|_| wrong());
+    };
+    if path.is_empty() || path.contains('\0') || path.len() > UNIX_PATH_BYTES_MAX {
+        let form = format!("\"unix:\" and a path of 1 to {UNIX_PATH_BYTES_MAX} bytes");
+        return Err(must_be(&form, text).help(help));
+    }
+    Ok(AdminAddress::Unix(PathBuf::from(path)))
+}
+
+/// A path on this machine.
+pub(super) fn directory(text: &str) -> Parsed<PathBuf> {
+    let is_path = !text.is_empty() && !text.contains('\0');
+    is_path.then(|| PathBuf::from(text)).ok_or_else(|| must_be("the path of a directory", text))
+}
+
+/// Who owns containers on a shared host.
+pub(super) fn owner(text: &str) -> Parsed<String> {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
+    named(text, (1, 63), is_legal, "1 to 63 characters of A-Z, a-z, 0-9 and \"_.:-\"")
+}
+
+/// The name of a service.
+pub(super) fn service_name(text: &str) -> Parsed<String> {
+    let form = "1 to 32 characters of a-z, 0-9 and \"-\", the first no \"-\"";
+    let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.starts_with('-') { Err(must_be(form, text)) } else { named(text, (1, 32), is_legal, form) }
+}
+
+/// The name of a container network.
+pub(super) fn network(text: &str) -> Parsed<String> {
+    let form = "1 to 128 characters of A-Z, a-z, 0-9 and \"_.-\", a letter or digit first";
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if text.starts_with(['_', '.', '-']) {
+        return Err(must_be(form, text));
+    }
+    named(text, (1, 128), is_legal, form)
+}
+
+/// The name of an image.
+pub(super) fn image(text: &str) -> Parsed<String> {
+    let is_legal = |c: char| c.is_ascii_graphic();
+    named(text, (1, 512), is_legal, "the name of an image")
+        .map_err(|wrong| wrong.help("for example \"evenkeel-replica\" or \"example.org/shop:1.4\""))
+}
+
+fn named(
+    text: &str,
+    (shortest, longest): (usize, usize),
+    is_legal: impl Fn(char) -> bool,
+    form: &str,
+) -> Parsed<String> {
+    let length = text.chars().count();
+    let fits = (shortest..=longest).contains(&length) && text.chars().all(is_legal);
+    fits.then(|| text.to_owned()).ok_or_else(|| must_be(form, text))
+}
+
+/// `*`, a host name, or `*.` and a host name; in lower case.
+pub(super) fn host(text: &str) -> Parsed<String> {
+    let host = text.to_ascii_lowercase();
+    let is_label = |label: &str| {
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let is_framed = label.starts_with('-') || label.ends_with('-');
+        (1..=63).contains(&label.len()) && label.chars().all(is_legal) && !is_framed
+    };
+    let name = host.strip_prefix("*.").unwrap_or(&host);
+    if host == "*" || (host.len() <= HOST_CHARS_MAX && name.split('.').all(is_label)) {
+        return Ok(host);
+    }
+    let help = if host.contains(':') {
+        "a host is named without its scheme and port"
+    } else {
+        "for example \"example.org\", \"*.example.org\", or \"*\" for every host"
+    };
+    Err(must_be("a host name", text).help(help))
+}
+
+/// The prefix of a request's path.
+pub(super) fn path_prefix(text: &str) -> Parsed<String> {
+    path_without(text, &['?', '#'], "a path that begins with \"/\", without a query")
+}
+
+/// What a heartbeat requests; a query is allowed.
+pub(super) fn heartbeat_path(text: &str) -> Parsed<String> {
+    path_without(text, &['#'], "a path that begins with \"/\"")
+}
+
+fn path_without(text: &str, forbidden: &[char], form: &str) -> Parsed<String> {
+    let is_legal = |c: char| c.is_ascii_graphic() && !forbidden.contains(&c);
+    if text.starts_with('/') && text.len() <= PATH_CHARS_MAX && text.chars().all(is_legal) {
+        return Ok(text.to_owned());
+    }
+    let wrong = must_be(form, text);
+    Err(if text.starts_with('/') { wrong } else { wrong.help(format!("perhaps \"/{text}\"")) })
+}
+
+/// What requests are placed by.
+pub(super) fn key_rule(text: &str) -> Parsed<KeyRule> {
+    let (kind, name) = match text.split_once(':') {
+        Some((kind, name)) => (kind, Some(name)),
+        None => (text, None),
+    };
+    match (kind, name) {
+        ("random", None) => Ok(KeyRule::Random),
+        ("path", None) => Ok(KeyRule::Path),
+        ("client-ip", None) => Ok(KeyRule::ClientIp),
+        ("header", Some(name)) => match name.parse::<HeaderName>() {
+            Ok(name) => Ok(KeyRule::Header(name.as_str().to_owned())),
+            Err(_) => Err(must_be("\"header:\" and the name of a header", text)),
+        },
+        ("cookie", Some(name)) if is_token(name) => Ok(KeyRule::Cookie(name.to_owned())),
+        ("cookie", Some(_)) => Err(must_be("\"cookie:\" and the name of a cookie", text)),
+        ("query", Some("")) => Err(must_be("\"query:\" and the name of a parameter", text)),
+        ("query", Some(name)) => Ok(KeyRule::Query(name.to_owned())),
+        (_, name) => {
+            let name = name.filter(|name| !name.is_empty()).unwrap_or("NAME");
+            let named = ["header", "cookie", "query"].map(|kind| format!("{kind}:{name}"));
+            let known = ["random", "path", "client-ip", &named[0], &named[1], &named[2]];
+            Err(Wrong::new(format!("cannot be {text:?}")).help(suggest::help(text, &known, '"')))
+        }
+    }
+}
+
+/// A token as RFC 9110 defines it, which is what a cookie's name is.
+fn is_token(text: &str) -> bool {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(is_legal)
+}
+
+/// A duration with its unit.
+pub(super) fn duration(text: &str) -> Parsed<Duration> {
+    humantime::parse_duration(text).map_err(|_| must_be("a duration", text).help(DURATION_HELP))
+}
+
+/// A size with its unit, in bytes.
+pub(super) fn size(text: &str) -> Parsed<u64> {
+    let wrong = || must_be("a size", text).help(SIZE_HELP);
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (count, unit) = text.split_at(digits);
+    let unit: u64 = match unit.trim_start() {
+        "B" => 1,
+        "kB" | "KB" => 1000,
+        "KiB" => 1 << 10,
+        "MB" => 1000 * 1000,
+        "MiB" => 1 << 20,
+        "GB" => 1000 * 1000 * 1000,
+        "GiB" => 1 << 30,
+        _ => return Err(wrong().help("the units are B, kB, KiB, MB, MiB, GB and GiB; the number is whole")),
+    };
+    // What does not fit is above every limit there is.
+    count.parse::<u64>().map(|count| count.saturating_mul(unit)).map_err(|_| wrong())
+}
+
+/// One word of a command, with its placeholders checked.
+pub(super) fn command_word(text: &str) -> Parsed<String> {
+    if text.contains('\0') {
+        return Err(must_be("without NUL characters", text));
+    }
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('{') {
+        let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
+        let (word, tail) = after.split_at(end.unwrap_or(after.len()));
+        // Braces around anything but a word, as in JSON, are not ours.
+        if !word.is_empty() && tail.starts_with('}') && !PLACEHOLDERS.contains(&word) {
+            let placeholders = PLACEHOLDERS.map(|known| format!("{{{known}}}"));
+            let known = placeholders.each_ref().map(String::as_str);
+            let help = suggest::help(&format!("{{{word}}}"), &known, '`');
+            return Err(Wrong::new(format!("has no placeholder `{{{word}}}`")).help(help));
+        }
+        rest = after;
+    }
+    Ok(text.to_owned())
+}
+
+/// A signal by its name.
+pub(super) fn signal(text: &str) -> Parsed<String> {
+    if SIGNALS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    let spelled = text.to_ascii_uppercase();
+    let spelled = if spelled.starts_with("SIG") { spelled } else { format!("SIG{spelled}") };
+    Err(must_be("the name of a signal", text).help(suggest::help(&spelled, &SIGNALS, '"')))
+}

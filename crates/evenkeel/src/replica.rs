@@ -1,0 +1,102 @@
+//! The bundled demo replica: the contract's web server.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+use crate::signals::EndSignals;
+use crate::{Outcome, failed};
+
+/// How long requests may go on after it was asked to stop.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+/// How long to wait after an accept failed, for descriptors to become free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Serves until asked to stop.
+pub(crate) fn run(listen: SocketAddr) -> Outcome {
+    let id = std::env::var("SERVER_ID").unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.map_err(|error| failed(format!("cannot listen on {listen}: {error}")))?;
+        let signals = EndSignals::listen().map_err(failed)?;
+        serve(listener, home_of(&id), signals).await;
+        Ok(())
+    })
+}
+
+fn home_of(id: &str) -> Bytes {
+    let body = serde_json::json!({"message": format!("Hello from Server: {id}"), "status": "successful"});
+    Bytes::from(body.to_string())
+}
+
+async fn serve(listener: TcpListener, home: Bytes, mut signals: EndSignals) {
+    let (stop, stopped) = watch::channel(false);
+    // Every connection holds a sender; when the last is gone, so are the connections.
+    let (alive, mut all_ended) = mpsc::channel::<()>(1);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = signals.next() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (home, stopped, alive) = (home.clone(), stopped.clone(), alive.clone());
+                tokio::spawn(async move {
+                    connection(stream, home, stopped).await;
+                    drop(alive);
+                });
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+    drop((listener, alive));
+    let _ = stop.send(true);
+    let _ = tokio::time::timeout(DRAIN_DEADLINE, all_ended.recv()).await;
+}
+
+async fn connection(stream: TcpStream, home: Bytes, mut stopped: watch::Receiver<bool>) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let home = home.clone();
+        async move { Ok::<_, Infallible>(answer(&request, home)) }
+    });
+    let mut connection =
+        std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    // How a client's connection ended is the client's business.
+    let has_ended = tokio::select! {
+        _ = connection.as_mut() => true,
+        _ = stopped.wait_for(|is_stopped| *is_stopped) => false,
+    };
+    if !has_ended {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+}
+
+fn answer(request: &Request<Incoming>, home: Bytes) -> Response<Full<Bytes>> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/home") => {
+            let mut response = Response::new(Full::new(home));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        (&Method::GET | &Method::HEAD, "/heartbeat") => Response::new(Full::default()),
+        _ => {
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        }
+    }
+}

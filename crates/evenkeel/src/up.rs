@@ -1,0 +1,266 @@
+//! `evenkeel up`: the life of a balancer, from its configuration to its last request.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use control::{
+    Admin, AdminAddress, AdminListener, Contract, Control, Heartbeats, ServiceTraffic, TrafficSource,
+};
+use fleet::Edit;
+use hyper::http::request::Parts;
+use hyper::{Method, Response};
+use proxy::{Listeners, LocalAnswer, LocalEndpoints, ProxyHandle, ProxySettings, ServiceCounters};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{DemoDriver, UpOptions};
+use crate::config::{self, DriverChoice, OnExit, Settings};
+use crate::signals::EndSignals;
+use crate::{Outcome, Stopped, failed, in_full, state, wiring};
+
+/// Log lines that wait for a slow reader; more are dropped, so that nobody is held up by a log.
+const LOG_LINES_MAX: usize = 8192;
+
+/// Checks a configuration file.
+pub(crate) fn validate(path: &Path) -> Outcome {
+    let settings = config::read(path).map_err(|error| {
+        let plural = if error.count() == 1 { "" } else { "s" };
+        (
+            Stopped::BadConfiguration,
+            format!("{error}\n\n{}: {} problem{plural}", path.display(), error.count()),
+        )
+    })?;
+    let names: Vec<&str> = settings.services.iter().map(|service| service.name.as_str()).collect();
+    println!("{} is fine: {} on {}", path.display(), names.join(", "), settings.listen);
+    Ok(())
+}
+
+/// Runs a balancer until it is told to end.
+pub(crate) fn run(options: &UpOptions) -> Outcome {
+    let settings = settings(options)?;
+    let (writer, _flushes_on_drop) = tracing_appender::non_blocking::NonBlockingBuilder::default()
+        .buffered_lines_limit(LOG_LINES_MAX)
+        .finish(std::io::stderr());
+    let filter = EnvFilter::try_from_env("EVENKEEL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
+    if options.log_json {
+        log.json().init();
+    } else {
+        log.with_ansi(false).init();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(balance(&settings))
+}
+
+/// Flag beats environment beats file beats default.
+fn settings(options: &UpOptions) -> Result<Settings, (Stopped, String)> {
+    let bad = |text: String| (Stopped::BadConfiguration, text);
+    let mut settings = match &options.config {
+        Some(path) => config::read(path).map_err(|error| bad(error.to_string()))?,
+        None => Settings::demo(),
+    };
+    if let Some(listen) = options.listen {
+        settings.listen = listen;
+    }
+    if let Some(admin) = &options.admin {
+        settings.admin =
+            config::admin_address(admin).map_err(|error| bad(format!("error: --admin {admin}: {error}")))?;
+    }
+    if options.driver == Some(DemoDriver::Docker) {
+        settings.use_docker_for_demo();
+    }
+    if let Some(replicas) = options.replicas {
+        settings
+            .override_replicas(replicas)
+            .map_err(|error| bad(format!("error: --replicas {replicas}: {error}")))?;
+    }
+    Ok(settings)
+}
+
+async fn balance(settings: &Settings) -> Outcome {
+    let mut signals = EndSignals::listen().map_err(failed)?;
+    println!("evenkeel {}", env!("CARGO_PKG_VERSION"));
+    // Everything that can be in somebody else's way is claimed before the first replica starts.
+    let listeners = Listeners::bind(settings.listen, settings.workers)
+        .map_err(|error| failed(format!("{}; choose another address with --listen", in_full(&error))))?;
+    let admin = bind_admin(settings).await?;
+    let owner = settings.owner.clone().unwrap_or_else(|| listeners.address().to_string());
+    let state = state::open(settings, &owner).map_err(|error| failed(in_full(&error)))?;
+    let heartbeats = Heartbeats::start().map_err(failed)?;
+    let mut controls = Vec::new();
+    for service in &settings.services {
+        let control = wiring::start_control(service, settings, (&owner, state.clone()), &heartbeats).await;
+        controls.push(
+            control.map_err(|error| failed(format!("service '{}': {}", service.name, in_full(&error))))?,
+        );
+    }
+    let counters = Arc::new(OnceLock::new());
+    println!("  admin on {}", admin.address());
+    let handles = controls.iter().map(|control| control.handle.clone()).collect();
+    tokio::spawn(Admin::new(handles, traffic_of(Arc::clone(&counters))).serve(admin));
+
+    let filled = tokio::select! {
+        filled = fill_all(settings, &controls) => filled,
+        () = signals.next() => Err("told to end before the replicas were up".into()),
+    };
+    if let Err(text) = filled {
+        end_replicas(&controls, |_| true).await;
+        return Err(failed(text));
+    }
+    let address = listeners.address();
+    let proxy = serve(settings, &controls, listeners).map_err(failed)?;
+    let _ = counters.set(proxy.counters());
+    let endpoints = if settings.contract { " (with /rep, /add and /rm)" } else { "" };
+    println!("  listening on http://{address}{endpoints}, {} workers", settings.workers);
+    signals.next().await;
+    end(settings, &controls, proxy, &mut signals).await
+}
+
+async fn bind_admin(settings: &Settings) -> Result<AdminListener, (Stopped, String)> {
+    let (address, shown) = match &settings.admin {
+        config::AdminAddress::Tcp(address) => (AdminAddress::Tcp(*address), address.to_string()),
+        config::AdminAddress::Unix(path) => (AdminAddress::Unix(path.clone()), path.display().to_string()),
+    };
+    AdminListener::bind(&address).await.map_err(|error| {
+        failed(format!(
+            "the admin API cannot listen on {shown}: {error}; choose another address with --admin"
+        ))
+    })
+}
+
+/// Brings every service to the replicas that it should have before the port answers.
+async fn fill_all(settings: &Settings, controls: &[Control]) -> Result<(), String> {
+    let fills = settings.services.iter().zip(controls).map(|(service, control)| async move {
+        let begun = Instant::now();
+        let view = control.handle.view();
+        let is_restored = view.generation > 0;
+        let count = if is_restored { view.replicas.len() } else { service.replicas as usize };
+        let verb = match (is_restored, service.is_owned()) {
+            (true, _) => "taking up",
+            (false, true) => "starting",
+            (false, false) => "watching",
+        };
+        println!("  service {}: {verb} {count} {} …", service.name, service.driver.what(count));
+        if is_restored {
+            // Replicas that do not come back must not keep the others from serving.
+            if tokio::time::timeout(service.start_timeout, control.handle.whole()).await.is_err() {
+                tracing::warn!(service = %service.name, "not every replica is back; serving with those that are");
+            }
+        } else if service.replicas > 0 {
+            let fill = Edit::Fill { count: service.replicas };
+            control.handle.edit(fill).await.map_err(|error| format!("service '{}': {error}", service.name))?;
+        }
+        let view = control.handle.view();
+        let names: Vec<&str> = view.names().map(|name| name.as_str()).collect();
+        println!(
+            "  service {}: {} of {} ready after {:.2?}: {}",
+            service.name,
+            view.ready(),
+            names.len(),
+            begun.elapsed(),
+            names.join(", ")
+        );
+        Ok(())
+    });
+    futures_util::future::try_join_all(fills).await.map(|_| ())
+}
+
+fn serve(settings: &Settings, controls: &[Control], listeners: Listeners) -> std::io::Result<ProxyHandle> {
+    let services = settings.services.iter().zip(controls);
+    let local = services.clone().find(|(service, _)| wiring::is_contract(service, settings));
+    let local = local.map(|(_, control)| {
+        let endpoints: Arc<dyn LocalEndpoints> =
+            Arc::new(ContractEndpoints(Contract::new(control.handle.clone())));
+        endpoints
+    });
+    let deadlines = settings.services.iter().map(|service| service.drain_deadline);
+    listeners.serve(&ProxySettings {
+        services: services.map(|(service, control)| wiring::data_plane(service, settings, control)).collect(),
+        local,
+        drain_deadline: deadlines.max().unwrap_or_default(),
+    })
+}
+
+/// Drains and ends. A second signal ends at once.
+async fn end(
+    settings: &Settings,
+    controls: &[Control],
+    proxy: ProxyHandle,
+    signals: &mut EndSignals,
+) -> Outcome {
+    println!("  ending: no new connections, requests under way may finish (a second signal ends at once)");
+    let is_ended = |index: usize| settings.services[index].on_exit == OnExit::Stop;
+    let orderly = async {
+        // Joining the workers blocks, and this thread has replicas to look after.
+        let _ = tokio::task::spawn_blocking(move || proxy.stop()).await;
+        end_replicas(controls, is_ended).await;
+    };
+    tokio::select! {
+        () = orderly => {}
+        () = signals.next() => return Err(failed("ended at once, by a second signal")),
+    }
+    for (service, control) in settings.services.iter().zip(controls) {
+        if service.on_exit == OnExit::Keep && service.is_owned() {
+            let count = control.handle.view().replicas.len();
+            println!(
+                "  service {}: {count} containers keep running; the next start takes them up",
+                service.name
+            );
+        }
+    }
+    println!("  ended");
+    Ok(())
+}
+
+async fn end_replicas(controls: &[Control], is_ended: impl Fn(usize) -> bool) {
+    let ending = controls.iter().enumerate().filter(|(index, _)| is_ended(*index));
+    futures_util::future::join_all(ending.map(|(_, control)| control.handle.retire())).await;
+}
+
+fn traffic_of(counters: Arc<OnceLock<ServiceCounters>>) -> TrafficSource {
+    Box::new(move || {
+        let totals = counters.get().map(ServiceCounters::totals).unwrap_or_default();
+        let traffic = totals.into_iter().map(|(service, totals)| ServiceTraffic {
+            service,
+            answers: totals.answers,
+            attempts: totals.attempts,
+            replays: totals.replays,
+            waits: totals.waits,
+            unserved: totals.unserved,
+        });
+        traffic.collect()
+    })
+}
+
+/// Connects two rooms that do not know each other.
+#[derive(Debug)]
+struct ContractEndpoints(Contract);
+
+impl LocalEndpoints for ContractEndpoints {
+    fn serves(&self, method: &Method, path: &str) -> bool {
+        Contract::serves(method, path)
+    }
+
+    fn answer(&self, head: Parts, body: Bytes) -> LocalAnswer {
+        let contract = self.0.clone();
+        Box::pin(async move {
+            let answer: Response<Bytes> = contract.answer(head.uri.path(), body).await;
+            answer
+        })
+    }
+}
+
+impl DriverChoice {
+    /// What the replicas are called in start-up lines.
+    fn what(&self, count: usize) -> &'static str {
+        match (self, count) {
+            (Self::Process { .. }, 1) => "process",
+            (Self::Process { .. }, _) => "processes",
+            (Self::Docker { .. }, 1) => "container",
+            (Self::Docker { .. }, _) => "containers",
+            (Self::Static { .. }, 1) => "address",
+            (Self::Static { .. }, _) => "addresses",
+        }
+    }
+}

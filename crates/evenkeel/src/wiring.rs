@@ -1,0 +1,136 @@
+//! From validated settings to running parts: each room gets its own words for what was configured.
+
+use std::sync::Arc;
+
+use control::{Control, HeartbeatSettings, Heartbeats, ReconcilerSettings, StartError, StateDir};
+use driver::{
+    DockerDriver, DockerSettings, Driver, DriverError, EventSender, ProcessDriver, ProcessSettings,
+    ReplicaEnvironment, StaticDriver,
+};
+use fleet::FleetSettings;
+use hyper::header::HeaderName;
+use placement::{Classic, ClassicSettings, Placement, Rendezvous};
+
+use crate::config::{Algorithm, DriverChoice, KeyRule, ServerId, ServiceSettings, Settings};
+
+/// Starts the control of one service.
+pub(crate) async fn start_control(
+    service: &ServiceSettings,
+    settings: &Settings,
+    (owner, state): (&str, Option<StateDir>),
+    heartbeats: &Heartbeats,
+) -> Result<Control, StartError> {
+    let is_contract = is_contract(service, settings);
+    let reconciler = ReconcilerSettings {
+        service: service.name.clone(),
+        fleet: FleetSettings {
+            // The contract's names are server_1, server_2, …; two services cannot both have them.
+            name_prefix: if is_contract { "server".into() } else { service.name.clone() },
+            replicas_max: service.max_replicas,
+            start_timeout: service.start_timeout,
+            drain_deadline: service.drain_deadline,
+            misses_max: service.heartbeat.misses,
+            is_owned: service.is_owned(),
+        },
+        heartbeat: HeartbeatSettings {
+            path: service.heartbeat.path.clone(),
+            every: service.heartbeat.every,
+            timeout: service.heartbeat.timeout,
+        },
+        placement: placement(service.algorithm),
+        load_factor: service.load_factor,
+        state,
+    };
+    Control::start(reconciler, heartbeats, async |events| driver(service, owner, events).await).await
+}
+
+/// A service as the data plane sees it.
+pub(crate) fn data_plane(
+    service: &ServiceSettings,
+    settings: &Settings,
+    control: &Control,
+) -> proxy::ServiceSettings {
+    proxy::ServiceSettings {
+        name: service.name.clone(),
+        host: service.host.clone(),
+        path: service.path.clone(),
+        key: key_rule(&service.key),
+        is_contract: is_contract(service, settings),
+        table: control.table.clone(),
+        suspicions: control.suspicions.clone(),
+    }
+}
+
+/// Whether this is the service that the contract's endpoints are about: the first.
+pub(crate) fn is_contract(service: &ServiceSettings, settings: &Settings) -> bool {
+    settings.contract && settings.services.first().is_some_and(|first| first.name == service.name)
+}
+
+async fn driver(
+    service: &ServiceSettings,
+    owner: &str,
+    events: EventSender,
+) -> Result<Arc<dyn Driver>, DriverError> {
+    let environment = ReplicaEnvironment {
+        service: service.name.clone(),
+        server_id: match service.server_id {
+            ServerId::Name => driver::ServerId::Name,
+            ServerId::Number => driver::ServerId::Number,
+        },
+        extra: service.env.clone(),
+    };
+    Ok(match &service.driver {
+        DriverChoice::Process { command } => {
+            let program = std::env::current_exe();
+            let program = program.map_err(|error| DriverError::caused("cannot find this program", error))?;
+            let program = program.to_string_lossy().into_owned();
+            let demo = || [&program, "replica", "--listen", "127.0.0.1:{port}"].map(str::to_owned).into();
+            let settings = ProcessSettings {
+                command: command.clone().unwrap_or_else(demo),
+                tether: vec![program.clone(), "tether".into(), std::process::id().to_string()],
+                environment,
+                stop_timeout: service.stop_timeout,
+            };
+            Arc::new(ProcessDriver::new(settings, events))
+        }
+        DriverChoice::Docker { image, command, network, publish, memory, cpus } => {
+            let settings = DockerSettings {
+                image: image.clone(),
+                command: command.clone(),
+                port: service.port,
+                network: network.clone(),
+                publish: *publish,
+                owner: owner.to_owned(),
+                environment,
+                memory: *memory,
+                cpus: *cpus,
+                stop_timeout: service.stop_timeout,
+                stop_signal: service.stop_signal.clone(),
+            };
+            Arc::new(DockerDriver::connect(settings, events).await?)
+        }
+        DriverChoice::Static { addresses } => Arc::new(StaticDriver::new(addresses.clone())),
+    })
+}
+
+fn placement(algorithm: Algorithm) -> Placement {
+    match algorithm {
+        Algorithm::Rendezvous => Placement::Rendezvous(Rendezvous::default()),
+        Algorithm::Classic { slots, virtual_servers, probe } => {
+            Placement::Classic(Classic::new(ClassicSettings { slots, virtual_servers, probe }))
+        }
+    }
+}
+
+fn key_rule(rule: &KeyRule) -> proxy::KeyRule {
+    match rule {
+        KeyRule::Random => proxy::KeyRule::Random,
+        KeyRule::Path => proxy::KeyRule::Path,
+        KeyRule::ClientIp => proxy::KeyRule::ClientIp,
+        KeyRule::Header(name) => proxy::KeyRule::Header(
+            HeaderName::from_bytes(name.as_bytes()).expect("the check took it for a header name"),
+        ),
+        KeyRule::Cookie(name) => proxy::KeyRule::Cookie(name.clone()),
+        KeyRule::Query(name) => proxy::KeyRule::Query(name.clone()),
+    }
+}

@@ -1,0 +1,121 @@
+//! Real containers for tests: an image made of the very program under test, and owners that no
+//! other test has.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::PROGRAM;
+
+/// A corner of the engine for one test: its own owner, network and image, removed when dropped.
+pub struct Yard {
+    pub owner: String,
+    pub network: String,
+    pub image: String,
+    /// The contract's names are the same for everybody, so there is one test at a time.
+    _turn: MutexGuard<'static, ()>,
+}
+
+static YARDS: AtomicU32 = AtomicU32::new(0);
+static TURN: Mutex<()> = Mutex::new(());
+
+impl Yard {
+    /// A yard, or nothing where there is no engine. Where there must be one, this fails.
+    pub fn open() -> Option<Self> {
+        let has_engine =
+            Command::new("docker").args(["version"]).output().is_ok_and(|output| output.status.success());
+        if !has_engine {
+            let is_required = std::env::var_os("EVENKEEL_REQUIRE_DOCKER").is_some();
+            assert!(!is_required, "EVENKEEL_REQUIRE_DOCKER is set and no Docker engine answers");
+            println!("skipped: no Docker engine answers");
+            return None;
+        }
+        let number = YARDS.fetch_add(1, Ordering::Relaxed);
+        let owner = format!("evenkeel-test-{}-{number}", std::process::id());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let image = format!("{owner}:latest");
+        import(&image);
+        Some(Self { network: owner.clone(), owner, image, _turn: turn })
+    }
+
+    /// A configuration for a balancer in this yard, with what a test adds to its service.
+    pub fn config(&self, top: &str, service: &str) -> String {
+        let Self { owner, network, image, .. } = self;
+        format!(
+            "contract = true\nowner = \"{owner}\"\n{top}\n[[service]]\nname = \"web\"\ndriver = \"docker\"\n\
+             image = \"{image}\"\nnetwork = \"{network}\"\n{service}\n"
+        )
+    }
+
+    /// The names of this yard's containers; `all` shows those that do not run, too.
+    pub fn containers(&self, all: bool) -> BTreeSet<String> {
+        let mut arguments = vec!["ps", "--format", "{{.Names}}", "--filter"];
+        let filter = format!("label=evenkeel.owner={}", self.owner);
+        arguments.push(&filter);
+        if all {
+            arguments.push("--all");
+        }
+        docker(&arguments).lines().map(str::to_owned).collect()
+    }
+
+    /// One field of a container, as a Go template names it.
+    pub fn inspect(&self, container: &str, template: &str) -> String {
+        docker(&["inspect", "--format", template, container]).trim().to_string()
+    }
+}
+
+impl Drop for Yard {
+    fn drop(&mut self) {
+        for container in self.containers(true) {
+            let _ = Command::new("docker").args(["rm", "-f", &container]).output();
+        }
+        let _ = Command::new("docker").args(["network", "rm", &self.network]).output();
+        let _ = Command::new("docker").args(["image", "rm", &self.image]).output();
+    }
+}
+
+/// Runs the engine's command line and returns what it printed; a failure is the test's.
+pub fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().unwrap();
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// An image that holds the program under test and the libraries that it is linked with, so that
+/// nothing need be pulled or built for another target.
+fn import(name: &str) {
+    let mut import = Command::new("docker")
+        .args(["import", "-c", "ENTRYPOINT [\"/evenkeel\"]"])
+        .args(["-c", "CMD [\"replica\",\"--listen\",\"0.0.0.0:5000\"]", "-", name])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut archive = import.stdin.take().unwrap();
+    archive.write_all(&archived_program()).unwrap();
+    drop(archive);
+    assert!(import.wait().unwrap().success(), "the test image could not be imported");
+}
+
+fn archived_program() -> Vec<u8> {
+    let linked = Command::new("ldd").arg(PROGRAM).output().unwrap();
+    let linked = String::from_utf8_lossy(&linked.stdout).into_owned();
+    let libraries: Vec<PathBuf> =
+        linked.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |from: &Path, to: &str| {
+        let to = folder.path().join(to.trim_start_matches('/'));
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(from, to).unwrap();
+    };
+    copy(Path::new(PROGRAM), "evenkeel");
+    for library in &libraries {
+        copy(library, &library.to_string_lossy());
+    }
+    let tar = Command::new("tar").arg("-C").arg(folder.path()).args(["-c", "."]).output().unwrap();
+    assert!(tar.status.success());
+    tar.stdout
+}

@@ -1,0 +1,235 @@
+//! The rig: starts the real program on free ports, speaks to it as a client would, and leaves
+//! nothing behind.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses the part of the rig that it needs")]
+
+pub mod client;
+pub mod docker;
+pub mod load;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use client::Answer;
+use serde_json::Value;
+
+/// How long anything may take that a test waits for.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_evenkeel");
+
+/// How to start a balancer.
+pub struct Rig {
+    arguments: Vec<String>,
+    config: Option<String>,
+}
+
+/// A balancer that runs; dropping it kills it, and its process replicas with it.
+pub struct Balancer {
+    child: Child,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    output: mpsc::Receiver<String>,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Self { arguments: Vec::new(), config: None }
+    }
+
+    pub fn replicas(mut self, count: u32) -> Self {
+        self.arguments.push(format!("--replicas={count}"));
+        self
+    }
+
+    /// Listens here instead of on free ports; needed to start the same balancer again.
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.arguments.push(format!("--listen={address}"));
+        self
+    }
+
+    /// With this configuration; `listen` and `admin` are added.
+    pub fn config(mut self, text: &str) -> Self {
+        self.config = Some(text.to_string());
+        self
+    }
+
+    pub fn up(self) -> Balancer {
+        self.try_up().unwrap_or_else(|output| panic!("the balancer did not come up:\n{output}"))
+    }
+
+    /// Starts it and waits until it says that it listens, or returns all that it said.
+    pub fn try_up(self) -> Result<Balancer, String> {
+        let mut command = Command::new(PROGRAM);
+        command.arg("up").args(&self.arguments).arg("--admin=127.0.0.1:0");
+        if !self.arguments.iter().any(|argument| argument.starts_with("--listen=")) {
+            command.arg("--listen=127.0.0.1:0");
+        }
+        let folder = self.config.map(|text| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("evenkeel.toml");
+            std::fs::write(&path, text).unwrap();
+            command.arg("--config").arg(path);
+            folder
+        });
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let output = read_output(&mut child);
+        let mut said = String::new();
+        let (mut admin, mut address) = (None, None);
+        while address.is_none() {
+            match output.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    admin = admin.or_else(|| address_in(&line, "admin on http://"));
+                    address = address_in(&line, "listening on http://");
+                    said = said + &line + "\n";
+                }
+                Err(_) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(said);
+                }
+            }
+        }
+        let (address, admin) = (address.unwrap(), admin.unwrap());
+        Ok(Balancer { child, address, admin, output, _folder: folder })
+    }
+}
+
+fn read_output(child: &mut Child) -> mpsc::Receiver<String> {
+    let (sender, output) = mpsc::channel();
+    let streams: [Box<dyn Read + Send>; 2] =
+        [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+    for stream in streams {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+    }
+    output
+}
+
+fn address_in(line: &str, before: &str) -> Option<SocketAddr> {
+    let rest = line.split_once(before)?.1;
+    rest.split([' ', ',']).next()?.parse().ok()
+}
+
+impl Balancer {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        client::send(self.address, "GET", path, "")
+    }
+
+    pub fn add(&self, body: &str) -> Answer {
+        client::send(self.address, "POST", "/add", body)
+    }
+
+    pub fn rm(&self, body: &str) -> Answer {
+        client::send(self.address, "DELETE", "/rm", body)
+    }
+
+    /// The names that `/rep` shows.
+    pub fn names(&self) -> Vec<String> {
+        names_in(&self.get("/rep"))
+    }
+
+    /// What the admin API says about the first service.
+    pub fn service(&self) -> Value {
+        let answer = client::send(self.admin, "GET", "/v1/services", "");
+        serde_json::from_str::<Value>(&answer.body).unwrap()[0].clone()
+    }
+
+    /// Every replica that should run, as the admin API shows it.
+    pub fn replicas(&self) -> Vec<Value> {
+        self.service()["replicas"].as_array().unwrap().clone()
+    }
+
+    /// Runs a command of the program against this balancer.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        Command::new(PROGRAM).args(arguments).arg(format!("--admin={}", self.admin)).output().unwrap()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        kill(signal, self.pid());
+    }
+
+    /// Waits for its end and returns its exit code, if it had one, and what it said since.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status.code(), self.output.iter().collect::<Vec<_>>().join("\n"));
+            }
+            assert!(Instant::now() < end, "the balancer did not end");
+            std::thread::yield_now();
+        }
+    }
+
+    /// The process of a replica, by the port in its address.
+    pub fn pid_of(&self, replica: &Value) -> u32 {
+        let address = replica["address"].as_str().expect("it runs");
+        let processes = replica_processes(self.pid());
+        let found = processes.iter().find(|(_, command)| command.ends_with(address));
+        found.unwrap_or_else(|| panic!("no process listens on {address}: {processes:?}")).0
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn names_in(answer: &Answer) -> Vec<String> {
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}"));
+    let names = body["message"]["replicas"].as_array().unwrap_or_else(|| panic!("{answer:?}"));
+    names.iter().map(|name| name.as_str().unwrap().to_string()).collect()
+}
+
+/// Sends a signal to a process by its id.
+pub fn kill(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// The child processes of a balancer that are replicas: id and command line.
+pub fn replica_processes(balancer: u32) -> Vec<(u32, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let folder = PathBuf::from(format!("/proc/{pid}"));
+        let Ok(stat) = std::fs::read_to_string(folder.join("stat")) else { continue };
+        let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
+        let mut fields = fields.split(' ');
+        let (state, parent) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        let command = std::fs::read_to_string(folder.join("cmdline")).unwrap_or_default();
+        let command = command.trim_end_matches('\0').replace('\0', " ");
+        if parent == balancer.to_string() && state != "Z" && command.contains(" replica ") {
+            found.push((pid, command));
+        }
+    }
+    found
+}
+
+/// Waits for a condition; fails with its name when it does not come true.
+pub fn eventually(what: &str, is_so: impl FnMut() -> bool) -> Duration {
+    eventually_within(PATIENCE, what, is_so)
+}
+
+pub fn eventually_within(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < limit, "it did not come true within {limit:?}: {what}");
+        std::thread::yield_now();
+    }
+    begun.elapsed()
+}
