@@ -50,7 +50,10 @@ pub(crate) fn run(options: &UpOptions) -> Outcome {
         log.with_ansi(false).init();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    runtime.block_on(balance(&settings))
+    let outcome = runtime.block_on(balance(&settings));
+    // After a second signal workers may still be draining; the end does not wait for them.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Flag beats environment beats file beats default.

@@ -184,7 +184,12 @@ impl Fleet {
         let served = known.healthy_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let Phase::Over(death) = known.phase.clone() else { return };
         let successor = Life { incarnation: self.observed.next_incarnation(life.seat), ..life };
-        let name = self.desired.random_name(successor, &self.settings, &self.observed);
+        // Whoever asked for a name is still waiting for it; a replica that served gives its name up.
+        let asked_for = self.desired.berth_of(life).filter(|berth| berth.pending.is_some());
+        let name = match asked_for {
+            Some(berth) => berth.name.clone(),
+            None => self.desired.random_name(successor, &self.settings, &self.observed),
+        };
         let jitter = draw(self.desired.seed, successor.incarnation);
         let record = self.observed.record(life.seat);
         record.failures = if served >= STABLE_AFTER { 1 } else { record.failures + 1 };

@@ -210,21 +210,24 @@ const SCENARIOS: &[(&str, &str)] = &[
          open: 1.1",
     ),
     (
-        "an addition whose replica keeps failing is undone before its time, with the reason",
+        "an addition whose replica keeps failing is tried under its name, then undone with the reason",
         "up 1
          add 1 S5
          plan: start 2.1 S5
          failed 2.1
          plan: replace 2.1: could not be started: no such image
-         plan: start 2.2 web_?; kill 2.1
+         plan: kill 2.1
+         stopped 2.1
+         plan: start 2.2 S5
          failed 2.2
          plan: replace 2.2: could not be started: no such image
          plan: kill 2.2
+         stopped 2.2
          after 130ms
-         plan: start 2.3 web_?
+         plan: start 2.3 S5
          failed 2.3
          plan: replace 2.3: could not be started: no such image
-         plan: undo 1: replica 'web_?' of seat 2: could not be started: no such image; kill 2.3",
+         plan: undo 1: replica 'S5' of seat 2: could not be started: no such image; kill 2.3",
     ),
     (
         "a name waits until its last bearer is gone",

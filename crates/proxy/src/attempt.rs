@@ -178,16 +178,18 @@ impl Travel<'_> {
     }
 
     fn may_replay(&self, failure: Failure) -> bool {
-        let is_safe = match failure.replay() {
-            Replay::Always => true,
-            Replay::IfIdempotent => self.outbound.is_replayable(),
+        let is_within_limits = self.failures.len() < REPLAYS_MAX;
+        match failure.replay() {
+            Replay::Always => is_within_limits,
+            Replay::IfIdempotent => {
+                let broken = self.failures.iter().filter(|failure| **failure == Failure::Broken).count();
+                is_within_limits
+                    && self.outbound.is_replayable()
+                    && broken < BROKEN_MAX
+                    && self.service.budget.borrow_mut().withdraw(Instant::now().into_std())
+            }
             Replay::Never => false,
-        };
-        let broken = self.failures.iter().filter(|failure| **failure == Failure::Broken).count();
-        is_safe
-            && broken < BROKEN_MAX
-            && self.failures.len() < REPLAYS_MAX
-            && self.service.budget.borrow_mut().withdraw(Instant::now().into_std())
+        }
     }
 
     fn suspect(&self, life: Life, failure: Failure) {

@@ -1,20 +1,23 @@
-//! The replay budget: at most a fifth of the requests, and at least ten a second, may be sent anew.
+//! The replay budget: at most a fifth of the requests, and at least ten a second, may be sent to a
+//! second replica after a first one may have worked on them.
 //!
 //! Without it, replicas that are slow because they are overloaded would be given even more to do.
-//! A bucket of tokens, as in Finagle's retry budget: each request puts in a fifth of a token, time
-//! puts in ten a second, a replay takes one out. What is saved up is bounded by ten seconds' worth.
+//! A request of which nothing was sent is no burden to anybody and costs nothing here. A bucket of
+//! tokens, as in Finagle's retry budget: each request puts in a fifth of a token, time puts in ten
+//! a second, a replay takes one out. What is saved up is bounded by half a minute's worth, enough
+//! for what a replica holds when it freezes.
 
 use std::time::{Duration, Instant};
 
 const TOKENS_PER_REQUEST: f64 = 0.2;
 const TOKENS_PER_SECOND: f64 = 10.0;
-const SAVED_UP_MAX: Duration = Duration::from_secs(10);
+const SAVED_UP_MAX: Duration = Duration::from_secs(30);
 
 /// The budget of one service in one worker.
 #[derive(Debug)]
 pub(crate) struct Budget {
     tokens: f64,
-    /// Requests of the last ten seconds or so.
+    /// Requests of the last half minute or so.
     recent: f64,
     since: Instant,
 }
@@ -62,7 +65,7 @@ mod tests {
         }
         let now = Instant::now();
         let replays = (0..10_000).filter(|_| budget.withdraw(now)).count();
-        assert!((2000..=2150).contains(&replays), "{replays}");
+        assert!((2300..=2350).contains(&replays), "{replays}");
         let later = now + Duration::from_secs(1);
         let replays = (0..100).filter(|_| budget.withdraw(later)).count();
         assert!((9..=11).contains(&replays), "ten a second stay: {replays}");
@@ -79,6 +82,6 @@ mod tests {
         let later = start + Duration::from_secs(60);
         assert!(budget.withdraw(later));
         let replays = (0..10_000).filter(|_| budget.withdraw(later)).count();
-        assert!(replays <= 101, "{replays}");
+        assert!(replays <= 301, "{replays}");
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses the part of the rig that it needs")]
 
+pub mod backend;
 pub mod client;
 pub mod docker;
 pub mod load;
