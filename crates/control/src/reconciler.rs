@@ -185,10 +185,11 @@ impl Reconciler {
     }
 
     fn observe(&mut self, event: &Event) {
-        if let Event::Suspected(suspicion) = event
-            && !suspicion.is_refusal
-        {
-            self.heartbeats.poke(suspicion.life);
+        // What could be something or nothing is asked about at once.
+        match event {
+            Event::Suspected(suspicion) if !suspicion.is_refusal => self.heartbeats.poke(suspicion.life),
+            Event::Frozen(life, true) => self.heartbeats.poke(*life),
+            _ => {}
         }
         self.fleet.observe(event, self.clock.now());
         if let Event::Started(life, address) = event {

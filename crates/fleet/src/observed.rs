@@ -234,8 +234,10 @@ impl Known {
         if self.signs.is_frozen {
             words.push("frozen".to_string());
         }
-        if self.signs.misses >= settings.misses_max {
-            words.push(format!("{} heartbeats missed", self.signs.misses));
+        // Beside what the driver has seen, one miss is confirmation enough.
+        let misses_needed = if self.signs.is_frozen { 1 } else { settings.misses_max };
+        if self.signs.misses >= misses_needed {
+            words.push(format!("heartbeats missed: {}", self.signs.misses));
         }
         if self.silence(now) >= settings.start_timeout {
             words.push(format!("silent for as long as a start may take, {:?}", settings.start_timeout));

@@ -121,7 +121,7 @@ const SCENARIOS: &[(&str, &str)] = &[
          plan: inspect 1.1
          plan: nothing
          frozen 1.1
-         plan: replace 1.1: ill: frozen, 2 heartbeats missed
+         plan: replace 1.1: ill: frozen, heartbeats missed: 2
          plan: start 1.2 web_?; kill 1.1",
     ),
     (
@@ -133,7 +133,7 @@ const SCENARIOS: &[(&str, &str)] = &[
          after 29s
          plan: nothing
          after 1s
-         plan: replace 1.1: ill: 2 heartbeats missed, silent for as long as a start may take, 30s",
+         plan: replace 1.1: ill: heartbeats missed: 2, silent for as long as a start may take, 30s",
     ),
     (
         "when more than half look ill to the heartbeats, nobody is ejected and nobody is ended",
@@ -154,12 +154,11 @@ const SCENARIOS: &[(&str, &str)] = &[
         "up 2
          frozen 1.1
          frozen 2.1
-         missed 1.1
-         missed 1.1
-         missed 2.1
-         missed 2.1
          open:
-         plan: replace 1.1: ill: frozen, 2 heartbeats missed; replace 2.1: ill: frozen, 2 heartbeats missed",
+         plan: nothing
+         missed 1.1
+         missed 2.1
+         plan: replace 1.1: ill: frozen, heartbeats missed: 1; replace 2.1: ill: frozen, heartbeats missed: 1",
     ),
     (
         "a removed replica is drained before it is stopped",

@@ -29,7 +29,7 @@ pub(crate) const REPLAY_BODY_MAX: u64 = 64 * 1024;
 /// The largest body of a request to the balancer itself.
 pub(crate) const LOCAL_BODY_MAX: usize = 64 * 1024;
 /// The most idle connections to one replica that a worker keeps.
-pub(crate) const IDLE_CONNECTIONS_MAX: usize = 256;
+pub(crate) const IDLE_CONNECTIONS_MAX: usize = 1024;
 /// The most requests of a service that wait for a replica.
 pub(crate) const WAITING_MAX: usize = 1024;
 /// How long a request may wait for a replica, all its waits together.
