@@ -1,0 +1,80 @@
+# `make` alone says what there is. Every target is a few commands that can be typed by hand.
+
+.DEFAULT_GOAL := help
+.PHONY: help image image-from-source up down test compose-test deny clean distclean
+
+DOCKER ?= docker
+CARGO ?= cargo
+# The plugin of newer engines or the program of older ones, whichever is there.
+COMPOSE ?= $(shell if $(DOCKER) compose version > /dev/null 2>&1; then echo $(DOCKER) compose; else echo docker-compose; fi)
+# The name is given here, so that it does not depend on what the checkout's folder is called.
+PROJECT = $(COMPOSE) --project-name evenkeel
+
+IMAGE = evenkeel:latest
+REPLICA_IMAGE = evenkeel-replica:latest
+# The owners of what `make up` and `evenkeel up --driver docker` start.
+OWNERS = evenkeel-compose 127.0.0.1:5000
+
+TARGET = $(shell uname -m)-unknown-linux-gnu
+# A folder of its own: other flags in the shared one would compile everything anew each time.
+STATIC_DIR = target/static
+BINARY = $(STATIC_DIR)/$(TARGET)/release/evenkeel
+# All that Docker is sent.
+CONTEXT = target/image
+
+help: ## Say what there is
+	@echo "Evenkeel: an HTTP load balancer that owns its replicas"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Begin with:  make image && make up"
+	@echo "Without Docker:  cargo run --release -- up"
+
+image: ## Compile a static binary and build the image evenkeel, also called evenkeel-replica
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --package evenkeel \
+		--target $(TARGET) --target-dir $(STATIC_DIR)
+	@headers="$$(readelf --program-headers $(BINARY))" || exit 1; case "$$headers" in *INTERP*) \
+		echo "$(BINARY) is not static: it would not start in an empty image" >&2; exit 1;; esac
+	rm -rf $(CONTEXT) && mkdir -p $(CONTEXT) && cp $(BINARY) $(CONTEXT)/evenkeel
+	$(DOCKER) build --file deploy/Dockerfile.prebuilt --tag $(IMAGE) --tag $(REPLICA_IMAGE) $(CONTEXT)
+
+image-from-source: ## The same image without Rust on this machine: compiles inside Docker, slower
+	$(DOCKER) build --tag $(IMAGE) --tag $(REPLICA_IMAGE) .
+
+up: ## Start the balancer and three replicas as containers, on port 5000
+	@$(DOCKER) image inspect $(IMAGE) $(REPLICA_IMAGE) > /dev/null || { echo "run 'make image' first" >&2; exit 1; }
+	$(PROJECT) up --detach
+	@echo
+	@echo "Ask a replica:      curl http://127.0.0.1:5000/home"
+	@echo "Who they are:       curl http://127.0.0.1:5000/rep"
+	@echo "How they are:       $(PROJECT) exec balancer /evenkeel ps"
+	@echo "End:                make down"
+
+down: ## Stop the balancer and its replicas; what was asked of it is kept for the next start
+	@$(PROJECT) down || { echo "a balancer that was killed leaves its replicas: 'make up' takes them up again, 'make clean' removes them" >&2; exit 1; }
+
+test: ## Run all tests
+	$(CARGO) test --workspace
+
+compose-test: ## Try 'up', 'down' and 'clean' for real; needs the image, and removes it at the end
+	tests/compose.sh
+
+deny: ## Check the licenses and origins of all dependencies; needs cargo-deny
+	$(CARGO) deny --locked check bans licenses sources
+
+# The balancer goes first, or it would replace what is removed here. Its replicas are still on the
+# network if it was killed, and then compose cannot remove that: hence the dash, and the rest.
+clean: ## End everything and remove containers, networks, volumes and images of ours
+	-$(PROJECT) down --volumes
+	@for owner in $(OWNERS); do \
+		label="label=evenkeel.owner=$$owner"; \
+		for id in $$($(DOCKER) ps --all --quiet --filter "$$label"); do $(DOCKER) rm --force --volumes $$id; done; \
+		for id in $$($(DOCKER) network ls --quiet --filter "$$label"); do $(DOCKER) network rm $$id; done; \
+		for id in $$($(DOCKER) volume ls --quiet --filter "$$label"); do $(DOCKER) volume rm $$id; done; \
+	done
+	@for image in $(IMAGE) $(REPLICA_IMAGE); do \
+		if $(DOCKER) image inspect $$image > /dev/null 2>&1; then $(DOCKER) image rm $$image; fi; \
+	done
+
+distclean: clean ## The same, and everything that was compiled
+	$(CARGO) clean
