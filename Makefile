@@ -56,7 +56,7 @@ down: ## Stop the balancer and its replicas; what was asked of it is kept for th
 test: ## Run all tests
 	$(CARGO) test --workspace
 
-compose-test: ## Try 'up', 'down' and 'clean' for real; needs the image, and removes it at the end
+compose-test: ## Try 'up', 'down' and 'clean' for real; needs the image
 	tests/compose.sh
 
 deny: ## Check the licenses and origins of all dependencies; needs cargo-deny
@@ -64,7 +64,7 @@ deny: ## Check the licenses and origins of all dependencies; needs cargo-deny
 
 # The balancer goes first, or it would replace what is removed here. Its replicas are still on the
 # network if it was killed, and then compose cannot remove that: hence the dash, and the rest.
-clean: ## End everything and remove containers, networks, volumes and images of ours
+clean: ## End everything and remove containers, networks and volumes of ours; the images stay
 	-$(PROJECT) down --volumes
 	@for owner in $(OWNERS); do \
 		label="label=evenkeel.owner=$$owner"; \
@@ -72,9 +72,9 @@ clean: ## End everything and remove containers, networks, volumes and images of 
 		for id in $$($(DOCKER) network ls --quiet --filter "$$label"); do $(DOCKER) network rm $$id; done; \
 		for id in $$($(DOCKER) volume ls --quiet --filter "$$label"); do $(DOCKER) volume rm $$id; done; \
 	done
+
+distclean: clean ## The same, and the images and everything that was compiled
 	@for image in $(IMAGE) $(REPLICA_IMAGE); do \
 		if $(DOCKER) image inspect $$image > /dev/null 2>&1; then $(DOCKER) image rm $$image; fi; \
 	done
-
-distclean: clean ## The same, and everything that was compiled
 	$(CARGO) clean

@@ -2,7 +2,7 @@
 # Tries the way that the README shows, with real containers: `make up`, the contract, a replica that
 # dies, `make down`, `make clean`. Says one line per check and ends with "N passed, M failed".
 #
-# Builds nothing: run `make image` before. Ends with `make clean`, so the images are gone after it.
+# Builds nothing: run `make image` before. Ends with `make clean`; the images stay.
 # It refuses to begin where something of ours is there already: that may be in use.
 # Needs docker, docker-compose or its plugin, curl, make, and port 5000 of this host.
 
@@ -155,6 +155,5 @@ check "make down succeeds" timeout "$MAKE_MAX" make --no-print-directory down
 check "it leaves no container" same "$(balancer; containers)" ""
 check "make clean succeeds" timeout "$MAKE_MAX" make --no-print-directory clean
 check "no container, network or volume of ours is left" same "$(ours)" ""
-check "no image of ours is left" same "$(docker image ls --quiet evenkeel; docker image ls --quiet evenkeel-replica)" ""
 
 ((failed == 0))

@@ -107,12 +107,13 @@ impl Control {
         driver.prepare().await?;
         let clock = Clock::start();
         let service = settings.service.as_str();
+        let found = driver.list().await?;
         let desired = match &settings.state {
-            Some(state) => state.read(service, settings.placement.clone())?,
+            Some(state) => state.read(service, settings.placement.clone(), !found.is_empty())?,
             None => fleet::Desired::new(fastrand::u64(..), settings.placement.clone()),
         };
         let mut fleet = Fleet::new(settings.fleet.clone(), desired);
-        fleet.adopt(&driver.list().await?, clock.now());
+        fleet.adopt(&found, clock.now());
         let first = RoutingTable::new(0, fleet.placement().clone(), &[], settings.load_factor);
         let (publisher, table) = routing(first);
         let (view, view_seen) = watch::channel(Arc::new(fleet.view(clock.now())));

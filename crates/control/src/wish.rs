@@ -21,6 +21,7 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct StateDir {
     path: PathBuf,
+    is_chosen: bool,
     _lock: Arc<File>,
 }
 
@@ -60,23 +61,34 @@ struct WishedReplica {
 }
 
 impl StateDir {
-    /// Opens, creates if need be, and locks a folder.
-    pub fn open(path: &Path) -> Result<Self, WishError> {
+    /// Opens, creates if need be, and locks a folder. A folder that the operator did not choose
+    /// (`is_chosen`) keeps a wish only for as long as something of its fleet is left: whoever has
+    /// removed all of it by hand wants to begin anew.
+    pub fn open(path: &Path, is_chosen: bool) -> Result<Self, WishError> {
         let unusable = |source| WishError::Unusable { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(unusable)?;
         let mut options = OpenOptions::new();
         let lock = options.create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"));
         let lock = lock.map_err(unusable)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: Arc::new(lock) }),
+            Ok(()) => Ok(Self { path: path.to_owned(), is_chosen, _lock: Arc::new(lock) }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(WishError::InUse { path: path.to_owned() }),
             Err(error) => Err(unusable(error.into())),
         }
     }
 
-    /// The wish of a service, or an empty one if none was ever stored.
-    pub(crate) fn read(&self, service: &str, placement: Placement) -> Result<Desired, WishError> {
+    /// The wish of a service, or an empty one if none was ever stored. `is_anything_left` says
+    /// whether there is a trace of its fleet.
+    pub(crate) fn read(
+        &self,
+        service: &str,
+        placement: Placement,
+        is_anything_left: bool,
+    ) -> Result<Desired, WishError> {
         let path = self.file(service);
+        if !self.is_chosen && !is_anything_left {
+            return Ok(Desired::new(fastrand::u64(..), placement));
+        }
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -13,12 +13,11 @@ use crate::config::{OnExit, Settings};
 pub(crate) fn open(settings: &Settings, owner: &str) -> Result<Option<StateDir>, WishError> {
     let keeps_replicas =
         settings.services.iter().any(|service| service.on_exit == OnExit::Keep && service.is_owned());
-    let path = match (&settings.state_dir, keeps_replicas) {
-        (Some(path), _) => path.clone(),
-        (None, true) => default_folder().join(owner),
-        (None, false) => return Ok(None),
-    };
-    StateDir::open(&path).map(Some)
+    match (&settings.state_dir, keeps_replicas) {
+        (Some(path), _) => StateDir::open(path, true).map(Some),
+        (None, true) => StateDir::open(&default_folder().join(owner), false).map(Some),
+        (None, false) => Ok(None),
+    }
 }
 
 /// `/var/lib/evenkeel` for root, and the user's own state folder for everybody else.
