@@ -1,0 +1,247 @@
+//! The reconciler with a driver that does what its script says: what is ordered, stored, answered.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::{Control, EditError, HeartbeatSettings, Heartbeats, ReconcilerSettings, StateDir};
+use driver::{Driver, ScriptedDriver};
+use fleet::{Edit, FleetSettings, Found, FoundState, Life, ReplicaName};
+use placement::{Key, Placement, Rendezvous, Seat};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// A web server that answers every heartbeat well.
+async fn healthy() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+            });
+        }
+    });
+    address
+}
+
+fn settings(state: Option<StateDir>) -> ReconcilerSettings {
+    ReconcilerSettings {
+        service: "web".into(),
+        fleet: FleetSettings {
+            name_prefix: "web".into(),
+            replicas_max: 10,
+            start_timeout: Duration::from_secs(10),
+            drain_deadline: Duration::from_secs(10),
+            misses_max: 2,
+            is_owned: true,
+        },
+        heartbeat: HeartbeatSettings {
+            path: "/heartbeat".into(),
+            every: Duration::from_millis(50),
+            timeout: Duration::from_millis(50),
+        },
+        placement: Placement::Rendezvous(Rendezvous::default()),
+        load_factor: 1.25,
+        state,
+    }
+}
+
+struct Stage {
+    driver: Arc<ScriptedDriver>,
+    control: Control,
+    _heartbeats: Heartbeats,
+}
+
+impl Stage {
+    async fn set(state: Option<StateDir>, prepare: impl FnOnce(&ScriptedDriver)) -> Self {
+        let driver = Arc::new(ScriptedDriver::new(healthy().await));
+        prepare(&driver);
+        let heartbeats = Heartbeats::start().unwrap();
+        let given: Arc<dyn Driver> = driver.clone();
+        let control = Control::start(settings(state), &heartbeats, async |_events| Ok(given)).await.unwrap();
+        Self { driver, control, _heartbeats: heartbeats }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.control.handle.view().names().map(ToString::to_string).collect()
+    }
+
+    fn orders(&self) -> Vec<String> {
+        self.driver.script().orders.clone()
+    }
+
+    async fn eventually(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !is_so(self) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(20), wait).await;
+        assert!(in_time.is_ok(), "it did not come true: {what}; orders: {:?}", self.orders());
+    }
+}
+
+fn open(path: &Path) -> StateDir {
+    StateDir::open(path, true).unwrap()
+}
+
+fn found(seat: u32, incarnation: u64, name: &str, address: SocketAddr) -> Found {
+    Found {
+        life: Life { seat: Seat::new(seat).unwrap(), incarnation },
+        name: ReplicaName::parse(name).unwrap(),
+        state: FoundState::Running { address, is_frozen: false },
+    }
+}
+
+#[tokio::test]
+async fn an_addition_is_answered_when_the_table_has_it_and_a_removal_when_it_has_not() {
+    let stage = Stage::set(None, |_| {}).await;
+    let view = stage.control.handle.edit(Edit::Fill { count: 3 }).await.unwrap();
+    assert_eq!((view.replicas.len(), view.ready()), (3, 3));
+    assert_eq!(stage.control.table.load().replicas().count(), 3);
+    let names = vec![ReplicaName::parse("web_2").unwrap()];
+    let view = stage.control.handle.edit(Edit::Remove { count: 1, names }).await.unwrap();
+    assert_eq!(view.names().map(ToString::to_string).collect::<Vec<_>>(), ["web_1", "web_3"]);
+    let in_table =
+        stage.control.table.load().replicas().map(|replica| replica.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(in_table, ["web_1", "web_3"]);
+    stage.eventually("it is stopped", |stage| stage.orders().contains(&"stop 2.1".into())).await;
+}
+
+#[tokio::test]
+async fn nobody_is_stopped_while_a_request_is_inside() {
+    let stage = Stage::set(None, |_| {}).await;
+    stage.control.handle.edit(Edit::Fill { count: 1 }).await.unwrap();
+    let claim = stage.control.table.load().claim(Key::of(b"x"), &[]).unwrap();
+    stage.control.handle.edit(Edit::Remove { count: 1, names: Vec::new() }).await.unwrap();
+    // More edits pass through the reconciler, so it has had every occasion.
+    for _ in 0..3 {
+        stage.control.handle.edit(Edit::Scale { count: 0 }).await.unwrap();
+    }
+    assert_eq!(stage.orders(), ["start 1.1 web_1"]);
+    drop(claim);
+    stage.eventually("it is stopped", |stage| stage.orders() == ["start 1.1 web_1", "stop 1.1"]).await;
+}
+
+#[tokio::test]
+async fn an_addition_whose_driver_fails_is_undone() {
+    let stage = Stage::set(None, |driver| {
+        driver.script().failures = ["no image", "no image", "no image"].map(str::to_owned).into();
+    })
+    .await;
+    let error = stage.control.handle.edit(Edit::Fill { count: 1 }).await.unwrap_err();
+    assert!(matches!(&error, EditError::Undone(why) if why.contains("no image")), "{error}");
+    assert!(stage.names().is_empty());
+    stage.control.handle.edit(Edit::Fill { count: 1 }).await.unwrap();
+    assert_eq!(stage.names(), ["web_1"]);
+}
+
+#[tokio::test]
+async fn an_edit_that_other_additions_stand_in_the_way_of_waits_for_them() {
+    let stage = Stage::set(None, |_| {}).await;
+    let handle = &stage.control.handle;
+    // The second and third are refused as long as the first is pending, and right after it.
+    let name = || vec![ReplicaName::parse("S5").unwrap()];
+    let (first, second, third) = tokio::join!(
+        handle.edit(Edit::Add { count: 1, names: name() }),
+        handle.edit(Edit::Add { count: 1, names: name() }),
+        handle.edit(Edit::Remove { count: 1, names: name() }),
+    );
+    assert_eq!(first.unwrap().replicas.len(), 1);
+    assert!(matches!(second, Err(EditError::Refused(_))));
+    assert_eq!(third.unwrap().replicas.len(), 0);
+}
+
+#[tokio::test]
+async fn the_wish_is_stored_before_it_is_answered_and_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = Stage::set(Some(open(folder.path())), |_| {}).await;
+    stage.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    let names = vec![ReplicaName::parse("S5").unwrap()];
+    stage.control.handle.edit(Edit::Add { count: 1, names }).await.unwrap();
+    let stored = std::fs::read_to_string(folder.path().join("web.wish")).unwrap();
+    assert!(stored.contains("\"S5\""), "{stored}");
+    drop(stage);
+    let again = Stage::set(Some(reopen(folder.path()).await), |_| {}).await;
+    assert_eq!(again.names(), ["web_1", "web_2", "S5"]);
+    again.control.handle.whole().await;
+    assert_eq!(again.orders(), ["start 1.2 web_1", "start 2.2 web_2", "start 3.2 S5"]);
+}
+
+/// The lock is let go when the reconciler has ended.
+async fn reopen(path: &Path) -> StateDir {
+    loop {
+        match StateDir::open(path, true) {
+            Ok(state) => return state,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = Stage::set(Some(open(folder.path())), |_| {}).await;
+    stage.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    // Nobody, not even root, can write a file where a folder is.
+    std::fs::create_dir(folder.path().join("web.new")).unwrap();
+    let error = stage.control.handle.edit(Edit::Remove { count: 1, names: Vec::new() }).await.unwrap_err();
+    assert!(matches!(error, EditError::NotStored(_)), "{error}");
+    let error = stage.control.handle.edit(Edit::Add { count: 1, names: Vec::new() }).await.unwrap_err();
+    assert!(matches!(error, EditError::NotStored(_)), "{error}");
+    assert_eq!(stage.names(), ["web_1", "web_2"]);
+    assert_eq!(stage.control.table.load().replicas().count(), 2);
+    std::fs::remove_dir(folder.path().join("web.new")).unwrap();
+    stage.control.handle.edit(Edit::Remove { count: 1, names: Vec::new() }).await.unwrap();
+    assert_eq!(stage.names().len(), 1);
+}
+
+#[tokio::test]
+async fn a_wish_that_cannot_be_read_is_refused_with_its_path() {
+    for text in ["", "{", "{\"format\":9,\"generation\":1,\"seed\":1,\"replicas\":[]}"] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("web.wish"), text).unwrap();
+        let heartbeats = Heartbeats::start().unwrap();
+        let driver: Arc<dyn Driver> = Arc::new(ScriptedDriver::new(healthy().await));
+        let started =
+            Control::start(settings(Some(open(folder.path()))), &heartbeats, async |_| Ok(driver)).await;
+        let error = started.err().unwrap().to_string();
+        assert!(error.contains("web.wish"), "{text}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_runs_is_adopted_and_what_nobody_wants_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Stage::set(Some(open(folder.path())), |_| {}).await;
+    first.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    drop(first);
+    let address = healthy().await;
+    let stage = Stage::set(Some(reopen(folder.path()).await), |driver| {
+        driver.script().found = vec![
+            found(1, 4, "web_abcdef", address),
+            found(2, 1, "web_2", address),
+            found(7, 1, "web_7", address),
+        ];
+    })
+    .await;
+    stage.control.handle.whole().await;
+    assert_eq!(stage.names(), ["web_abcdef", "web_2"]);
+    stage.eventually("the stranger is stopped", |stage| stage.orders() == ["stop 7.1"]).await;
+}
+
+#[tokio::test]
+async fn retiring_stops_everybody_and_keeps_the_wish() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = Stage::set(Some(open(folder.path())), |_| {}).await;
+    stage.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    stage.control.handle.retire().await;
+    assert_eq!(stage.orders()[2..], ["stop 1.1", "stop 2.1"]);
+    let error = stage.control.handle.edit(Edit::Scale { count: 1 }).await.unwrap_err();
+    assert!(matches!(error, EditError::Stopping), "{error}");
+    let stored = std::fs::read_to_string(folder.path().join("web.wish")).unwrap();
+    assert!(stored.contains("web_1") && stored.contains("web_2"), "{stored}");
+}
