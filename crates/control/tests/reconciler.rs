@@ -1,5 +1,7 @@
 //! The reconciler with a driver that does what its script says: what is ordered, stored, answered.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,6 +1,8 @@
 //! The same promises with real containers. Without an engine these tests say that they were
 //! skipped, unless EVENKEEL_REQUIRE_DOCKER is set; then they fail.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod rig;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! The program as its users meet it: help, validation, errors that say what to do, exit codes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod rig;
 
 use std::process::{Command, Output};

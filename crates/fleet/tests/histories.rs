@@ -1,5 +1,7 @@
 //! Random histories: whatever happens in whatever order, some things never do.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

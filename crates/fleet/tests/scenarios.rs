@@ -3,6 +3,8 @@
 //! A line is a fact, a step in time, or an expectation. `plan:` lists the actions that are planned
 //! now; they are then carried out. Random letters in names are shown as `?`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 use std::time::Duration;
 
 use fleet::{
