@@ -107,14 +107,14 @@ impl Engine {
         within(QUESTION_LIMIT, self.docker.inspect_network(name, None)).await
     }
 
-    /// When they were created, and their IDs.
-    pub(super) async fn networks_named(&self, name: &str) -> Result<Vec<(String, String)>, CallError> {
+    /// The IDs of all networks with this name.
+    pub(super) async fn networks_named(&self, name: &str) -> Result<Vec<String>, CallError> {
         let options =
             ListNetworksOptions { filters: Some(Filters::from([("name".into(), vec![name.into()])])) };
         let networks = within(QUESTION_LIMIT, self.docker.list_networks(Some(options))).await?;
         // The engine's filter also takes names that merely contain this one.
         let namesakes = networks.into_iter().filter(|network| network.name.as_deref() == Some(name));
-        Ok(namesakes.filter_map(|network| Some((network.created?, network.id?))).collect())
+        Ok(namesakes.filter_map(|network| network.id).collect())
     }
 
     pub(super) async fn create_network(&self, request: NetworkCreateRequest) -> Result<String, CallError> {

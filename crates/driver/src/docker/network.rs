@@ -3,12 +3,18 @@
 //! Owns its making and its removal. A network that somebody else made is used and never removed.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::NetworkCreateRequest;
 
 use super::engine::Engine;
 use super::{DockerSettings, labels};
 use crate::DriverError;
+
+/// How often the network is tried to be made when others make it at the same time.
+const ATTEMPTS_MAX: usize = 8;
+/// The longest pause between two attempts; its length is random, so that one of two is first.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// Makes sure that the network is there. Safe to call for several services at once.
 pub(super) async fn ensure(engine: &Engine, settings: &DockerSettings) -> Result<(), DriverError> {
@@ -18,37 +24,48 @@ pub(super) async fn ensure(engine: &Engine, settings: &DockerSettings) -> Result
             "network '{name}' gives replicas no address of their own; name a bridge network, which is made if missing"
         )));
     }
-    match engine.network(name).await {
-        Ok(_) => return Ok(()),
-        Err(error) if error.is_missing() => {}
-        Err(error) => return Err(error.during(format!("cannot look for network '{name}'"))),
+    for _ in 0..ATTEMPTS_MAX {
+        if exists(engine, name).await? || make(engine, settings).await? {
+            return Ok(());
+        }
+        // Whoever made one at the same time gave way too; whoever pauses longer will find theirs.
+        tokio::time::sleep(PAUSE_MAX.mul_f64(fastrand::f64())).await;
     }
+    Err(DriverError::new(format!("network '{name}' is made again and again by somebody else")))
+}
+
+async fn exists(engine: &Engine, name: &str) -> Result<bool, DriverError> {
+    match engine.network(name).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_missing() => Ok(false),
+        Err(error) => Err(error.during(format!("cannot look for network '{name}'"))),
+    }
+}
+
+/// Makes the network; false if another one with its name was there at the same time. Engines before
+/// API 1.44 allow that, and then refuse to use either. Ours goes then: the other may be in use.
+async fn make(engine: &Engine, settings: &DockerSettings) -> Result<bool, DriverError> {
+    let name = &settings.network;
     let request = NetworkCreateRequest {
         name: name.clone(),
         driver: Some("bridge".into()),
         labels: Some(HashMap::from([(labels::OWNER.to_string(), settings.owner.clone())])),
         ..Default::default()
     };
-    let id = match engine.create_network(request).await {
+    let own_id = match engine.create_network(request).await {
         Ok(id) => id,
         // Another service was faster.
-        Err(error) if error.is_conflict() => return Ok(()),
+        Err(error) if error.is_conflict() => return Ok(false),
         Err(error) => return Err(error.during(format!("cannot create network '{name}'"))),
     };
-    settle(engine, name, &id).await
-}
-
-/// Engines before API 1.44 allow two networks with one name, and then refuse to use either. When two
-/// services made it at the same time, the older one stays.
-async fn settle(engine: &Engine, name: &str, own_id: &str) -> Result<(), DriverError> {
     let namesakes = engine.networks_named(name).await;
     let namesakes = namesakes.map_err(|error| error.during(format!("cannot look for network '{name}'")))?;
-    let oldest = namesakes.into_iter().min().map(|(_created, id)| id);
-    if oldest.is_none_or(|oldest| oldest == own_id) {
-        return Ok(());
+    if namesakes.iter().all(|id| *id == own_id) {
+        return Ok(true);
     }
-    let removed = engine.remove_network(own_id).await;
-    removed.map_err(|error| error.during(format!("cannot remove a second network '{name}'")))
+    let removed = engine.remove_network(&own_id).await;
+    removed.map_err(|error| error.during(format!("cannot remove a second network '{name}'")))?;
+    Ok(false)
 }
 
 /// Removes the network if it carries our label and nothing uses it.
