@@ -30,6 +30,8 @@ use crate::shapes::{EditShape, ScaleShape, ServiceShape};
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long a client may take for a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take for a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after an accept failed, for descriptors to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -47,8 +49,8 @@ pub enum AdminAddress {
 pub enum AdminListener {
     /// On TCP.
     Tcp(TcpListener),
-    /// On a Unix socket.
-    Unix(UnixListener),
+    /// On a Unix socket, at this path.
+    Unix(UnixListener, PathBuf),
 }
 
 /// What the admin API serves.
@@ -72,9 +74,13 @@ impl AdminListener {
             AdminAddress::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await?)),
             AdminAddress::Unix(path) => {
                 remove_stale_socket(path).await?;
-                let listener = UnixListener::bind(path)?;
-                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-                Ok(Self::Unix(listener))
+                // Nobody can reach it before only its owner may.
+                let new_path = path.with_extension("new");
+                let _ = std::fs::remove_file(&new_path);
+                let listener = UnixListener::bind(&new_path)?;
+                std::fs::set_permissions(&new_path, std::fs::Permissions::from_mode(0o600))?;
+                std::fs::rename(&new_path, path)?;
+                Ok(Self::Unix(listener, path.clone()))
             }
         }
     }
@@ -85,21 +91,22 @@ impl AdminListener {
             Self::Tcp(listener) => {
                 listener.local_addr().map_or_else(|_| "?".into(), |address| format!("http://{address}"))
             }
-            Self::Unix(listener) => {
-                let address = listener.local_addr().ok();
-                let path = address.as_ref().and_then(|address| address.as_pathname());
-                path.map_or_else(|| "?".into(), |path| format!("unix:{}", path.display()))
-            }
+            Self::Unix(_, path) => format!("unix:{}", path.display()),
         }
     }
 }
 
+/// Makes room where a balancer that was killed left its socket, and only there.
 async fn remove_stale_socket(path: &Path) -> io::Result<()> {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    if is_socket && tokio::net::UnixStream::connect(path).await.is_err() {
-        std::fs::remove_file(path)?;
+    let Ok(meta) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let in_use = || Err(io::Error::new(io::ErrorKind::AddrInUse, "it is in use"));
+    if !meta.file_type().is_socket() {
+        return in_use();
     }
-    Ok(())
+    match tokio::net::UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        _ => in_use(),
+    }
 }
 
 impl Admin {
@@ -116,7 +123,7 @@ impl Admin {
                 AdminListener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
                     tokio::spawn(connection(Arc::clone(&admin), stream));
                 }),
-                AdminListener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                AdminListener::Unix(listener, _) => listener.accept().await.map(|(stream, _)| {
                     tokio::spawn(connection(Arc::clone(&admin), stream));
                 }),
             };
@@ -223,7 +230,11 @@ fn count_and_names(shape: &EditShape) -> Result<(u32, Vec<ReplicaName>), Failure
 }
 
 async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Failure> {
-    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+    let body = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(|_| Failure {
+        status: StatusCode::REQUEST_TIMEOUT,
+        text: "the body did not arrive in time".into(),
+    })?;
     let body = body.map_err(|_| Failure {
         status: StatusCode::PAYLOAD_TOO_LARGE,
         text: format!("the body is larger than {BODY_BYTES_MAX} bytes, or ended early"),

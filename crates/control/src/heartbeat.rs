@@ -19,7 +19,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// How often a replica is asked that has not answered well yet.
+/// How often a replica is asked that has not answered well yet, and for how long so often.
+const BOOT_EVERY_FOR: Duration = Duration::from_secs(30);
 const BOOT_EVERY: Duration = Duration::from_millis(10);
 
 /// How a service's replicas are asked.
@@ -108,11 +109,15 @@ impl Ward {
             self.follow(&wanted);
             tokio::select! {
                 changed = targets.changed() => if changed.is_err() { break },
-                changed = pokes.changed() => if changed.is_err() { break },
-            }
-            for life in pokes.borrow_and_update().iter() {
-                if let Some((_, poke)) = self.patients.get(life) {
-                    poke.notify_one();
+                changed = pokes.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    for life in pokes.borrow_and_update().iter() {
+                        if let Some((_, poke)) = self.patients.get(life) {
+                            poke.notify_one();
+                        }
+                    }
                 }
             }
         }
@@ -153,20 +158,22 @@ struct Patient {
 impl Patient {
     async fn watch(self, poke: Arc<Notify>) {
         let mut is_booting = true;
-        let mut due = Instant::now();
+        let begun = Instant::now();
+        let mut due = begun;
         loop {
             // A verdict given late says more about us than about the replica: no bad one counts.
             let was_late = due.elapsed() > self.settings.timeout;
             let asked_at = Instant::now();
             let pulse = self.ask().await;
             let took_too_long = asked_at.elapsed() > self.settings.timeout * 2;
-            is_booting &= pulse != Pulse::Good;
-            if pulse == Pulse::Good || !(was_late || took_too_long) {
+            is_booting &= pulse != Some(Pulse::Good) && begun.elapsed() < BOOT_EVERY_FOR;
+            let verdict = pulse.filter(|pulse| *pulse == Pulse::Good || !(was_late || took_too_long));
+            if let Some(pulse) = verdict {
                 if self.events.send(Event::Beat(self.life, pulse)).await.is_err() {
                     return;
                 }
             } else {
-                tracing::debug!(life = %self.life, "a heartbeat round was late and is discarded");
+                tracing::debug!(life = %self.life, "a heartbeat round that we could not do well is discarded");
             }
             let every = if is_booting { BOOT_EVERY.min(self.settings.every) } else { self.settings.every };
             due = asked_at + every;
@@ -177,36 +184,47 @@ impl Patient {
         }
     }
 
-    async fn ask(&self) -> Pulse {
+    /// Nothing, if it was not the replica's doing that there was no answer.
+    async fn ask(&self) -> Option<Pulse> {
         match tokio::time::timeout(self.settings.timeout, self.question()).await {
             Ok(pulse) => pulse,
-            Err(_) => Pulse::Missed,
+            Err(_) => Some(Pulse::Missed),
         }
     }
 
     /// A new connection each time: that it can be made is part of the answer.
-    async fn question(&self) -> Pulse {
+    async fn question(&self) -> Option<Pulse> {
         let stream = match TcpStream::connect(self.address).await {
             Ok(stream) => stream,
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => return Pulse::Refused,
-            Err(_) => return Pulse::Missed,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                return Some(Pulse::Refused);
+            }
+            Err(error) if is_our_own(&error) => return None,
+            Err(_) => return Some(Pulse::Missed),
         };
         let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
-            return Pulse::Missed;
+            return Some(Pulse::Missed);
         };
         let request = Request::get(&self.settings.path)
             .header(HOST, self.address.to_string())
             .header(CONNECTION, "close")
             .header(USER_AGENT, "evenkeel-heartbeat")
             .body(Empty::<Bytes>::new());
-        let Ok(request) = request else { return Pulse::Missed };
+        let Ok(request) = request else { return Some(Pulse::Missed) };
         // The connection is driven beside the request; whatever came of it, it ends here.
         let driven = tokio::spawn(connection);
         let answer = sender.send_request(request).await;
         driven.abort();
         match answer {
-            Ok(answer) if answer.status().is_success() => Pulse::Good,
-            _ => Pulse::Missed,
+            Ok(answer) if answer.status().is_success() => Some(Pulse::Good),
+            _ => Some(Pulse::Missed),
         }
     }
+}
+
+/// Whether a connection failed for want of descriptors or ports of ours.
+fn is_our_own(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(|errno| Some(errno.raw_os_error()));
+    ours.contains(&error.raw_os_error())
 }

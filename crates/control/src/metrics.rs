@@ -25,7 +25,7 @@ pub struct ServiceTraffic {
     pub replays: u64,
     /// Requests that waited for a replica.
     pub waits: u64,
-    /// Requests that no replica could serve.
+    /// Requests that ended with an answer of ours.
     pub unserved: u64,
 }
 
@@ -75,7 +75,11 @@ impl Collector for Snapshot {
             ("attempts", "Requests sent to replicas", |traffic| traffic.attempts),
             ("replays", "Requests sent again after a failure", |traffic| traffic.replays),
             ("waits", "Requests that waited for a replica", |traffic| traffic.waits),
-            ("unserved", "Requests that no replica could serve in time", |traffic| traffic.unserved),
+            (
+                "unserved",
+                "Requests that ended with an answer of our own, because no replica gave one",
+                |traffic| traffic.unserved,
+            ),
         ];
         for (name, help, read) in counters {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;

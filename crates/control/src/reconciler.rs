@@ -3,6 +3,7 @@
 mod edits;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Control {
     pub table: Reader,
     /// Where the way of a request drops its suspicions.
     pub suspicions: mpsc::Sender<Suspicion>,
+    /// Whether what should run was read from disk.
+    pub is_restored: bool,
 }
 
 struct Reconciler {
@@ -112,6 +115,7 @@ impl Control {
             Some(state) => state.read(service, settings.placement.clone(), !found.is_empty())?,
             None => fleet::Desired::new(fastrand::u64(..), settings.placement.clone()),
         };
+        let is_restored = desired.generation() > 0;
         let mut fleet = Fleet::new(settings.fleet.clone(), desired);
         fleet.adopt(&found, clock.now());
         let first = RoutingTable::new(0, fleet.placement().clone(), &[], settings.load_factor);
@@ -138,7 +142,7 @@ impl Control {
         };
         tokio::spawn(reconciler.run(Inbox { commands, events, suspicions }));
         let handle = Handle::new(service, commands_in, view_seen);
-        Ok(Self { handle, table, suspicions: suspicions_in })
+        Ok(Self { handle, table, suspicions: suspicions_in, is_restored })
     }
 }
 
@@ -161,22 +165,8 @@ impl Reconciler {
                 self.finish_retiring().await;
             }
             let again_at = again_at.map_or(list_at, |again_at| again_at.min(list_at));
-            tokio::select! {
-                event = inbox.events.recv() => match event {
-                    Some(event) => self.observe(&event),
-                    None => return,
-                },
-                Some(suspicion) = inbox.suspicions.recv() => self.observe(&Event::Suspected(suspicion)),
-                command = inbox.commands.recv() => match command {
-                    Some(command) => self.take(command).await,
-                    // Nobody holds the handle: the program is ending.
-                    None => return,
-                },
-                () = tokio::time::sleep_until(again_at) => {}
-            }
-            // Facts that have come meanwhile belong into the same plan.
-            while let Ok(event) = inbox.events.try_recv() {
-                self.observe(&event);
+            if self.hear(&mut inbox, again_at).await.is_break() {
+                return;
             }
             if Instant::now() >= list_at {
                 list_at = Instant::now() + LIST_EVERY;
@@ -185,7 +175,42 @@ impl Reconciler {
         }
     }
 
-    fn observe(&mut self, event: &Event) {
+    /// Takes in what comes until something of it is news, or the time has come. Breaks when nobody
+    /// holds the handle any more: the program is ending.
+    async fn hear(&mut self, inbox: &mut Inbox, until: Instant) -> ControlFlow<()> {
+        let mut has_news = false;
+        while !has_news {
+            tokio::select! {
+                event = inbox.events.recv() => match event {
+                    Some(event) => has_news = self.observe(&event),
+                    None => return ControlFlow::Break(()),
+                },
+                Some(suspicion) = inbox.suspicions.recv() => has_news = self.observe(&Event::Suspected(suspicion)),
+                command = inbox.commands.recv() => match command {
+                    Some(command) => {
+                        self.take(command).await;
+                        has_news = true;
+                    }
+                    None => return ControlFlow::Break(()),
+                },
+                () = tokio::time::sleep_until(until) => has_news = true,
+            }
+        }
+        // Facts that have come meanwhile belong into the same plan.
+        for _ in 0..EVENTS_CAPACITY {
+            match inbox.events.try_recv() {
+                Ok(event) => self.observe(&event),
+                Err(_) => break,
+            };
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Whether it was news.
+    fn observe(&mut self, event: &Event) -> bool {
+        if !self.fleet.observed().is_news(event) {
+            return false;
+        }
         // What could be something or nothing is asked about at once.
         match event {
             Event::Suspected(suspicion) if !suspicion.is_refusal => self.heartbeats.poke(suspicion.life),
@@ -196,6 +221,7 @@ impl Reconciler {
         if let Event::Started(life, address) = event {
             tracing::debug!(service = %self.performer.service, %life, %address, "started, waiting for its heartbeat");
         }
+        true
     }
 
     async fn take(&mut self, command: Command) {
@@ -238,7 +264,10 @@ impl Reconciler {
                 return plan.again_at.map(|moment| self.clock.instant(moment));
             }
             for action in plan.actions {
-                self.perform(action).await;
+                if self.perform(action).await.is_break() {
+                    // What was planned for the fleet as it was need not be right for it now.
+                    break;
+                }
             }
         }
         tracing::error!(service = %self.performer.service, "plans do not come to rest");
@@ -246,7 +275,8 @@ impl Reconciler {
         Some(Instant::now() + Duration::from_secs(1))
     }
 
-    async fn perform(&mut self, action: Action) {
+    /// Breaks when the action changed what should run.
+    async fn perform(&mut self, action: Action) -> ControlFlow<()> {
         self.log(&action);
         let now = self.clock.now();
         match &action {
@@ -256,12 +286,14 @@ impl Reconciler {
                 self.show();
                 self.edits.reply(*change, stored.map(|()| Arc::clone(&self.view.borrow())));
                 self.retry_parked().await;
+                ControlFlow::Break(())
             }
             Action::Undo(change, why) => {
                 self.fleet.accept(&action, now);
                 self.show();
                 self.edits.reply(*change, Err(EditError::Undone(why.clone())));
                 self.retry_parked().await;
+                ControlFlow::Break(())
             }
             Action::Start(life, _)
             | Action::Replace(life, _)
@@ -270,6 +302,7 @@ impl Reconciler {
             | Action::Stop(life, _) => {
                 self.fleet.accept(&action, now);
                 self.performer.begin(&action, self.replicas.get(life).cloned());
+                ControlFlow::Continue(())
             }
         }
     }

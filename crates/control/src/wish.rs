@@ -3,6 +3,7 @@
 //! A new file, synced, renamed over the old one, and the folder synced: whoever reads it finds the
 //! old wish or the new one, never a part.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,6 +17,10 @@ use serde::{Deserialize, Serialize};
 
 /// The shape of the file; a number that is not known is refused rather than guessed at.
 const FORMAT: u32 = 1;
+
+/// Above these a number is damage, not a fleet.
+const SEAT_MAX: u32 = 1 << 20;
+const INCARNATION_MAX: u64 = 1 << 48;
 
 /// The folder that holds the wishes of one balancer, locked for as long as this lives.
 #[derive(Clone, Debug)]
@@ -145,11 +150,22 @@ fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>), String> {
         return Err(format!("it has format {}, this version knows {FORMAT}", file.format));
     }
     let berth = |replica: WishedReplica| {
-        let seat = Seat::new(replica.seat).ok_or("a seat has the number 0")?;
+        let seat = Seat::new(replica.seat).filter(|seat| seat.number() <= SEAT_MAX);
+        let seat = seat.ok_or_else(|| format!("seat {} is not from 1 to {SEAT_MAX}", replica.seat))?;
+        if replica.incarnation > INCARNATION_MAX {
+            return Err(format!("incarnation {} is above {INCARNATION_MAX}", replica.incarnation));
+        }
         let name = ReplicaName::parse(&replica.name).map_err(|error| error.to_string())?;
         Ok(StoredBerth { life: Life { seat, incarnation: replica.incarnation }, name, slots: replica.slots })
     };
     let berths: Result<Vec<_>, String> = file.replicas.drain(..).map(berth).collect();
     let berths = berths?;
+    let mut seats = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for StoredBerth { life, name, .. } in &berths {
+        if !seats.insert(life.seat) || !names.insert(name) {
+            return Err(format!("seat {} or name '{name}' is there twice", life.seat));
+        }
+    }
     Ok((file, berths))
 }

@@ -203,9 +203,24 @@ async fn what_cannot_be_stored_is_not_done() {
 
 #[tokio::test]
 async fn a_wish_that_cannot_be_read_is_refused_with_its_path() {
-    for text in ["", "{", "{\"format\":9,\"generation\":1,\"seed\":1,\"replicas\":[]}"] {
+    let file = |format: u32, replicas: &str| {
+        format!("{{\"format\":{format},\"generation\":1,\"seed\":1,\"replicas\":[{replicas}]}}")
+    };
+    let replica =
+        |seat: u32, name: &str| format!("{{\"seat\":{seat},\"incarnation\":1,\"name\":\"{name}\"}}");
+    let damaged = [
+        String::new(),
+        "{".into(),
+        file(9, ""),
+        file(1, &replica(0, "S1")),
+        file(1, &replica(4_000_000_000, "S1")),
+        file(1, &replica(1, "a b")),
+        file(1, &format!("{},{}", replica(1, "S1"), replica(1, "S2"))),
+        file(1, &format!("{},{}", replica(1, "S1"), replica(2, "S1"))),
+    ];
+    for text in damaged {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("web.wish"), text).unwrap();
+        std::fs::write(folder.path().join("web.wish"), &text).unwrap();
         let heartbeats = Heartbeats::start().unwrap();
         let driver: Arc<dyn Driver> = Arc::new(ScriptedDriver::new(healthy().await));
         let started =
@@ -233,6 +248,21 @@ async fn what_runs_is_adopted_and_what_nobody_wants_is_stopped() {
     stage.control.handle.whole().await;
     assert_eq!(stage.names(), ["web_abcdef", "web_2"]);
     stage.eventually("the stranger is stopped", |stage| stage.orders() == ["stop 7.1"]).await;
+}
+
+#[tokio::test]
+async fn a_fleet_that_was_only_begun_is_completed() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = healthy().await;
+    let stage = Stage::set(Some(open(folder.path())), |driver| {
+        driver.script().found = vec![found(2, 1, "web_2", address)];
+    })
+    .await;
+    assert!(!stage.control.is_restored);
+    stage.control.handle.edit(Edit::Fill { count: 3 }).await.unwrap();
+    assert_eq!(stage.names(), ["web_2", "web_1", "web_3"]);
+    let stored = std::fs::read_to_string(folder.path().join("web.wish")).unwrap();
+    assert!(stored.contains("web_1") && stored.contains("web_2"), "{stored}");
 }
 
 #[tokio::test]

@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bollard::models::ContainerSummary;
-use fleet::{Exit, Found, FoundState, Life, StopHow};
+use fleet::{Found, FoundState, Life, StopHow};
 use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::{Driver, DriverError, EventSender, ReplicaEnvironment, StartOrder};
 use engine::Engine;
@@ -168,11 +168,11 @@ impl DockerDriver {
     }
 
     /// What a summary says, or nothing if it says nothing about a replica of ours.
-    async fn found(&self, summary: ContainerSummary) -> Option<Found> {
-        let (id, life, name) = found::identity(&summary)?;
+    async fn found(&self, summary: ContainerSummary) -> Result<Option<Found>, DriverError> {
+        let Some((id, life, name)) = found::identity(&summary) else { return Ok(None) };
         if self.lives.is_starting(life) {
             // It is created and not yet started: no death, and no news either.
-            return None;
+            return Ok(None);
         }
         let state = match found::sighting_of_summary(&summary, &self.settings) {
             Sighting::Running { address, is_paused } => {
@@ -190,11 +190,12 @@ impl DockerDriver {
                         FoundState::Exited(self.witness().exit_of(&id, known).await)
                     }
                 },
-                Err(error) if error.is_missing() => return None,
-                Err(_) => FoundState::Exited(Exit::default()),
+                Err(error) if error.is_missing() => return Ok(None),
+                // Not to know is not to know of a death.
+                Err(error) => return Err(error.during(format!("cannot look at container '{name}'"))),
             },
         };
-        Some(Found { life, name, state })
+        Ok(Some(Found { life, name, state }))
     }
 
     fn watch(&self) {
@@ -308,7 +309,8 @@ impl Driver for DockerDriver {
             let summaries = self.engine.list(labels::filters_of_service(&self.settings)).await;
             let summaries = summaries.map_err(|error| error.during("cannot list containers"))?;
             let looks = stream::iter(summaries.into_iter().map(|summary| self.found(summary)));
-            Ok(looks.buffered(INSPECTIONS_AT_ONCE).filter_map(std::future::ready).collect().await)
+            let found: Vec<Option<Found>> = looks.buffered(INSPECTIONS_AT_ONCE).try_collect().await?;
+            Ok(found.into_iter().flatten().collect())
         }
         .boxed()
     }

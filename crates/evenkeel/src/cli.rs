@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// An HTTP load balancer that owns its replicas: it starts them, watches their heartbeats, routes
@@ -85,10 +86,10 @@ pub(crate) struct UpOptions {
     #[arg(long, short = 'n', env = "EVENKEEL_REPLICAS", value_name = "N")]
     pub(crate) replicas: Option<u32>,
     /// How the demo replicas run; only without a configuration file [default: process].
-    #[arg(long, env = "EVENKEEL_DRIVER", conflicts_with = "config")]
+    #[arg(long, conflicts_with = "config")]
     pub(crate) driver: Option<DemoDriver>,
     /// Write log lines as JSON.
-    #[arg(long, env = "EVENKEEL_LOG_JSON")]
+    #[arg(long, env = "EVENKEEL_LOG_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) log_json: bool,
 }
 

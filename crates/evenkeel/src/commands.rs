@@ -4,7 +4,7 @@ use control::{EditShape, ReplicaShape, ScaleShape, ServiceShape};
 use hyper::Method;
 
 use crate::cli::{EditOptions, Target};
-use crate::{Outcome, client};
+use crate::{Outcome, client, say};
 
 /// `evenkeel status`
 pub(crate) fn status(target: &Target) -> Outcome {
@@ -84,12 +84,12 @@ fn print_after(target: &Target, service: &ServiceShape) -> Outcome {
         return print_json(service);
     }
     let names: Vec<&str> = service.replicas.iter().map(|replica| replica.name.as_str()).collect();
-    println!("{}: {} replicas: {}", service.name, names.len(), names.join(", "));
+    say!("{}: {} replicas: {}", service.name, names.len(), names.join(", "));
     Ok(())
 }
 
 fn print_json(shown: &impl serde::Serialize) -> Outcome {
-    println!("{}", serde_json::to_string_pretty(shown).map_err(crate::failed)?);
+    say!("{}", serde_json::to_string_pretty(shown).map_err(crate::failed)?);
     Ok(())
 }
 
@@ -120,6 +120,6 @@ fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
                 None => line.push_str(cell),
             }
         }
-        println!("{}", line.trim_end());
+        say!("{}", line.trim_end());
     }
 }

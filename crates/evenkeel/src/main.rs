@@ -4,6 +4,8 @@
 mod cli;
 mod config;
 
+mod say;
+
 mod signals;
 mod state;
 mod up;
@@ -20,6 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Command};
+pub(crate) use say::say;
 
 /// Exit codes: what kept the program from doing its job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +51,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err((stopped, text)) => {
-            eprintln!("{}", text.trim_end());
+            say::complain(text.trim_end());
             ExitCode::from(stopped as u8)
         }
     }

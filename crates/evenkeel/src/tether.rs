@@ -1,7 +1,8 @@
 //! The tether: a child that must not outlive the balancer is started through here.
 //!
 //! The kernel is asked to kill this process when its parent ends, and then it becomes the command;
-//! the request survives that. A balancer that is killed thus leaves no process behind.
+//! the request survives that. A balancer that is killed thus leaves none of its replicas behind,
+//! though what those started themselves may go on.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

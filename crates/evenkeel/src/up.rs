@@ -12,12 +12,13 @@ use fleet::Edit;
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
 use proxy::{Listeners, LocalAnswer, LocalEndpoints, ProxyHandle, ProxySettings, ServiceCounters};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{DemoDriver, UpOptions};
 use crate::config::{self, DriverChoice, OnExit, Settings};
 use crate::signals::EndSignals;
-use crate::{Outcome, Stopped, failed, in_full, state, wiring};
+use crate::{Outcome, Stopped, failed, in_full, say, state, wiring};
 
 /// Log lines that wait for a slow reader; more are dropped, so that nobody is held up by a log.
 const LOG_LINES_MAX: usize = 8192;
@@ -32,7 +33,7 @@ pub(crate) fn validate(path: &Path) -> Outcome {
         )
     })?;
     let names: Vec<&str> = settings.services.iter().map(|service| service.name.as_str()).collect();
-    println!("{} is fine: {} on {}", path.display(), names.join(", "), settings.listen);
+    say!("{} is fine: {} on {}", path.display(), names.join(", "), settings.listen);
     Ok(())
 }
 
@@ -49,11 +50,21 @@ pub(crate) fn run(options: &UpOptions) -> Outcome {
     } else {
         log.with_ansi(false).init();
     }
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let outcome = runtime.block_on(balance(&settings));
     // After a second signal workers may still be draining; the end does not wait for them.
     runtime.shutdown_background();
     outcome
+}
+
+/// As many descriptors as the system allows: each request under way needs two.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open descriptors");
+    }
 }
 
 /// Flag beats environment beats file beats default.
@@ -83,7 +94,7 @@ fn settings(options: &UpOptions) -> Result<Settings, (Stopped, String)> {
 
 async fn balance(settings: &Settings) -> Outcome {
     let mut signals = EndSignals::listen().map_err(failed)?;
-    println!("evenkeel {}", env!("CARGO_PKG_VERSION"));
+    say!("evenkeel {}", env!("CARGO_PKG_VERSION"));
     // Everything that can be in somebody else's way is claimed before the first replica starts.
     let listeners = Listeners::bind(settings.listen, settings.workers)
         .map_err(|error| failed(format!("{}; choose another address with --listen", in_full(&error))))?;
@@ -99,7 +110,7 @@ async fn balance(settings: &Settings) -> Outcome {
         );
     }
     let counters = Arc::new(OnceLock::new());
-    println!("  admin on {}", admin.address());
+    say!("  admin on {}", admin.address());
     let handles = controls.iter().map(|control| control.handle.clone()).collect();
     tokio::spawn(Admin::new(handles, traffic_of(Arc::clone(&counters))).serve(admin));
 
@@ -108,14 +119,20 @@ async fn balance(settings: &Settings) -> Outcome {
         () = signals.next() => Err("told to end before the replicas were up".into()),
     };
     if let Err(text) = filled {
-        end_replicas(&controls, |_| true).await;
+        // What an earlier balancer left is not ours to end because this one cannot begin.
+        let is_ended =
+            |index: usize| settings.services[index].on_exit == OnExit::Stop || !controls[index].is_restored;
+        tokio::select! {
+            () = end_replicas(&controls, is_ended) => {}
+            () = signals.next() => {}
+        }
         return Err(failed(text));
     }
     let address = listeners.address();
     let proxy = serve(settings, &controls, listeners).map_err(failed)?;
     let _ = counters.set(proxy.counters());
     let endpoints = if settings.contract { " (with /rep, /add and /rm)" } else { "" };
-    println!("  listening on http://{address}{endpoints}, {} workers", settings.workers);
+    say!("  listening on http://{address}{endpoints}, {} workers", settings.workers);
     signals.next().await;
     end(settings, &controls, proxy, &mut signals).await
 }
@@ -136,27 +153,30 @@ async fn bind_admin(settings: &Settings) -> Result<AdminListener, (Stopped, Stri
 async fn fill_all(settings: &Settings, controls: &[Control]) -> Result<(), String> {
     let fills = settings.services.iter().zip(controls).map(|(service, control)| async move {
         let begun = Instant::now();
-        let view = control.handle.view();
-        let is_restored = view.generation > 0;
-        let count = if is_restored { view.replicas.len() } else { service.replicas as usize };
+        let is_restored = control.is_restored;
+        let found = control.handle.view().replicas.len();
+        let count = if is_restored { found } else { found.max(service.replicas as usize) };
         let verb = match (is_restored, service.is_owned()) {
             (true, _) => "taking up",
             (false, true) => "starting",
             (false, false) => "watching",
         };
-        println!("  service {}: {verb} {count} {} …", service.name, service.driver.what(count));
+        say!("  service {}: {verb} {count} {} …", service.name, service.driver.what(count));
+        if is_restored && count != service.replicas as usize {
+            say!("    (what was asked for before counts, not `replicas`; `evenkeel scale` changes it)");
+        }
         if is_restored {
             // Replicas that do not come back must not keep the others from serving.
             if tokio::time::timeout(service.start_timeout, control.handle.whole()).await.is_err() {
                 tracing::warn!(service = %service.name, "not every replica is back; serving with those that are");
             }
-        } else if service.replicas > 0 {
+        } else {
             let fill = Edit::Fill { count: service.replicas };
             control.handle.edit(fill).await.map_err(|error| format!("service '{}': {error}", service.name))?;
         }
         let view = control.handle.view();
         let names: Vec<&str> = view.names().map(|name| name.as_str()).collect();
-        println!(
+        say!(
             "  service {}: {} of {} ready after {:.2?}: {}",
             service.name,
             view.ready(),
@@ -192,7 +212,7 @@ async fn end(
     proxy: ProxyHandle,
     signals: &mut EndSignals,
 ) -> Outcome {
-    println!("  ending: no new connections, requests under way may finish (a second signal ends at once)");
+    say!("  ending: no new connections, requests under way may finish (a second signal ends at once)");
     let is_ended = |index: usize| settings.services[index].on_exit == OnExit::Stop;
     let orderly = async {
         // Joining the workers blocks, and this thread has replicas to look after.
@@ -206,13 +226,10 @@ async fn end(
     for (service, control) in settings.services.iter().zip(controls) {
         if service.on_exit == OnExit::Keep && service.is_owned() {
             let count = control.handle.view().replicas.len();
-            println!(
-                "  service {}: {count} containers keep running; the next start takes them up",
-                service.name
-            );
+            say!("  service {}: {count} containers keep running; the next start takes them up", service.name);
         }
     }
-    println!("  ended");
+    say!("  ended");
     Ok(())
 }
 

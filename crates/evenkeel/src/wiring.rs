@@ -39,7 +39,8 @@ pub(crate) async fn start_control(
         },
         placement: placement(service.algorithm),
         load_factor: service.load_factor,
-        state,
+        // Fixed addresses are the file's to change, not the wish's.
+        state: state.filter(|_| service.is_owned()),
     };
     Control::start(reconciler, heartbeats, async |events| driver(service, owner, events).await).await
 }

@@ -135,6 +135,29 @@ fn an_orderly_end_answers_what_was_begun_and_leaves_nothing() {
 }
 
 #[test]
+fn who_was_connected_when_the_end_came_is_answered() {
+    let balancer = Rig::new().up();
+    let address = balancer.address;
+    // While the balancer is stopped, the kernel connects clients and takes their requests for it.
+    balancer.signal("-STOP");
+    let clients: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            std::io::Write::write_all(&mut stream, b"GET /home HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    balancer.signal("-TERM");
+    balancer.signal("-CONT");
+    for mut stream in clients {
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    }
+    assert_eq!(balancer.ended().0, Some(0));
+}
+
+#[test]
 fn a_killed_balancer_leaves_no_process_behind() {
     let balancer = Rig::new().up();
     let pids: Vec<u32> = replica_processes(balancer.pid()).into_iter().map(|(pid, _)| pid).collect();

@@ -171,6 +171,44 @@ fn an_admin_socket_is_for_its_owner_and_a_stale_one_is_replaced() {
 }
 
 #[test]
+fn a_reader_that_goes_away_does_not_end_the_balancer() {
+    let mut balancer = Command::new(PROGRAM)
+        .args(["up", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((balancer.stdout.take(), balancer.stderr.take()));
+    rig::eventually("it comes up", || replica_processes(balancer.id()).len() == 3);
+    kill("-TERM", balancer.id());
+    assert_eq!(balancer.wait().unwrap().code().map(|code| code <= 1), Some(true), "not by a panic");
+}
+
+#[test]
+fn a_start_that_hangs_can_be_ended_by_a_second_signal() {
+    let text = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[service]]\nname = \"web\"\nstop_timeout = \"60s\"\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 0.1; done\"]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("evenkeel.toml");
+    std::fs::write(&path, text).unwrap();
+    let mut balancer = Command::new(PROGRAM)
+        .args(["up", "--config", path.to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // From its first line on it takes signals.
+    let mut output = std::io::BufReader::new(balancer.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut output, &mut String::new()).unwrap();
+    let begun = std::time::Instant::now();
+    rig::eventually("it ends", || {
+        kill("-TERM", balancer.id());
+        balancer.try_wait().unwrap().is_some()
+    });
+    assert!(begun.elapsed() < rig::PATIENCE);
+    assert_eq!(balancer.wait().unwrap().code(), Some(1));
+}
+
+#[test]
 fn a_second_signal_ends_at_once_and_hangup_does_not_end_at_all() {
     let balancer = Rig::new().up();
     let pid = balancer.pid();

@@ -82,6 +82,50 @@ fn bodies_pass_whole_both_ways_with_a_length_and_without() {
 }
 
 #[test]
+fn an_empty_post_has_a_length_and_a_broken_body_is_the_clients_fault() {
+    let backend = Backend::saying("ok");
+    let balancer = in_front_of(&[&backend], "");
+    request(&balancer, "POST /empty HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(backend.received()[0].header("content-length"), ["0"]);
+    let broken = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno size\r\n";
+    assert_eq!(request(&balancer, broken).status, 400);
+    assert_eq!(balancer.service()["ready"], 1, "the replica is not blamed");
+}
+
+#[test]
+fn unwanted_answers_do_not_cost_their_connection() {
+    let backend = Backend::start(|_, stream| answer(stream, "404 Not Found", "a page that nobody reads"));
+    let config = format!(
+        "contract = true\n[[service]]\nname = \"web\"\ndriver = \"static\"\naddresses = [\"{}\"]\n[service.heartbeat]\nevery = \"100ms\"\ntimeout = \"100ms\"\n",
+        backend.address
+    );
+    let balancer = Rig::new().config(&config).up();
+    eventually("the backend is in the table", || balancer.service()["ready"] == 1);
+    for _ in 0..50 {
+        assert_eq!(balancer.get("/nowhere").status, 400);
+    }
+    assert!(backend.connections() <= 8, "{} connections for 50 requests", backend.connections());
+}
+
+#[test]
+fn fixed_addresses_are_those_of_the_file_also_after_a_restart() {
+    let [a, b] = ["a", "b"].map(Backend::saying);
+    let folder = tempfile::tempdir().unwrap();
+    let config = |addresses: &[&Backend]| {
+        let addresses: Vec<String> =
+            addresses.iter().map(|backend| format!("\"{}\"", backend.address)).collect();
+        let (folder, addresses) = (folder.path(), addresses.join(","));
+        format!(
+            "state_dir = {folder:?}\n[[service]]\nname = \"web\"\ndriver = \"static\"\naddresses = [{addresses}]\n"
+        )
+    };
+    for backends in [&[&a][..], &[&a, &b], &[&b]] {
+        let balancer = Rig::new().config(&config(backends)).up();
+        eventually("all of them are in the table", || balancer.service()["ready"] == backends.len());
+    }
+}
+
+#[test]
 fn an_answer_streams_while_the_backend_still_writes_it() {
     let may_end = Arc::new(AtomicBool::new(false));
     let gate = Arc::clone(&may_end);

@@ -119,9 +119,10 @@ impl Desired {
         self.berths.iter().find(|berth| berth.life == life)
     }
 
-    pub(crate) fn lowest_free_seat(&self) -> Seat {
+    /// The seats that nobody has, lowest first, without end.
+    pub(crate) fn free_seats(&self) -> impl Iterator<Item = Seat> {
         let is_free = |seat: &Seat| self.berths.iter().all(|berth| berth.life.seat != *seat);
-        (0..).map(Seat::at_index).find(is_free).expect("there are more seats than berths")
+        (0..).map(Seat::at_index).filter(is_free)
     }
 
     /// The added replicas take traffic: they count, as if they had been added at this moment.

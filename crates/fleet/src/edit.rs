@@ -16,7 +16,7 @@ pub enum Edit {
         /// Names for the first ones.
         names: Vec<ReplicaName>,
     },
-    /// The first fleet: named by number.
+    /// As many as this, at the least; those that are missing are named by number.
     Fill {
         /// How many.
         count: u32,
@@ -92,10 +92,13 @@ impl Desired {
         settings: &FleetSettings,
         (observed, now): (&Observed, Moment),
     ) -> Result<Option<ChangeId>, Refusal> {
-        let names: Vec<ReplicaName> = (0..count as usize)
-            .map(|index| names::first(&settings.name_prefix, placement::Seat::at_index(index)))
-            .collect();
-        let change = self.add((count, &names), settings, (observed, now))?;
+        let missing = count.saturating_sub(self.berths.len() as u32);
+        let is_taken = |name: &ReplicaName| self.berths.iter().any(|berth| berth.name == *name);
+        let free = self.free_seats().take(missing as usize);
+        let names: Vec<ReplicaName> = free.map(|seat| names::first(&settings.name_prefix, seat)).collect();
+        // A name that is not free is not insisted on.
+        let names: Vec<ReplicaName> = names.into_iter().take_while(|name| !is_taken(name)).collect();
+        let change = self.add((missing, &names), settings, (observed, now))?;
         // Replicas that are only watched need not be well for the service to begin.
         match change {
             Some(change) if !settings.is_owned => {
@@ -143,7 +146,7 @@ impl Desired {
         name: Option<ReplicaName>,
         (settings, observed): (&FleetSettings, &Observed),
     ) -> Result<(), Refusal> {
-        let seat = self.lowest_free_seat();
+        let seat = self.free_seats().next().expect("there are more seats than berths");
         let life = Life { seat, incarnation: observed.next_incarnation(seat) };
         self.placement.insert(Member::new(seat)).map_err(Refusal::NoRoom)?;
         let name = name.unwrap_or_else(|| self.random_name(life, settings, observed));

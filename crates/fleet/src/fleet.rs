@@ -12,11 +12,11 @@ use crate::{
 };
 
 /// A life that served at least this long was no failure of its seat's.
-const STABLE_AFTER: Duration = Duration::from_millis(500);
+const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// A life that served, if only for a moment, may have been ended from outside. So many of them in
 /// a row are followed at once.
-const FREE_RESTARTS: u32 = 5;
+const FREE_RESTARTS: u32 = 10;
 
 /// What came of an edit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl Fleet {
             Some(berth) => berth.name.clone(),
             None => self.desired.random_name(successor, &self.settings, &self.observed),
         };
-        let jitter = draw(self.desired.seed, successor.incarnation);
+        let jitter = draw(draw(self.desired.seed, u64::from(life.seat.number())), successor.incarnation);
         let record = self.observed.record(life.seat);
         record.failures = if served >= STABLE_AFTER { 1 } else { record.failures + 1 };
         let forgiven = if has_served { FREE_RESTARTS } else { 0 };

@@ -48,7 +48,7 @@ pub struct Known {
 }
 
 /// Signs of illness. One may take a replica out of the table; two different ones may end it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Signs {
     pub(crate) is_refusing: bool,
     pub(crate) is_frozen: bool,
@@ -77,6 +77,13 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Whether a fact tells anything that is not known: a good heartbeat of a replica that is well,
+    /// which is what most facts are, does not.
+    pub fn is_news(&self, event: &Event) -> bool {
+        let Event::Beat(life, Pulse::Good) = event else { return true };
+        self.get(*life).is_some_and(|known| known.phase != Phase::Serving || known.signs != Signs::default())
+    }
+
     /// Takes in a fact. News of lives that nobody knows is ignored: they are over.
     pub fn observe(&mut self, event: &Event, now: Moment) {
         match event {

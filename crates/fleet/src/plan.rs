@@ -11,6 +11,10 @@ use crate::{
     Berth, ChangeId, Death, Desired, FleetSettings, Known, Life, Moment, Observed, Phase, ReplicaName,
 };
 
+/// How long replicas are pardoned that are silent together with more than half of the fleet, in
+/// start timeouts. After that they are replaced, one at a time.
+const PARDON_START_TIMEOUTS: u32 = 2;
+
 /// How often a pending replica may fail before its change is given up.
 const PENDING_FAILURES_MAX: u32 = 3;
 
@@ -89,12 +93,15 @@ pub fn plan(settings: &FleetSettings, desired: &Desired, observed: &Observed, no
             decided.push(Some(change.id));
         }
     }
-    let is_mass_silence = is_mass_silence(settings, desired, observed);
+    let mut pardon = Pardon {
+        is_mass_silence: is_mass_silence(settings, desired, observed),
+        may_end: !is_anyone_coming_up(desired, observed),
+    };
     // The berths of a change that is decided now are looked at when it has been carried out.
     for berth in desired.berths.iter().filter(|berth| !decided.contains(&berth.pending)) {
         match observed.get(berth.life) {
             None => plan_start(&mut plan, berth, observed, now),
-            Some(known) => plan_berth(&mut plan, (berth.life, known), (settings, is_mass_silence), now),
+            Some(known) => plan_berth(&mut plan, (berth.life, known), (settings, &mut pardon), now),
         }
     }
     for (life, known) in observed.lives() {
@@ -113,6 +120,38 @@ pub(crate) fn is_mass_silence(settings: &FleetSettings, desired: &Desired, obser
     let serving: Vec<&Known> = known.filter(|known| known.phase == Phase::Serving).collect();
     let silent = serving.iter().filter(|known| known.is_only_silent(settings)).count();
     silent * 2 > serving.len()
+}
+
+/// What is held against killing the silent.
+struct Pardon {
+    is_mass_silence: bool,
+    /// Whether one who was pardoned long enough may be replaced now.
+    may_end: bool,
+}
+
+impl Pardon {
+    fn is_over_for(
+        &mut self,
+        plan: &mut Plan,
+        known: &Known,
+        (settings, now): (&FleetSettings, Moment),
+    ) -> bool {
+        if !self.is_mass_silence || !known.is_only_silent(settings) {
+            return true;
+        }
+        let since = known.signs.silent_since.unwrap_or(now);
+        let is_over = plan.is_due(since + settings.start_timeout * PARDON_START_TIMEOUTS, now);
+        // One at a time: the next one follows when this one's successor serves.
+        is_over && std::mem::replace(&mut self.may_end, false)
+    }
+}
+
+fn is_anyone_coming_up(desired: &Desired, observed: &Observed) -> bool {
+    let is_coming_up = |berth: &Berth| {
+        let phase = observed.get(berth.life).map(|known| &known.phase);
+        matches!(phase, None | Some(Phase::Starting | Phase::Booting))
+    };
+    desired.berths.iter().any(is_coming_up)
 }
 
 /// Whether the change is decided, one way or the other.
@@ -162,7 +201,7 @@ fn plan_start(plan: &mut Plan, berth: &Berth, observed: &Observed, now: Moment) 
 fn plan_berth(
     plan: &mut Plan,
     (life, known): (Life, &Known),
-    (settings, is_mass_silence): (&FleetSettings, bool),
+    (settings, pardon): (&FleetSettings, &mut Pardon),
     now: Moment,
 ) {
     match &known.phase {
@@ -173,9 +212,8 @@ fn plan_berth(
             }
         }
         Phase::Serving if settings.is_owned && !known.is_well(settings) => {
-            let may_kill = !(is_mass_silence && known.is_only_silent(settings));
             let signs = known.signs_in_words(settings, now);
-            if signs.len() >= 2 && may_kill {
+            if signs.len() >= 2 && pardon.is_over_for(plan, known, (settings, now)) {
                 plan.act(Action::Replace(life, Death::Ill(signs.join(", "))));
             } else if known.signs.misses >= settings.misses_max && !known.signs.was_inspected {
                 plan.act(Action::Inspect(life));

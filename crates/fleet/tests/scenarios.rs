@@ -82,21 +82,21 @@ const SCENARIOS: &[(&str, &str)] = &[
          open: 2.1",
     ),
     (
-        "a seat whose lives served, if only for a moment, goes on at once five times before it waits",
+        "a seat whose lives served, if only for a moment, goes on at once ten times before it waits",
         "up 1
-         kill and revive 5 times
-         exited 1.6
-         plan: replace 1.6: killed by signal 9
-         plan: start 1.7 web_?; kill 1.6
-         stopped 1.6
-         started 1.7
-         good 1.7
-         exited 1.7
-         plan: replace 1.7: killed by signal 9
-         plan: kill 1.7
-         stopped 1.7
+         kill and revive 10 times
+         exited 1.11
+         plan: replace 1.11: killed by signal 9
+         plan: start 1.12 web_?; kill 1.11
+         stopped 1.11
+         started 1.12
+         good 1.12
+         exited 1.12
+         plan: replace 1.12: killed by signal 9
+         plan: kill 1.12
+         stopped 1.12
          after 130ms
-         plan: start 1.8 web_?",
+         plan: start 1.13 web_?",
     ),
     (
         "a refused connection takes a replica out at once, but does not end it",
@@ -146,10 +146,27 @@ const SCENARIOS: &[(&str, &str)] = &[
          missed 2.1
          open: 1.1 2.1 3.1
          plan: inspect 1.1; inspect 2.1
-         after 60s
+         after 50s
          plan: nothing
          good 2.1
          open: 2.1 3.1",
+    ),
+    (
+        "when most stay silent for twice as long as a start may take, they are replaced one by one",
+        "up 2
+         missed 1.1 2.1
+         missed 1.1 2.1
+         plan: inspect 1.1; inspect 2.1
+         after 59s
+         plan: nothing
+         open: 1.1 2.1
+         after 1s
+         plan: replace 1.1: ill: heartbeats missed: 2, silent for as long as a start may take, 30s
+         plan: start 1.2 web_?; kill 1.1
+         open: 2.1
+         started 1.2
+         good 1.2
+         plan: replace 2.1: ill: heartbeats missed: 2, silent for as long as a start may take, 30s",
     ),
     (
         "a fleet that is frozen as a whole is replaced as a whole: the driver has seen it",

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use crate::body::AnswerBody;
 use crate::forward::Client;
 use crate::route;
-use crate::settings::{CLIENT_HEAD_TIMEOUT, HEAD_BYTES_MAX, HEADERS_MAX};
+use crate::settings::{CLIENT_HEAD_TIMEOUT, HEAD_BYTES_MAX, HEADERS_MAX, STOP_GRACE};
 use crate::worker::Worker;
 
 /// Connections that the kernel holds for a worker that is busy.
@@ -109,6 +109,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
             }
         }
     }
+    worker.is_stopping.set(true);
     // Whom the kernel has told "connected" is served before the socket is closed.
     while let Ok(Ok((stream, peer))) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
         start(&worker, stream, peer, &alive);
@@ -144,8 +145,15 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         _ = stop.wait_for(|is_stopping| *is_stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            // The library closes a connection at once that looks idle to it, also one whose
+            // request it has not read yet.
+            match tokio::time::timeout(STOP_GRACE, connection.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
         }
     };
     if let Err(error) = ended {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use fleet::{Claim, Life, Suspicion};
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response};
 use placement::Key;
 use tokio::time::Instant;
 
@@ -43,7 +43,7 @@ pub(crate) async fn travel(
         Ok(outbound) => {
             Travel { service, key, outbound, tried: Vec::new(), failures: Vec::new(), waited_until: None }
         }
-        Err(answer) => return answer,
+        Err(failure) => return respond::failed(service, failure),
     };
     match travel.go().await {
         Ok((answer, place)) => respond::relay(service, uri.path(), answer, place),
@@ -127,16 +127,17 @@ impl Travel<'_> {
         let mut frames_seen = frames.get();
         let mut patience = std::pin::pin!(tokio::time::sleep(RESPONSE_HEAD_TIMEOUT));
         loop {
-            let table_changed = self.service.table_changed.notified();
+            let mut table_changed = std::pin::pin!(self.service.table_changed.notified());
+            table_changed.as_mut().enable();
+            // It may have been given up while we connected. A request that cannot be sent again
+            // stays: the replica may yet come round.
+            if claim.gate.is_condemned() && is_replayable {
+                return Err(Failure::Condemned);
+            }
             tokio::select! {
                 biased;
                 answered = answer.as_mut() => return answered.map_err(|unanswered| self.outbound.failure(unanswered)),
-                () = table_changed => {
-                    // A request that cannot be sent again stays: the replica may yet come round.
-                    if claim.gate.is_condemned() && is_replayable {
-                        return Err(Failure::Condemned);
-                    }
-                }
+                () = table_changed => {}
                 () = patience.as_mut() => {
                     if frames.get() == frames_seen {
                         return Err(Failure::TimedOut);
@@ -173,7 +174,9 @@ impl Travel<'_> {
         }
         match tokio::time::timeout_at(until, changed).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(last.unwrap_or(Failure::WaitedInVain)),
+            // Those who failed are still there: it is their failure that counts.
+            Err(_) if is_blamed_replica_left => Err(last.unwrap_or(Failure::WaitedInVain)),
+            Err(_) => Err(Failure::WaitedInVain),
         }
     }
 
@@ -194,7 +197,7 @@ impl Travel<'_> {
 
     fn suspect(&self, life: Life, failure: Failure) {
         let is_refusal = failure == Failure::Refused;
-        if is_refusal || matches!(failure, Failure::Unreachable | Failure::Broken | Failure::TimedOut) {
+        if failure.is_suspicious() {
             // Full or closed: the heartbeats will find out.
             let _ = self.service.settings.suspicions.try_send(Suspicion { life, is_refusal });
         }
@@ -215,17 +218,17 @@ enum Kept {
 
 impl Outbound {
     /// Keeps the body of a request that may be sent again, if it is small enough.
-    async fn new(head: Parts, incoming: Incoming) -> Result<Self, Response<AnswerBody>> {
+    async fn new(head: Parts, incoming: Incoming) -> Result<Self, Failure> {
         let frames = Rc::default();
         let is_small = incoming.size_hint().upper().is_some_and(|most| most <= REPLAY_BODY_MAX);
         let body = if incoming.is_end_stream() {
             Kept::Whole(Bytes::new())
         } else if is_idempotent(&head.method) && is_small {
             let whole = body::read_whole(incoming, REPLAY_BODY_MAX as usize).await;
-            Kept::Whole(
-                whole
-                    .map_err(|_| respond::problem(StatusCode::BAD_REQUEST, "the request body ended early"))?,
-            )
+            Kept::Whole(whole.map_err(|unread| match unread {
+                body::Unread::TooSlow => Failure::ClientTooSlow,
+                body::Unread::TooLarge | body::Unread::Broken => Failure::ClientBroke,
+            })?)
         } else {
             Kept::Once(Some(incoming))
         };
@@ -258,6 +261,8 @@ impl Outbound {
                 Failure::Unsent
             }
             Unanswered::Sent(error) if error.is_parse() => Failure::Garbled,
+            // The library's word for a body that it was given and could not read on.
+            Unanswered::Sent(error) if error.is_user() => Failure::ClientBroke,
             Unanswered::Sent(_) => Failure::Broken,
         }
     }

@@ -10,6 +10,7 @@ use fleet::Claim;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use crate::settings::{DISCARD_BYTES_MAX, DISCARD_TIMEOUT, WHOLE_BODY_TIMEOUT};
 use crate::upstream::Lease;
 
 /// A request body on its way to a replica.
@@ -135,14 +136,25 @@ impl Drop for Relayed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
     TooLarge,
+    TooSlow,
     Broken,
 }
 
-/// Reads a body of at most `bytes_max` bytes to its end.
+/// Reads a body of at most `bytes_max` bytes to its end, within [`WHOLE_BODY_TIMEOUT`].
 pub(crate) async fn read_whole(incoming: Incoming, bytes_max: usize) -> Result<Bytes, Unread> {
-    match Limited::new(incoming, bytes_max).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
-        Err(_) => Err(Unread::Broken),
+    let reading = Limited::new(incoming, bytes_max).collect();
+    match tokio::time::timeout(WHOLE_BODY_TIMEOUT, reading).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Unread::TooLarge),
+        Ok(Err(_)) => Err(Unread::Broken),
+        Err(_) => Err(Unread::TooSlow),
     }
+}
+
+/// Reads a small rest of an answer that nobody wants, so that its connection can carry another.
+pub(crate) fn discard(body: AnswerBody) {
+    tokio::task::spawn_local(async move {
+        // Past either limit the connection is closed instead; both outcomes are fine.
+        let _ = tokio::time::timeout(DISCARD_TIMEOUT, Limited::new(body, DISCARD_BYTES_MAX).collect()).await;
+    });
 }

@@ -15,8 +15,8 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Headers about one connection. The two about a body's length belong here too: the length is
-/// written anew for the next connection, from the body itself.
+/// Headers about one connection. The coding of the body is one of them: it is chosen anew for the
+/// next connection.
 const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
     KEEP_ALIVE,
@@ -62,7 +62,10 @@ pub(crate) fn prepare_request(head: &mut Parts, client: &Client) {
     head.extensions.clear();
     let headers = &mut head.headers;
     strip_hop_by_hop(headers);
-    headers.remove(header::CONTENT_LENGTH);
+    // The library writes a length for every body but an empty one, which some servers insist on.
+    if headers.get(header::CONTENT_LENGTH).is_none_or(|length| length != "0") {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     // The client's side has answered it already.
     headers.remove(header::EXPECT);
     headers.remove(header::FORWARDED);

@@ -46,7 +46,7 @@ pub struct Totals {
     pub replays: u64,
     /// Requests that had to wait for a replica.
     pub waits: u64,
-    /// Requests that no replica could serve in time.
+    /// Requests that ended with an answer of ours, because no replica gave one.
     pub unserved: u64,
 }
 

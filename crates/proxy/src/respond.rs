@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
-use crate::body::AnswerBody;
+use crate::body::{self, AnswerBody};
 use crate::forward;
 use crate::upstream::Lease;
 use crate::worker::Service;
@@ -28,6 +28,14 @@ pub(crate) enum Failure {
     TimedOut,
     /// What came was no HTTP.
     Garbled,
+    /// The client's body broke off or was no HTTP.
+    ClientBroke,
+    /// The client's body did not arrive in time.
+    ClientTooSlow,
+    /// We had no socket left for another connection.
+    OutOfSockets,
+    /// CONNECT or TRACE.
+    MethodNotForwarded,
     /// The service has no replica at all, by its operator's will.
     NoReplicas,
     /// No replica took traffic within the time that a request may wait.
@@ -54,7 +62,12 @@ impl Failure {
             Self::Refused | Self::Unreachable | Self::Unsent => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken | Self::Condemned | Self::Garbled => StatusCode::BAD_GATEWAY,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-            Self::NoReplicas | Self::WaitedInVain | Self::RoomFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ClientBroke => StatusCode::BAD_REQUEST,
+            Self::ClientTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::MethodNotForwarded => StatusCode::METHOD_NOT_ALLOWED,
+            Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain | Self::RoomFull => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -65,8 +78,14 @@ impl Failure {
             Self::Broken | Self::Condemned => Replay::IfIdempotent,
             // Every replica that is asked again could be kept busy as long.
             Self::TimedOut | Self::Garbled => Replay::Never,
-            Self::NoReplicas | Self::WaitedInVain | Self::RoomFull => Replay::Never,
+            Self::ClientBroke | Self::ClientTooSlow | Self::MethodNotForwarded => Replay::Never,
+            Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain | Self::RoomFull => Replay::Never,
         }
+    }
+
+    /// Whether it speaks against the replica that it happened with.
+    pub(crate) fn is_suspicious(self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable | Self::Broken | Self::TimedOut | Self::Garbled)
     }
 
     fn text(self) -> &'static str {
@@ -75,6 +94,10 @@ impl Failure {
             Self::Broken | Self::Condemned => "the replica failed while it worked on this request",
             Self::TimedOut => "the replica did not answer in time",
             Self::Garbled => "the replica's answer was not valid HTTP",
+            Self::ClientBroke => "the request body ended early or was not valid HTTP",
+            Self::ClientTooSlow => "the request body did not arrive in time",
+            Self::OutOfSockets => "no connection is left for another request",
+            Self::MethodNotForwarded => "CONNECT and TRACE are not forwarded",
             Self::NoReplicas => "this service has no replicas",
             Self::WaitedInVain => "no replica could serve this request in time",
             Self::RoomFull => "too many requests are waiting for a replica",
@@ -92,6 +115,7 @@ pub(crate) fn relay(
     let (mut head, incoming) = answer.into_parts();
     let body = AnswerBody::relayed(incoming, lease, claim);
     if service.settings.is_contract && head.status == StatusCode::NOT_FOUND {
+        body::discard(body);
         let text = format!("'{path}' endpoint does not exist in server replicas");
         return contract_failure(StatusCode::BAD_REQUEST, &text);
     }

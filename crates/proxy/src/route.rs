@@ -1,14 +1,15 @@
 //! From a request to the service that it is for: by host, then by the longest path prefix.
 
 use hyper::body::Incoming;
-use hyper::header::HOST;
+use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
+use crate::attempt;
 use crate::body::{self, AnswerBody};
 use crate::forward::Client;
+use crate::respond::{self, Failure};
 use crate::settings::{LOCAL_BODY_MAX, LocalEndpoints, ServiceSettings};
 use crate::worker::{Service, Worker};
-use crate::{attempt, respond};
 
 /// Answers one request. Never fails: every failure has an answer.
 pub(crate) async fn answer(
@@ -16,18 +17,27 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
     client: &Client,
 ) -> Response<AnswerBody> {
-    if let Some(local) = &worker.local
-        && local.serves(request.method(), request.uri().path())
-    {
-        return answer_here(local.as_ref(), request).await;
+    let mut answer = match &worker.local {
+        Some(local) if local.serves(request.method(), request.uri().path()) => {
+            answer_here(local.as_ref(), request).await
+        }
+        _ => forward(worker, request, client).await,
+    };
+    if worker.is_stopping.get() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    answer
+}
+
+async fn forward(worker: &Worker, request: Request<Incoming>, client: &Client) -> Response<AnswerBody> {
     let Some(service) = find(&worker.services, &request) else {
         return respond::problem(StatusCode::NOT_FOUND, "no service is configured for this host and path");
     };
-    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-        return respond::problem(StatusCode::METHOD_NOT_ALLOWED, "CONNECT and TRACE are not forwarded");
-    }
-    let answer = attempt::travel(service, request, client).await;
+    let answer = if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        respond::failed(service, Failure::MethodNotForwarded)
+    } else {
+        attempt::travel(service, request, client).await
+    };
     service.counters.count_answer(answer.status());
     answer
 }
@@ -35,6 +45,9 @@ pub(crate) async fn answer(
 async fn answer_here(local: &dyn LocalEndpoints, request: Request<Incoming>) -> Response<AnswerBody> {
     let (head, incoming) = request.into_parts();
     match body::read_whole(incoming, LOCAL_BODY_MAX).await {
+        Err(body::Unread::TooSlow) => {
+            respond::contract_failure(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")
+        }
         Ok(bytes) => local.answer(head, bytes).await.map(AnswerBody::own),
         Err(body::Unread::TooLarge) => {
             let text = format!("the body is larger than {LOCAL_BODY_MAX} bytes");
@@ -49,7 +62,8 @@ async fn answer_here(local: &dyn LocalEndpoints, request: Request<Incoming>) -> 
 fn find<'a>(services: &'a [Service], request: &Request<Incoming>) -> Option<&'a Service> {
     let host = request.uri().host().or_else(|| request.headers().get(HOST)?.to_str().ok());
     let host = host.map(|host| without_port(host).to_ascii_lowercase()).unwrap_or_default();
-    let path = request.uri().path();
+    // `OPTIONS *` is about the server as a whole.
+    let path = if request.uri().path() == "*" { "/" } else { request.uri().path() };
     let matching = services.iter().filter(|service| matches(&service.settings, &host, path));
     // The more of the host is spelled out the better, then the longer the path.
     matching.max_by_key(|service| (host_rank(&service.settings.host), service.settings.path.len()))

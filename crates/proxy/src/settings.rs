@@ -20,10 +20,18 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 pub(crate) const RESPONSE_HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take for a request head, idle time before it included.
 pub(crate) const CLIENT_HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long connections are served on after the proxy was told to stop, so that a request that is
+/// on its way or in the kernel's hands is answered, and told that the connection ends.
+pub(crate) const STOP_GRACE: Duration = Duration::from_millis(500);
+/// How long a client may take for a body that we must have whole.
+pub(crate) const WHOLE_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest request head.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The most headers in a head.
 pub(crate) const HEADERS_MAX: usize = 100;
+/// How much of an unwanted answer is read so that its connection can be kept, and for how long.
+pub(crate) const DISCARD_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const DISCARD_TIMEOUT: Duration = Duration::from_millis(100);
 /// The largest request body that is kept so that it can be sent again.
 pub(crate) const REPLAY_BODY_MAX: u64 = 64 * 1024;
 /// The largest body of a request to the balancer itself.

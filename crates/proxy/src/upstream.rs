@@ -61,6 +61,7 @@ impl Pool {
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 return Err(Failure::Refused);
             }
+            Ok(Err(error)) if is_our_own(&error) => return Err(Failure::OutOfSockets),
             Ok(Err(_)) | Err(_) => return Err(Failure::Unreachable),
         };
         let _ = stream.set_nodelay(true);
@@ -80,6 +81,13 @@ impl Pool {
     pub(crate) fn keep_only(&self, is_kept: impl Fn(Life) -> bool) {
         self.idle.borrow_mut().retain(|life, _| is_kept(*life));
     }
+}
+
+/// Whether a connection failed for want of descriptors or ports, which is not the replica's fault.
+fn is_our_own(error: &io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 impl Lease {

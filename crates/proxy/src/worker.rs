@@ -1,6 +1,6 @@
 //! The workers: one thread each, with a runtime and state that no other worker touches.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -23,6 +23,8 @@ pub(crate) struct Worker {
     /// Turns true when the proxy is to stop.
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) drain_deadline: Duration,
+    /// From then on each answer ends its connection.
+    pub(crate) is_stopping: Cell<bool>,
 }
 
 /// A service in one worker.
@@ -67,6 +69,7 @@ impl Listeners {
                     local: settings.local,
                     stop: stopped,
                     drain_deadline: settings.drain_deadline,
+                    is_stopping: Cell::new(false),
                 };
                 worker.run(listener);
             };

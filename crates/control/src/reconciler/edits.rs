@@ -30,7 +30,8 @@ pub(super) enum Command {
     Retire(oneshot::Sender<()>),
 }
 
-/// Why an edit was not done. In every case nothing is changed.
+/// Why an edit was not done. In every case nothing is changed. (If a disk fails between the two
+/// steps of storing, an edit that was not done may be found done by the next start.)
 #[derive(Clone, Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "each variant's message says what it means")]
 pub enum EditError {

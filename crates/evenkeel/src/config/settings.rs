@@ -33,7 +33,7 @@ pub(crate) struct Settings {
     pub(crate) admin: AdminAddress,
     /// How many data-plane threads, from 1 to [`WORKERS_MAX`].
     pub(crate) workers: usize,
-    /// Where the wish is kept; nothing outlives the balancer without it.
+    /// Where the wish is kept, if the operator has chosen a folder.
     pub(crate) state_dir: Option<PathBuf>,
     /// Whose containers these are, on a host that several balancers share.
     pub(crate) owner: Option<String>,

@@ -69,7 +69,10 @@ pub(super) fn directory(text: &str) -> Parsed<PathBuf> {
 /// Who owns containers on a shared host.
 pub(super) fn owner(text: &str) -> Parsed<String> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
-    named(text, (1, 63), is_legal, "1 to 63 characters of A-Z, a-z, 0-9 and \"_.:-\"")
+    let form = "1 to 63 characters of A-Z, a-z, 0-9 and \"_.:-\", the first a letter or digit";
+    let owner = named(text, (1, 63), is_legal, form)?;
+    // It is the name of a folder, too.
+    owner.starts_with(|c: char| c.is_ascii_alphanumeric()).then_some(owner).ok_or_else(|| must_be(form, text))
 }
 
 /// The name of a service.
