@@ -36,6 +36,7 @@ impl Placement {
     }
 
     /// Every seat, the best for this key first.
+    #[inline]
     pub fn order(&self, key: Key) -> Order<'_> {
         match self {
             Self::Rendezvous(rendezvous) => Order::Rendezvous(rendezvous.order(key)),
@@ -56,6 +57,7 @@ pub enum Order<'a> {
 impl Iterator for Order<'_> {
     type Item = Seat;
 
+    #[inline]
     fn next(&mut self) -> Option<Seat> {
         match self {
             Self::Rendezvous(order) => order.next(),
