@@ -13,7 +13,7 @@ mod rendezvous;
 mod placement;
 
 pub use classic::{Classic, ClassicSettings, Holding, Probe};
-pub use key::Key;
+pub use key::{Key, KeyHash};
 pub use placement::{NoRoom, Order, Placement};
 pub use rendezvous::Rendezvous;
 pub use seat::{Member, Seat, WEIGHT_MAX};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::classic::ClassicOrder;
 use crate::rendezvous::RendezvousOrder;
-use crate::{Classic, Key, Member, Rendezvous, Seat};
+use crate::{Classic, Key, KeyHash, Member, Rendezvous, Seat};
 
 /// key → seats in order of preference.
 #[derive(Clone, Debug)]
@@ -32,6 +32,14 @@ impl Placement {
         match self {
             Self::Rendezvous(rendezvous) => rendezvous.remove(seat),
             Self::Classic(classic) => classic.remove(seat),
+        }
+    }
+
+    /// How bytes are to become keys for this placement.
+    pub fn key_hash(&self) -> KeyHash {
+        match self {
+            Self::Rendezvous(_) => KeyHash::Xxh3,
+            Self::Classic(_) => KeyHash::RequestId,
         }
     }
 
