@@ -8,6 +8,9 @@ use xxhash_rust::xxh64::xxh64;
 const REQUEST_ID_MIN: u64 = 100_000;
 const REQUEST_ID_COUNT: u64 = 900_000;
 
+/// All of those ids.
+pub(crate) const REQUEST_IDS: std::ops::Range<u32> = 100_000..1_000_000;
+
 /// How bytes become a key. Whoever comes from another balancer keeps their map only if keys are
 /// hashed as they were there; [`Placement::key_hash`](crate::Placement::key_hash) says which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ mod rendezvous;
 
 mod placement;
 
-pub use classic::{Classic, ClassicSettings, Holding, Probe};
+pub use classic::{Classic, ClassicHash, ClassicSettings, Holding, Probe, SPREAD_SEAT_MAX, SeatChoice};
 pub use key::{Key, KeyHash};
 pub use placement::{NoRoom, Order, Placement};
 pub use rendezvous::Rendezvous;

@@ -74,20 +74,23 @@ impl Iterator for Order<'_> {
     }
 }
 
-/// The slot table cannot take another replica.
+/// The placement cannot take another replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoRoom {
-    /// How many slots there are.
-    pub slots: usize,
-    /// How many each replica needs.
-    pub virtual_servers: usize,
-    /// How many replicas fit.
-    pub replicas_max: usize,
+pub enum NoRoom {
+    /// The slot table of the classic placement is full.
+    Slots {
+        /// How many slots there are.
+        slots: usize,
+        /// How many each replica needs.
+        virtual_servers: usize,
+        /// How many replicas fit.
+        replicas_max: usize,
+    },
 }
 
 impl fmt::Display for NoRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { slots, virtual_servers, replicas_max } = self;
+        let Self::Slots { slots, virtual_servers, replicas_max } = self;
         write!(
             f,
             "{slots} slots with {virtual_servers} virtual servers per replica hold at most {replicas_max} replicas"

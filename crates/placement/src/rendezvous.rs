@@ -176,7 +176,7 @@ fn seed(seat: Seat) -> u64 {
 
 /// SplitMix64's finaliser (Stafford's variant 13): a bijection in which every input bit reaches every
 /// output bit.
-fn mix(mut x: u64) -> u64 {
+pub(crate) fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     x ^ (x >> 31)
