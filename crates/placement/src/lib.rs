@@ -22,6 +22,9 @@ mod ring;
 
 mod placement;
 
+mod analysis;
+
+pub use analysis::{Flow, Movement, Shares, movement, sample_keys};
 pub use classic::{Classic, ClassicHash, ClassicSettings, Holding, Probe, SPREAD_SEAT_MAX, SeatChoice};
 pub use key::{Key, KeyHash};
 pub use maglev::{BadMaglevSize, MAGLEV_SIZE_MAX, Maglev, MaglevSize};
