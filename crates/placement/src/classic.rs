@@ -126,7 +126,7 @@ impl Classic {
     /// Every seat, in the order in which the walk clockwise from the key's slot meets them.
     pub fn order(&self, key: Key) -> ClassicOrder<'_> {
         let start = self.settings.hash.request_slot(key.request_id(), self.slots.len() as u64);
-        ClassicOrder { classic: self, start, walked: 0 }
+        ClassicOrder { classic: self, start, walked: 0, given: 0 }
     }
 
     /// Each seat's part of all 900 000 request ids, exact, in the order of insertion.
@@ -184,6 +184,7 @@ pub struct ClassicOrder<'a> {
     classic: &'a Classic,
     start: usize,
     walked: usize,
+    given: usize,
 }
 
 impl ClassicOrder<'_> {
@@ -204,12 +205,14 @@ impl Iterator for ClassicOrder<'_> {
 
     fn next(&mut self) -> Option<Seat> {
         let size = self.classic.slots.len();
-        while self.walked < size {
+        while self.given < self.classic.holdings.len() && self.walked < size {
             let walked = self.walked;
             self.walked += 1;
+            // Before the first choice nobody was met, and most walks end with it.
             if let Some(seat) = self.classic.slots[(self.start + walked) % size]
-                && !self.was_met_before(seat, walked)
+                && (self.given == 0 || !self.was_met_before(seat, walked))
             {
+                self.given += 1;
                 return Some(seat);
             }
         }
