@@ -118,7 +118,8 @@ fn placement(algorithm: Algorithm) -> Placement {
     match algorithm {
         Algorithm::Rendezvous => Placement::Rendezvous(Rendezvous::default()),
         Algorithm::Classic { slots, virtual_servers, probe } => {
-            Placement::Classic(Classic::new(ClassicSettings { slots, virtual_servers, probe }))
+            let settings = ClassicSettings { slots, virtual_servers, probe, ..ClassicSettings::default() };
+            Placement::Classic(Classic::new(settings))
         }
     }
 }

@@ -4,6 +4,11 @@
 //! leading zeros, the rest from a table that is interpolated linearly. Linear interpolation in a
 //! rising table can never fall, and that monotony is what placement relies on: a higher hash never
 //! gets a higher cost. The table's step bounds the error at 2^-22 (h²/8 · max f'' with h = 2^-10).
+//!
+//! What counts for shares is the error relative to the logarithm: it is always upwards and below
+//! 2^-12 (the chord of the last segment against its tangent, h/4). A common factor cancels between
+//! bidders, so the shares are nearer still: integrated numerically over two bidders with weights from
+//! 2:3 to 1:1000, no share is off by more than 2 · 10^-8. Counting that would take 10^15 keys.
 
 /// Bits behind the binary point of every logarithm here.
 pub(crate) const FRACTION_BITS: u32 = 48;
@@ -26,6 +31,15 @@ pub(crate) fn negative_log2(hash: u64) -> u64 {
     let (low, high) = (BORDERS[segment], BORDERS[segment + 1]);
     let between = ((u128::from(high - low) * u128::from(rest)) >> REST_BITS) as u64;
     (u64::from(zeros + 1) << FRACTION_BITS) - (low + between)
+}
+
+/// A number that [`negative_log2`] is never below, for a fraction of the price.
+///
+/// -ln(u) ≥ 1 - u, hence -log2(u) ≥ 1.4426 · (1 - u); 1.4375 leaves room for what the fixed point
+/// cuts off. It is a close bound where it counts, at the high hashes that win.
+pub(crate) fn negative_log2_at_least(hash: u64) -> u64 {
+    let below_one = !hash >> (64 - FRACTION_BITS);
+    below_one + (below_one >> 1) - (below_one >> 4)
 }
 
 const fn borders() -> [u64; SEGMENTS + 1] {
@@ -67,6 +81,7 @@ mod tests {
             let log = negative_log2(hash);
             assert!(log <= last, "rose at {hash:#x}");
             last = log;
+            assert!(negative_log2_at_least(hash) <= log, "not a lower bound at {hash:#x}");
             let exact = 64.0 - (hash as f64).log2();
             let ours = log as f64 / (1u64 << FRACTION_BITS) as f64;
             assert!((exact - ours).abs() < 1.0 / f64::from(1 << 22), "{hash:#x}: {exact} and {ours}");

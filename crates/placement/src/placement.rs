@@ -3,20 +3,40 @@
 use std::fmt;
 
 use crate::classic::ClassicOrder;
+use crate::named::NamedOrder;
 use crate::rendezvous::RendezvousOrder;
-use crate::{Classic, Key, Member, Rendezvous, Seat};
+use crate::ring::RING_POINTS_MAX;
+use crate::{Classic, Key, KeyHash, Member, Named, Rendezvous, Seat};
 
 /// key → seats in order of preference.
+///
+/// Rendezvous and classic hash the number of a seat, rings and Maglev tables its name (see
+/// [`SeatNames`](crate::SeatNames)). Either way a replacement keeps the seat, hence its keys.
+///
+/// ```
+/// use placement::{Member, Named, NamedAlgorithm, Placement, RingLayout, Seat, SeatNames};
+///
+/// let names = SeatNames::new(vec!["10.0.0.1:80".into(), "10.0.0.2:80".into()]).unwrap();
+/// let mut placement = Placement::Named(Named::new(NamedAlgorithm::Ring(RingLayout::Nginx), names));
+/// for number in 1..=2 {
+///     placement.insert(Member::new(Seat::new(number).unwrap())).unwrap();
+/// }
+/// let key = placement.key_hash().key(b"/home");
+/// assert_eq!(placement.order(key).count(), 2);
+/// ```
 #[derive(Clone, Debug)]
 pub enum Placement {
     /// Even, weighted, nothing moves that need not.
     Rendezvous(Rendezvous),
     /// The original system's slot table.
     Classic(Classic),
+    /// A ring or a Maglev table over the names of the seats.
+    Named(Named),
 }
 
 impl Placement {
-    /// Adds a member; all or nothing.
+    /// Adds a member, or changes the weight of one that is there; all or nothing. The classic
+    /// placement knows no weights.
     pub fn insert(&mut self, member: Member) -> Result<(), NoRoom> {
         match self {
             Self::Rendezvous(rendezvous) => {
@@ -24,6 +44,7 @@ impl Placement {
                 Ok(())
             }
             Self::Classic(classic) => classic.insert(member),
+            Self::Named(named) => named.insert_all([member]),
         }
     }
 
@@ -32,14 +53,26 @@ impl Placement {
         match self {
             Self::Rendezvous(rendezvous) => rendezvous.remove(seat),
             Self::Classic(classic) => classic.remove(seat),
+            Self::Named(named) => named.remove(seat),
         }
     }
 
-    /// Every seat, the best for this key first.
+    /// How bytes are to become keys for this placement.
+    pub fn key_hash(&self) -> KeyHash {
+        match self {
+            Self::Rendezvous(_) => KeyHash::Xxh3,
+            Self::Classic(_) => KeyHash::RequestId,
+            Self::Named(named) => named.key_hash(),
+        }
+    }
+
+    /// Every seat, the best for this key first. Allocates nothing.
+    #[inline]
     pub fn order(&self, key: Key) -> Order<'_> {
         match self {
             Self::Rendezvous(rendezvous) => Order::Rendezvous(rendezvous.order(key)),
             Self::Classic(classic) => Order::Classic(classic.order(key)),
+            Self::Named(named) => Order::Named(named.order(key)),
         }
     }
 }
@@ -51,37 +84,54 @@ pub enum Order<'a> {
     Rendezvous(RendezvousOrder<'a>),
     /// By the walk over the slots.
     Classic(ClassicOrder<'a>),
+    /// By the walk round the ring or up the table.
+    Named(NamedOrder<'a>),
 }
 
 impl Iterator for Order<'_> {
     type Item = Seat;
 
+    #[inline]
     fn next(&mut self) -> Option<Seat> {
         match self {
             Self::Rendezvous(order) => order.next(),
             Self::Classic(order) => order.next(),
+            Self::Named(order) => order.next(),
         }
     }
 }
 
-/// The slot table cannot take another replica.
+/// The placement cannot take another replica, or not with this weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoRoom {
-    /// How many slots there are.
-    pub slots: usize,
-    /// How many each replica needs.
-    pub virtual_servers: usize,
-    /// How many replicas fit.
-    pub replicas_max: usize,
+pub enum NoRoom {
+    /// The slot table of the classic placement is full.
+    Slots {
+        /// How many slots there are.
+        slots: usize,
+        /// How many each replica needs.
+        virtual_servers: usize,
+        /// How many replicas fit.
+        replicas_max: usize,
+    },
+    /// The ring would get too many points.
+    Points {
+        /// How many the weights ask for.
+        wanted: u64,
+    },
 }
 
 impl fmt::Display for NoRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { slots, virtual_servers, replicas_max } = self;
-        write!(
-            f,
-            "{slots} slots with {virtual_servers} virtual servers per replica hold at most {replicas_max} replicas"
-        )
+        match self {
+            Self::Slots { slots, virtual_servers, replicas_max } => write!(
+                f,
+                "{slots} slots with {virtual_servers} virtual servers per replica hold at most {replicas_max} replicas"
+            ),
+            Self::Points { wanted } => write!(
+                f,
+                "the weights ask for {wanted} points on the ring, which holds at most {RING_POINTS_MAX}"
+            ),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! `-log2(u) / weight` wins, u being its bid as a number from 0 to 1. A seat's bids depend on
 //! nothing but itself, so a change moves only keys that it has to move.
 
-use crate::logarithm::negative_log2;
+use crate::logarithm::{negative_log2, negative_log2_at_least};
 use crate::{Key, Member, Seat, WEIGHT_MAX};
 
 /// Bits behind the point of a weight's reciprocal.
@@ -25,91 +25,158 @@ const RECIPROCAL_BITS: u32 = 48;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Rendezvous {
-    bidders: Vec<Bidder>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Bidder {
-    member: Member,
-    seed: u64,
+    members: Vec<Member>,
+    /// What the lookup reads, apart from the rest: eight bytes for each member.
+    seeds: Vec<u64>,
     /// 1 / weight in fixed point.
-    reciprocal: u64,
+    reciprocals: Vec<u64>,
+    is_even: bool,
 }
-
-/// The less, the better: cost first, then the higher bid, then the lower seat.
-type Rank = (u128, u64, Seat);
 
 impl Rendezvous {
     /// Adds a member, or changes the weight of one that is there.
     pub fn insert(&mut self, mut member: Member) {
         member.weight = member.weight.clamp(1, WEIGHT_MAX);
-        let bidder = Bidder {
-            member,
-            seed: mix(u64::from(member.seat.number()).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
-            reciprocal: (1 << RECIPROCAL_BITS) / u64::from(member.weight),
+        let at = match self.find(member.seat) {
+            Ok(at) => at,
+            Err(at) => {
+                self.members.insert(at, member);
+                self.seeds.insert(at, seed(member.seat));
+                self.reciprocals.insert(at, 0);
+                at
+            }
         };
-        match self.find(member.seat) {
-            Ok(at) => self.bidders[at] = bidder,
-            Err(at) => self.bidders.insert(at, bidder),
-        }
+        self.members[at] = member;
+        self.reciprocals[at] = (1 << RECIPROCAL_BITS) / u64::from(member.weight);
+        self.note_evenness();
     }
 
     /// Takes a member away; one that is not there is no error.
     pub fn remove(&mut self, seat: Seat) {
         if let Ok(at) = self.find(seat) {
-            self.bidders.remove(at);
+            self.members.remove(at);
+            self.seeds.remove(at);
+            self.reciprocals.remove(at);
+            self.note_evenness();
         }
     }
 
     /// The members, by seat.
     pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
-        self.bidders.iter().map(|bidder| bidder.member)
+        self.members.iter().copied()
     }
 
     /// Every seat, the best first. Costs no allocation; each step looks at every member once.
+    #[inline]
     pub fn order(&self, key: Key) -> RendezvousOrder<'_> {
-        let is_even = self.bidders.windows(2).all(|two| two[0].reciprocal == two[1].reciprocal);
-        RendezvousOrder { bidders: &self.bidders, key, is_even, last: None }
+        RendezvousOrder { rendezvous: self, key, given: 0, last: None }
+    }
+
+    // Among equal weights the cost falls as the bid rises, so the bid alone gives the same
+    // order and the logarithm need not be taken.
+    fn note_evenness(&mut self) {
+        self.is_even = self.reciprocals.windows(2).all(|two| two[0] == two[1]);
     }
 
     fn find(&self, seat: Seat) -> Result<usize, usize> {
-        self.bidders.binary_search_by_key(&seat, |bidder| bidder.member.seat)
+        self.members.binary_search_by_key(&seat, |member| member.seat)
     }
+
+    /// The member with the highest bid below `limit`, or with the highest of all if none is below:
+    /// seen from the limit downwards round the circle of 2^64, that is the next one. No two bids are
+    /// equal, since seeds differ and `mix` is a bijection.
+    fn next_bid(&self, key: u64, limit: u64) -> Option<(usize, u64)> {
+        let mut best = (0, 0);
+        for (at, seed) in self.seeds.iter().enumerate() {
+            let above_limit = mix(key ^ seed).wrapping_sub(limit);
+            if above_limit >= best.1 {
+                best = (at, above_limit);
+            }
+        }
+        (!self.seeds.is_empty()).then(|| (best.0, best.1.wrapping_add(limit)))
+    }
+
+    /// The member with the least rank above `last`.
+    fn next_rank(&self, key: u64, last: Option<Rank>) -> Option<(usize, Rank)> {
+        let mut best = None;
+        let mut least = Rank::WORST;
+        for (at, (seed, reciprocal)) in self.seeds.iter().zip(&self.reciprocals).enumerate() {
+            let bid = mix(key ^ seed);
+            // Most bids are so low that a glance shows it; few logarithms are taken.
+            if cost(negative_log2_at_least(bid), *reciprocal) > least.cost {
+                continue;
+            }
+            let rank = Rank { cost: cost(negative_log2(bid), *reciprocal), inverse_bid: !bid };
+            if rank < least && last.is_none_or(|last| rank > last) {
+                (best, least) = (Some(at), rank);
+            }
+        }
+        best.map(|at| (at, least))
+    }
+}
+
+/// The less, the better: cost first, then the higher bid. Bids differ, so ranks do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    cost: u128,
+    inverse_bid: u64,
+}
+
+impl Rank {
+    /// No member's rank: a logarithm has 54 bits and a reciprocal 49.
+    const WORST: Self = Self { cost: u128::MAX, inverse_bid: u64::MAX };
+}
+
+fn cost(log: u64, reciprocal: u64) -> u128 {
+    u128::from(log) * u128::from(reciprocal)
 }
 
 /// The seats of one key, the best first.
 #[derive(Clone, Debug)]
 pub struct RendezvousOrder<'a> {
-    bidders: &'a [Bidder],
+    rendezvous: &'a Rendezvous,
     key: Key,
-    is_even: bool,
+    given: usize,
     last: Option<Rank>,
 }
 
 impl Iterator for RendezvousOrder<'_> {
     type Item = Seat;
 
+    #[inline]
     fn next(&mut self) -> Option<Seat> {
-        let last = self.last;
-        let ranks = self.bidders.iter().map(|bidder| bidder.rank(self.key, self.is_even));
-        let best = ranks.filter(|rank| last.is_none_or(|last| *rank > last)).min()?;
-        self.last = Some(best);
-        Some(best.2)
+        let Self { rendezvous, key, last, .. } = *self;
+        if self.given == rendezvous.seeds.len() {
+            return None;
+        }
+        self.given += 1;
+        let at = if rendezvous.is_even {
+            // The first limit is 0: below it, round the circle, lie all bids.
+            let limit = last.map_or(0, |last| !last.inverse_bid);
+            let (at, bid) = rendezvous.next_bid(key.number(), limit)?;
+            self.last = Some(Rank { cost: 0, inverse_bid: !bid });
+            at
+        } else {
+            let (at, rank) = rendezvous.next_rank(key.number(), last)?;
+            self.last = Some(rank);
+            at
+        };
+        Some(rendezvous.members[at].seat)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.rendezvous.seeds.len() - self.given;
+        (left, Some(left))
     }
 }
 
-impl Bidder {
-    // Among equal weights the cost falls as the bid rises, so the bid alone gives the same
-    // order and the logarithm need not be taken.
-    fn rank(&self, key: Key, is_even: bool) -> Rank {
-        let bid = mix(key.number() ^ self.seed);
-        let cost = if is_even { 0 } else { u128::from(negative_log2(bid)) * u128::from(self.reciprocal) };
-        (cost, !bid, self.member.seat)
-    }
+fn seed(seat: Seat) -> u64 {
+    mix(u64::from(seat.number()).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
-/// SplitMix64's finaliser (Stafford's variant 13): every input bit reaches every output bit.
-fn mix(mut x: u64) -> u64 {
+/// SplitMix64's finaliser (Stafford's variant 13): a bijection in which every input bit reaches every
+/// output bit.
+pub(crate) fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     x ^ (x >> 31)
