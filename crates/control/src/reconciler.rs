@@ -46,6 +46,8 @@ pub struct ReconcilerSettings {
     pub heartbeat: HeartbeatSettings,
     /// An empty placement of the configured kind.
     pub placement: Placement,
+    /// The weights of seats 1, 2, 3, …; those behind the end have 1.
+    pub weights: Vec<u32>,
     /// The bound on a replica's load; below 1 there is none.
     pub load_factor: f64,
     /// Where the wish is kept, if it is.
@@ -111,9 +113,10 @@ impl Control {
         let clock = Clock::start();
         let service = settings.service.as_str();
         let found = driver.list().await?;
+        let placement = (settings.placement.clone(), settings.weights.clone());
         let desired = match &settings.state {
-            Some(state) => state.read(service, settings.placement.clone(), !found.is_empty())?,
-            None => fleet::Desired::new(fastrand::u64(..), settings.placement.clone()),
+            Some(state) => state.read(service, placement, !found.is_empty())?,
+            None => fleet::Desired::new(fastrand::u64(..), placement.0, placement.1),
         };
         let is_restored = desired.generation() > 0;
         let mut fleet = Fleet::new(settings.fleet.clone(), desired);
@@ -317,7 +320,8 @@ impl Reconciler {
             let replica = self.replicas.entry(life).or_insert_with(|| {
                 let gate = Gate::default();
                 gate.close();
-                Arc::new(Replica { life, name: known.name.clone(), address, gate })
+                let weight = self.fleet.weight(life.seat);
+                Arc::new(Replica { life, name: known.name.clone(), address, weight, gate })
             });
             match self.fleet.standing(life) {
                 Standing::Open => {

@@ -87,22 +87,22 @@ impl StateDir {
     pub(crate) fn read(
         &self,
         service: &str,
-        placement: Placement,
+        (placement, weights): (Placement, Vec<u32>),
         is_anything_left: bool,
     ) -> Result<Desired, WishError> {
         let path = self.file(service);
         if !self.is_chosen && !is_anything_left {
-            return Ok(Desired::new(fastrand::u64(..), placement));
+            return Ok(Desired::new(fastrand::u64(..), placement, weights));
         }
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Desired::new(fastrand::u64(..), placement));
+                return Ok(Desired::new(fastrand::u64(..), placement, weights));
             }
             Err(error) => return Err(WishError::NotRead { path, why: error.to_string() }),
         };
         let file = parse(&text).map_err(|why| WishError::NotRead { path: path.clone(), why })?;
-        let mut desired = Desired::new(file.0.seed, placement);
+        let mut desired = Desired::new(file.0.seed, placement, weights);
         desired.restore(file.0.generation, file.1).map_err(|why| WishError::DoesNotFit { path, why })?;
         Ok(desired)
     }

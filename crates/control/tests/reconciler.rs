@@ -38,6 +38,7 @@ fn settings(state: Option<StateDir>) -> ReconcilerSettings {
             start_timeout: Duration::from_secs(10),
             drain_deadline: Duration::from_secs(10),
             misses_max: 2,
+            seat_choice: placement::SeatChoice::Lowest,
             is_owned: true,
         },
         heartbeat: HeartbeatSettings {
@@ -46,6 +47,7 @@ fn settings(state: Option<StateDir>) -> ReconcilerSettings {
             timeout: Duration::from_millis(50),
         },
         placement: Placement::Rendezvous(Rendezvous::default()),
+        weights: Vec::new(),
         load_factor: 1.25,
         state,
     }

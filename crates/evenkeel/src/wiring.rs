@@ -30,6 +30,7 @@ pub(crate) async fn start_control(
             start_timeout: service.start_timeout,
             drain_deadline: service.drain_deadline,
             misses_max: service.heartbeat.misses,
+            seat_choice: placement::SeatChoice::Lowest,
             is_owned: service.is_owned(),
         },
         heartbeat: HeartbeatSettings {
@@ -38,6 +39,7 @@ pub(crate) async fn start_control(
             timeout: service.heartbeat.timeout,
         },
         placement: placement(service.algorithm),
+        weights: Vec::new(),
         load_factor: service.load_factor,
         // Fixed addresses are the file's to change, not the wish's.
         state: state.filter(|_| service.is_owned()),
@@ -56,6 +58,7 @@ pub(crate) fn data_plane(
         host: service.host.clone(),
         path: service.path.clone(),
         key: key_rule(&service.key),
+        key_hash: control.table.load().key_hash(),
         is_contract: is_contract(service, settings),
         table: control.table.clone(),
         suspicions: control.suspicions.clone(),

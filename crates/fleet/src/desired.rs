@@ -45,14 +45,17 @@ pub struct Desired {
     /// What names and draws are made from; random, once.
     pub(crate) seed: u64,
     pub(crate) placement: Placement,
+    /// Of seats 1, 2, 3, …; those behind the end have 1.
+    pub(crate) weights: Vec<u32>,
     pub(crate) berths: Vec<Berth>,
     pub(crate) changes: Vec<Change>,
 }
 
 impl Desired {
-    /// An empty fleet with this (empty) placement.
-    pub fn new(seed: u64, placement: Placement) -> Self {
-        Self { generation: 0, seed, placement, berths: Vec::new(), changes: Vec::new() }
+    /// An empty fleet with this (empty) placement, and the weights of seats 1, 2, 3, …; seats behind
+    /// the end of `weights` have 1.
+    pub fn new(seed: u64, placement: Placement, weights: Vec<u32>) -> Self {
+        Self { generation: 0, seed, placement, weights, berths: Vec::new(), changes: Vec::new() }
     }
 
     /// The fleet that was stored. Slots that the placement's settings no longer allow are
@@ -67,7 +70,7 @@ impl Desired {
                 _ => false,
             };
             if !is_placed {
-                self.placement.insert(Member::new(life.seat))?;
+                self.placement.insert(self.member(life.seat))?;
             }
             self.berths.push(Berth { life, name, pending: None });
         }
@@ -98,6 +101,11 @@ impl Desired {
     /// All berths, in order of insertion, pending ones last.
     pub fn berths(&self) -> &[Berth] {
         &self.berths
+    }
+
+    /// A seat with the weight that it was given.
+    pub(crate) fn member(&self, seat: Seat) -> Member {
+        Member { seat, weight: self.weights.get(seat.index()).copied().unwrap_or(1) }
     }
 
     /// Where keys live.

@@ -1,6 +1,6 @@
 //! Edits: the one door through which what should run is changed.
 
-use placement::{Member, NoRoom};
+use placement::{NoRoom, Placement, Seat, SeatChoice};
 
 use crate::desired::Change;
 use crate::names;
@@ -93,11 +93,9 @@ impl Desired {
         (observed, now): (&Observed, Moment),
     ) -> Result<Option<ChangeId>, Refusal> {
         let missing = count.saturating_sub(self.berths.len() as u32);
-        let is_taken = |name: &ReplicaName| self.berths.iter().any(|berth| berth.name == *name);
-        let free = self.free_seats().take(missing as usize);
-        let names: Vec<ReplicaName> = free.map(|seat| names::first(&settings.name_prefix, seat)).collect();
-        // A name that is not free is not insisted on.
-        let names: Vec<ReplicaName> = names.into_iter().take_while(|name| !is_taken(name)).collect();
+        let is_free = |name: &ReplicaName| self.berths.iter().all(|berth| berth.name != *name);
+        let numbered = (1..).map(|number| names::numbered(&settings.name_prefix, number)).filter(is_free);
+        let names: Vec<ReplicaName> = numbered.take(missing as usize).collect();
         let change = self.add((missing, &names), settings, (observed, now))?;
         // Replicas that are only watched need not be well for the service to begin.
         match change {
@@ -146,12 +144,26 @@ impl Desired {
         name: Option<ReplicaName>,
         (settings, observed): (&FleetSettings, &Observed),
     ) -> Result<(), Refusal> {
-        let seat = self.free_seats().next().expect("there are more seats than berths");
+        let seat = self.next_seat(settings.seat_choice);
         let life = Life { seat, incarnation: observed.next_incarnation(seat) };
-        self.placement.insert(Member::new(seat)).map_err(Refusal::NoRoom)?;
+        self.placement.insert(self.member(seat)).map_err(Refusal::NoRoom)?;
         let name = name.unwrap_or_else(|| self.random_name(life, settings, observed));
         self.berths.push(Berth { life, name, pending: Some(change) });
         Ok(())
+    }
+
+    /// The seat that the next replica gets. Where a choice finds none, the lowest free one is taken,
+    /// and the placement says why it has no room.
+    fn next_seat(&self, choice: SeatChoice) -> Seat {
+        let chosen = match &self.placement {
+            Placement::Classic(classic) => {
+                let taken: Vec<Seat> = self.berths.iter().map(|berth| berth.life.seat).collect();
+                choice.next(classic, &taken)
+            }
+            Placement::Rendezvous(_) | Placement::Named(_) => None,
+        };
+        let lowest = || self.free_seats().next().expect("there are more seats than berths");
+        chosen.unwrap_or_else(lowest)
     }
 
     fn remove(&mut self, count: u32, names: &[ReplicaName]) -> Result<(), Refusal> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use placement::Placement;
+use placement::{Placement, Seat};
 
 use crate::names::draw;
 use crate::plan::{backoff, is_mass_silence, plan};
@@ -139,6 +139,11 @@ impl Fleet {
     /// What is known to run.
     pub fn observed(&self) -> &Observed {
         &self.observed
+    }
+
+    /// The weight of a seat.
+    pub fn weight(&self, seat: Seat) -> u32 {
+        self.desired.member(seat).weight
     }
 
     /// Where keys live.

@@ -52,6 +52,11 @@ impl Gate {
         self.state.load(Ordering::Acquire) & CONDEMNED != 0
     }
 
+    /// Whether anybody may enter.
+    pub fn is_open(&self) -> bool {
+        self.state.load(Ordering::Acquire) & CLOSED == 0
+    }
+
     /// How many are inside.
     pub fn claims(&self) -> u64 {
         self.state.load(Ordering::Relaxed) & COUNT

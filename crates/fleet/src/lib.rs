@@ -32,5 +32,5 @@ pub use observed::{Known, Observed, Phase};
 pub use plan::{Action, Plan, StopHow, plan};
 pub use replica::{Claim, Replica};
 pub use settings::FleetSettings;
-pub use table::{Publisher, Reader, RoutingTable, routing};
+pub use table::{Choice, Publisher, Reader, RoutingTable, Verdict, routing};
 pub use view::{FleetView, ReplicaState, ReplicaView};

@@ -28,9 +28,9 @@ pub(crate) fn random(
     names.find(is_free).expect("2^30 names are more than a fleet can use up")
 }
 
-/// The name that a seat gets when the fleet is first filled.
-pub(crate) fn first(prefix: &str, seat: Seat) -> ReplicaName {
-    ReplicaName::parse(&format!("{prefix}_{seat}")).expect("settings hold a prefix that makes legal names")
+/// A name for the first fleet.
+pub(crate) fn numbered(prefix: &str, number: u32) -> ReplicaName {
+    ReplicaName::parse(&format!("{prefix}_{number}")).expect("settings hold a prefix that makes legal names")
 }
 
 fn spell(prefix: &str, mut bits: u64) -> ReplicaName {

@@ -15,6 +15,8 @@ pub struct Replica {
     pub name: ReplicaName,
     /// Where it listens.
     pub address: SocketAddr,
+    /// How much of the load it should get, relative to the others.
+    pub weight: u32,
     /// Who may enter, and how many are inside.
     pub gate: Gate,
 }

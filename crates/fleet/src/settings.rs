@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use placement::SeatChoice;
+
 /// The numbers that plans are made with.
 #[derive(Clone, Debug)]
 pub struct FleetSettings {
@@ -15,6 +17,8 @@ pub struct FleetSettings {
     pub drain_deadline: Duration,
     /// Heartbeats missed in a row after which a replica counts as silent.
     pub misses_max: u32,
+    /// Which free seat a new replica gets.
+    pub seat_choice: SeatChoice,
     /// Whether replicas are ours to start and stop, or only watched.
     pub is_owned: bool,
 }

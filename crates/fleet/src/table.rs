@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use event_listener::Event;
-use placement::{Key, Placement};
+use placement::{Key, KeyHash, Placement, Seat};
 
 use crate::{Claim, Life, Replica};
 
 /// Below this many requests in flight a replica is never called overloaded. Without the floor,
 /// half of the requests of a nearly idle fleet would leave their first choice.
 const LOAD_FLOOR: u64 = 4;
+
+/// How often a request looks at the load anew before it goes over the bound. Each further look means
+/// that others came in between, and so that there is room.
+const BOUND_LOOKS_MAX: usize = 16;
 
 /// Placement, and the replica in each seat that may be routed to.
 #[derive(Debug)]
@@ -57,32 +61,120 @@ impl RoutingTable {
     /// over its load bound. If only the bound stands in the way, the bound gives way: it is there
     /// for balance, not to turn requests away.
     pub fn claim(&self, key: Key, tried: &[Life]) -> Option<Claim> {
-        match self.load_bound() {
-            u64::MAX => self.claim_below(key, tried, u64::MAX),
-            bound => self.claim_below(key, tried, bound).or_else(|| self.claim_below(key, tried, u64::MAX)),
+        let mut bound = self.load_bound();
+        for _ in 0..BOUND_LOOKS_MAX {
+            if let Some(claim) = self.claim_below(key, tried, bound) {
+                return Some(claim);
+            }
+            // Others may have come in meanwhile, which raises the bound.
+            let bound_before = std::mem::replace(&mut bound, self.load_bound());
+            if bound_before == bound {
+                break;
+            }
         }
+        self.claim_below(key, tried, LoadBound::NONE)
     }
 
-    fn claim_below(&self, key: Key, tried: &[Life], bound: u64) -> Option<Claim> {
+    /// What would become of a request with this key now, seat by seat in the key's order.
+    pub fn explain(&self, key: Key) -> Vec<Choice> {
+        let bound = self.load_bound();
+        let mut is_chosen = false;
+        let choices = self.placement.order(key).map(|seat| {
+            let replica = self.seats.get(seat.index()).cloned().flatten();
+            let verdict = match &replica {
+                None => Verdict::Empty,
+                Some(replica) if !replica.gate.is_open() => Verdict::Closed,
+                Some(replica) if replica.gate.claims() >= bound.of(replica) => Verdict::OverBound,
+                Some(_) if is_chosen => Verdict::Next,
+                Some(_) => Verdict::Chosen,
+            };
+            is_chosen |= verdict == Verdict::Chosen;
+            let bound = replica.as_ref().map(|replica| bound.of(replica)).filter(|bound| *bound < u64::MAX);
+            Choice { seat, replica, verdict, bound }
+        });
+        choices.collect()
+    }
+
+    /// How bytes become keys here.
+    pub fn key_hash(&self) -> KeyHash {
+        self.placement.key_hash()
+    }
+
+    fn claim_below(&self, key: Key, tried: &[Life], bound: LoadBound) -> Option<Claim> {
         self.placement.order(key).find_map(|seat| {
             let replica = self.seats.get(seat.index())?.as_ref()?;
-            if tried.contains(&replica.life) { None } else { replica.claim(bound) }
+            if tried.contains(&replica.life) { None } else { replica.claim(bound.of(replica)) }
         })
     }
 
-    /// max(floor, ceil(c · (m + 1) / n)) with m requests in flight on n replicas. Mirrokni,
-    /// Thorup and Zadimoghaddam, "Consistent Hashing with Bounded Loads" (2016).
-    fn load_bound(&self) -> u64 {
+    fn load_bound(&self) -> LoadBound {
         if self.load_factor < 1.0 {
-            return u64::MAX;
+            return LoadBound::NONE;
         }
-        let (mut in_flight, mut count) = (0, 0u32);
+        let (mut in_flight, mut weight) = (0, 0);
         for replica in self.replicas() {
             in_flight += replica.gate.claims();
-            count += 1;
+            weight += u64::from(replica.weight);
         }
-        let mean = (in_flight + 1) as f64 / f64::from(count.max(1));
-        ((self.load_factor * mean).ceil() as u64).max(LOAD_FLOOR)
+        LoadBound { per_weight: self.load_factor * (in_flight + 1) as f64 / weight.max(1) as f64 }
+    }
+}
+
+/// The most requests that a replica may have at a time: max(floor, ceil(c · (m + 1) · w / W)), with m
+/// requests in flight on replicas of the weight W together. Mirrokni, Thorup and Zadimoghaddam,
+/// "Consistent Hashing with Bounded Loads" (2016).
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct LoadBound {
+    per_weight: f64,
+}
+
+impl LoadBound {
+    const NONE: Self = Self { per_weight: f64::INFINITY };
+
+    // A conversion from infinity gives the highest number, which bounds nothing.
+    fn of(self, replica: &Replica) -> u64 {
+        ((self.per_weight * f64::from(replica.weight)).ceil() as u64).max(LOAD_FLOOR)
+    }
+}
+
+/// One seat in the order of a key; made by [`RoutingTable::explain`].
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The seat.
+    pub seat: Seat,
+    /// Who sits in it, if somebody does who may be routed to.
+    pub replica: Option<Arc<Replica>>,
+    /// What the request does here.
+    pub verdict: Verdict,
+    /// The most requests at a time that the replica may have now, if there is a bound.
+    pub bound: Option<u64>,
+}
+
+/// What a request does at a seat of its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stays here.
+    Chosen,
+    /// It would come here next, if the ones before failed.
+    Next,
+    /// Nobody sits here who may be routed to.
+    Empty,
+    /// The replica takes no new requests.
+    Closed,
+    /// The replica has as many requests as the load bound allows.
+    OverBound,
+}
+
+impl Verdict {
+    /// One or two words, as shown to people and programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chosen => "chosen",
+            Self::Next => "next",
+            Self::Empty => "empty",
+            Self::Closed => "closed",
+            Self::OverBound => "over bound",
+        }
     }
 }
 
@@ -141,13 +233,14 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::ReplicaName;
-    use placement::{Member, Rendezvous, Seat};
+    use placement::{Member, Rendezvous};
 
     fn replica(seat: u32) -> Arc<Replica> {
         Arc::new(Replica {
             life: Life { seat: Seat::new(seat).unwrap(), incarnation: 1 },
             name: ReplicaName::parse(&format!("server_{seat}")).unwrap(),
             address: "127.0.0.1:1".parse().unwrap(),
+            weight: 1,
             gate: crate::Gate::default(),
         })
     }
@@ -186,7 +279,7 @@ mod tests {
         let order: Vec<Seat> = table.placement.order(key).collect();
         let mut claims = Vec::new();
         for _ in 0..200u32 {
-            let bound = table.load_bound();
+            let bound = table.load_bound().of(&replicas[0]);
             let claim = table.claim(key, &[]).unwrap();
             assert!(claim.gate.claims() <= bound);
             let full_before = order.iter().take_while(|seat| **seat != claim.life.seat);
@@ -198,6 +291,46 @@ mod tests {
         assert!(claims[..4].iter().all(|claim| claim.life.seat == order[0]), "the floor holds");
         drop(claims);
         assert!(replicas.iter().all(|replica| replica.gate.claims() == 0));
+    }
+
+    #[test]
+    fn nobody_goes_over_the_bound_however_many_come_at_once() {
+        const THREADS: u64 = 16;
+        let replicas = [replica(1), replica(2), replica(3)];
+        let table = table(3, &replicas, 1.25);
+        let highest = std::sync::atomic::AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        let claim = table.claim(Key::of(b"hot"), &[]).unwrap();
+                        highest.fetch_max(claim.gate.claims(), std::sync::atomic::Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        // With all of them inside: ceil(1.25 · 16 / 3).
+        let highest = highest.into_inner();
+        assert!(highest <= 7, "{highest} requests at once of {THREADS} on one of three");
+        assert!(replicas.iter().all(|replica| replica.gate.claims() == 0));
+    }
+
+    #[test]
+    fn an_explanation_says_what_a_claim_then_does() {
+        let replicas = [replica(1), replica(2), replica(4)];
+        let table = table(5, &replicas, 1.25);
+        let mut claims = Vec::new();
+        for number in 0..300u32 {
+            let key = Key::of(&(number % 7).to_le_bytes());
+            let told = table.explain(key);
+            assert_eq!(told.len(), 5, "every seat is told of");
+            let chosen = told.iter().find(|choice| choice.verdict == Verdict::Chosen).unwrap();
+            let claim = table.claim(key, &[]).unwrap();
+            assert_eq!(chosen.seat, claim.life.seat);
+            if number % 3 > 0 {
+                claims.push(claim);
+            }
+        }
     }
 
     #[test]

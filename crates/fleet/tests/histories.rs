@@ -43,9 +43,13 @@ impl History {
             start_timeout: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(5),
             misses_max: 2,
+            seat_choice: placement::SeatChoice::Lowest,
             is_owned: true,
         };
-        let fleet = Fleet::new(settings, Desired::new(seed, Placement::Rendezvous(Rendezvous::default())));
+        let fleet = Fleet::new(
+            settings,
+            Desired::new(seed, Placement::Rendezvous(Rendezvous::default()), Vec::new()),
+        );
         Self { seed, random: Rng::with_seed(seed), fleet, now: Duration::ZERO, news: Vec::new() }
     }
 

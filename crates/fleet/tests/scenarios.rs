@@ -327,9 +327,10 @@ impl Stage {
             start_timeout: Duration::from_secs(30),
             drain_deadline: Duration::from_secs(30),
             misses_max: 2,
+            seat_choice: placement::SeatChoice::Lowest,
             is_owned: true,
         };
-        let desired = Desired::new(7, Placement::Rendezvous(Rendezvous::default()));
+        let desired = Desired::new(7, Placement::Rendezvous(Rendezvous::default()), Vec::new());
         Self { fleet: Fleet::new(settings, desired), now: Duration::from_secs(100) }
     }
 

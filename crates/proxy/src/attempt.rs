@@ -36,7 +36,8 @@ pub(crate) async fn travel(
 ) -> Response<AnswerBody> {
     let (mut head, incoming) = request.into_parts();
     service.budget.borrow_mut().deposit();
-    let key = service.settings.key.key(&head, client.address);
+    let key = service.settings.key.key(&head, client.address.ip(), service.settings.key_hash);
+    let key = key.unwrap_or_else(|| Key::from_number(fastrand::u64(..)));
     let uri = head.uri.clone();
     forward::prepare_request(&mut head, client);
     let mut travel = match Outbound::new(head, incoming).await {

@@ -1,10 +1,10 @@
 //! The key rules: what of a request decides where it goes.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use hyper::header::{COOKIE, HeaderName};
 use hyper::http::request::Parts;
-use placement::Key;
+use placement::{Key, KeyHash};
 
 /// What a service's requests are placed by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,21 +24,21 @@ pub enum KeyRule {
 }
 
 impl KeyRule {
-    /// The key of a request. One that lacks what the rule asks for gets a random key: it goes
+    /// The key of a request, hashed as its service's placement wants it, or nothing: one that lacks
+    /// what the rule asks for is placed at random, as all are under [`KeyRule::Random`]. It goes
     /// somewhere, and not always to the same overloaded place.
-    pub(crate) fn key(&self, head: &Parts, peer: SocketAddr) -> Key {
-        let found = match self {
+    pub fn key(&self, head: &Parts, client: IpAddr, hash: KeyHash) -> Option<Key> {
+        match self {
             Self::Random => None,
-            Self::Path => Some(Key::of(head.uri.path().as_bytes())),
-            Self::ClientIp => Some(match peer.ip().to_canonical() {
-                std::net::IpAddr::V4(address) => Key::of(&address.octets()),
-                std::net::IpAddr::V6(address) => Key::of(&address.octets()),
+            Self::Path => Some(hash.key(head.uri.path().as_bytes())),
+            Self::ClientIp => Some(match client.to_canonical() {
+                IpAddr::V4(address) => hash.key(&address.octets()),
+                IpAddr::V6(address) => hash.key(&address.octets()),
             }),
-            Self::Header(name) => head.headers.get(name).map(|value| Key::of(value.as_bytes())),
-            Self::Cookie(name) => cookie(head, name).map(Key::of),
-            Self::Query(name) => query(head, name).map(|value| Key::of(value.as_bytes())),
-        };
-        found.unwrap_or_else(|| Key::from_number(fastrand::u64(..)))
+            Self::Header(name) => head.headers.get(name).map(|value| hash.key(value.as_bytes())),
+            Self::Cookie(name) => cookie(head, name).map(|value| hash.key(value)),
+            Self::Query(name) => query(head, name).map(|value| hash.key(value.as_bytes())),
+        }
     }
 }
 
@@ -62,9 +62,9 @@ mod tests {
     use super::*;
     use hyper::Request;
 
-    fn key(rule: &KeyRule, request: hyper::http::request::Builder) -> Key {
+    fn key(rule: &KeyRule, request: hyper::http::request::Builder) -> Option<Key> {
         let (head, ()) = request.body(()).unwrap().into_parts();
-        rule.key(&head, "10.1.2.3:4567".parse().unwrap())
+        rule.key(&head, "10.1.2.3".parse().unwrap(), KeyHash::Xxh3)
     }
 
     #[test]
@@ -82,14 +82,14 @@ mod tests {
             (KeyRule::Query("user".into()), Key::of(b"7")),
         ];
         for (rule, expected) in cases {
-            assert_eq!(key(&rule, request()), expected, "{rule:?}");
+            assert_eq!(key(&rule, request()), Some(expected), "{rule:?}");
         }
     }
 
     #[test]
-    fn a_request_without_the_part_gets_a_new_key_each_time() {
+    fn a_request_without_the_part_has_no_key() {
         for rule in [KeyRule::Random, KeyRule::Cookie("session".into()), KeyRule::Query("user".into())] {
-            assert_ne!(key(&rule, Request::get("/")), key(&rule, Request::get("/")), "{rule:?}");
+            assert_eq!(key(&rule, Request::get("/")), None, "{rule:?}");
         }
     }
 }

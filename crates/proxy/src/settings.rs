@@ -10,6 +10,7 @@ use bytes::Bytes;
 use fleet::{Reader, Suspicion};
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
+use placement::KeyHash;
 use tokio::sync::mpsc;
 
 use crate::KeyRule;
@@ -56,6 +57,8 @@ pub struct ServiceSettings {
     pub path: String,
     /// What its requests are placed by.
     pub key: KeyRule,
+    /// How its placement hashes keys.
+    pub key_hash: KeyHash,
     /// Whether our own answers have the shape of the original contract.
     pub is_contract: bool,
     /// Its routing table.
