@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::metrics::{self, TrafficSource};
 use crate::reconciler::{EditError, Handle};
-use crate::shapes::{EditShape, ScaleShape, ServiceShape};
+use crate::shapes::{EditShape, ExplainShape, ExplanationShape, ScaleShape, ServiceShape};
 
 /// The largest body of an admin request.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -57,7 +57,12 @@ pub enum AdminListener {
 pub struct Admin {
     services: Vec<Handle>,
     traffic: TrafficSource,
+    explainer: Explainer,
 }
+
+/// Says which way a request to a service would take, or what is wrong with the question. Control
+/// does not know the proxy's key rules; the program connects them.
+pub type Explainer = Box<dyn Fn(&str, &ExplainShape) -> Result<ExplanationShape, String> + Send + Sync>;
 
 struct Failure {
     status: StatusCode,
@@ -111,8 +116,8 @@ async fn remove_stale_socket(path: &Path) -> io::Result<()> {
 
 impl Admin {
     /// An admin API for these services.
-    pub fn new(services: Vec<Handle>, traffic: TrafficSource) -> Self {
-        Self { services, traffic }
+    pub fn new(services: Vec<Handle>, traffic: TrafficSource, explainer: Explainer) -> Self {
+        Self { services, traffic, explainer }
     }
 
     /// Serves until dropped.
@@ -145,6 +150,7 @@ impl Admin {
                 let shapes: Vec<ServiceShape> = self.services.iter().map(shape).collect();
                 Ok(json(StatusCode::OK, &shapes))
             }
+            (&Method::POST, ["v1", "services", name, "explain"]) => self.explain(name, request).await,
             (_, ["v1", "services", name, rest @ ..]) => match self.find(name) {
                 Ok(handle) => answer_service(handle, rest, request).await,
                 Err(failure) => Err(failure),
@@ -152,6 +158,13 @@ impl Admin {
             _ => Err(Failure::not_found("there is no such endpoint; see GET /v1/services")),
         };
         result.unwrap_or_else(Failure::into_answer)
+    }
+
+    async fn explain(&self, name: &str, request: Request<Incoming>) -> Answer {
+        self.find(name)?;
+        let question: ExplainShape = read_json(request).await?;
+        let explained = (self.explainer)(name, &question);
+        explained.map(|shape| json(StatusCode::OK, &shape)).map_err(|text| Failure::bad_request(&text))
     }
 
     fn find(&self, name: &str) -> Result<&Handle, Failure> {
@@ -213,7 +226,11 @@ async fn answer_service(handle: &Handle, rest: &[&str], request: Request<Incomin
             let ScaleShape { replicas: count } = read_json(request).await?;
             Edit::Scale { count }
         }
-        _ => return Err(Failure::not_found("a service has: GET, GET POST DELETE replicas, PUT scale")),
+        _ => {
+            return Err(Failure::not_found(
+                "a service has: GET, GET POST DELETE replicas, PUT scale, POST explain",
+            ));
+        }
     };
     let view = handle.edit(edit).await.map_err(|error| Failure::from_error(&error))?;
     Ok(json(StatusCode::OK, &ServiceShape::new(handle.service(), &view)))

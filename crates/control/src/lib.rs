@@ -15,10 +15,12 @@ mod contract;
 mod metrics;
 mod shapes;
 
-pub use admin::{Admin, AdminAddress, AdminListener};
+pub use admin::{Admin, AdminAddress, AdminListener, Explainer};
 pub use contract::Contract;
 pub use heartbeat::{HeartbeatSettings, Heartbeats};
 pub use metrics::{ServiceTraffic, TrafficSource};
 pub use reconciler::{Control, EditError, Handle, ReconcilerSettings, StartError};
-pub use shapes::{EditShape, ReplicaShape, ScaleShape, ServiceShape};
+pub use shapes::{
+    ChoiceShape, EditShape, ExplainShape, ExplanationShape, ReplicaShape, ScaleShape, ServiceShape,
+};
 pub use wish::{StateDir, WishError};

@@ -1,6 +1,8 @@
 //! The shapes of the admin API's JSON, for the server here and for clients of it.
 
-use fleet::{FleetView, ReplicaView};
+use std::net::IpAddr;
+
+use fleet::{Choice, FleetView, ReplicaView, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// A service with its replicas.
@@ -55,6 +57,65 @@ pub struct EditShape {
 pub struct ScaleShape {
     /// How many there shall be.
     pub replicas: u32,
+}
+
+/// A request whose way is asked for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainShape {
+    /// Path and query; `/` if absent.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Headers, by name and value; a cookie is a header too.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// The client's address; 127.0.0.1 if absent.
+    #[serde(default)]
+    pub client: Option<IpAddr>,
+}
+
+/// The way that a request would take now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplanationShape {
+    /// The service's key rule, as in the configuration.
+    pub key_rule: String,
+    /// Whether the request has no key, so that this is the way of one draw of many.
+    pub is_random: bool,
+    /// The replica that would get it; none if it would have to wait.
+    pub replica: Option<String>,
+    /// Every seat, in the order of the key.
+    pub order: Vec<ChoiceShape>,
+}
+
+/// One seat in the order of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChoiceShape {
+    /// The seat.
+    pub seat: u32,
+    /// Who sits in it and may be routed to.
+    pub replica: Option<String>,
+    /// `chosen`, `next`, or why it is passed over: `empty`, `closed`, `over bound`.
+    pub verdict: String,
+    /// Requests under way there.
+    pub in_flight: u64,
+    /// The most that may be, if there is a bound.
+    pub bound: Option<u64>,
+}
+
+impl ExplanationShape {
+    /// The explanation that a routing table gives.
+    pub fn new(key_rule: String, is_random: bool, choices: &[Choice]) -> Self {
+        let name = |choice: &Choice| choice.replica.as_ref().map(|replica| replica.name.to_string());
+        let chosen = choices.iter().find(|choice| choice.verdict == Verdict::Chosen);
+        let order = choices.iter().map(|choice| ChoiceShape {
+            seat: choice.seat.number(),
+            replica: name(choice),
+            verdict: choice.verdict.as_str().to_string(),
+            in_flight: choice.replica.as_ref().map_or(0, |replica| replica.gate.claims()),
+            bound: choice.bound,
+        });
+        Self { key_rule, is_random, replica: chosen.and_then(name), order: order.collect() }
+    }
 }
 
 impl ServiceShape {

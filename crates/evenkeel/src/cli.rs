@@ -1,6 +1,6 @@
 //! The command line: what can be typed, and what its help teaches.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
@@ -60,6 +60,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Say which replica a request would get, who would be next, and why any are passed over.
+    Explain(ExplainOptions),
     /// Run a command that is killed when its parent ends.
     #[command(hide = true)]
     Tether {
@@ -113,6 +115,29 @@ pub(crate) struct Target {
     /// Print JSON for programs instead of text for people.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainOptions {
+    /// Path and query of the request [default: /].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<String>,
+    /// A header; may be repeated.
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// A cookie; may be repeated.
+    #[arg(long = "cookie", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) cookies: Vec<(String, String)>,
+    /// The client's address [default: 127.0.0.1].
+    #[arg(long, value_name = "IP")]
+    pub(crate) client_ip: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Args)]

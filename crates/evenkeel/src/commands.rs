@@ -106,7 +106,7 @@ fn row(service: &str, replica: &ReplicaShape) -> [String; 7] {
 }
 
 /// Columns as wide as what is in them; the last is left as it is.
-fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
+pub(crate) fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([head[column].len()]).max().unwrap_or(0)

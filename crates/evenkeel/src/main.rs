@@ -16,6 +16,7 @@ mod tether;
 
 mod client;
 mod commands;
+mod explain;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Add(edit) => commands::add(edit),
         Command::Rm(edit) => commands::rm(edit),
         Command::Scale { replicas, target } => commands::scale(replicas, &target),
+        Command::Explain(options) => explain::run(&options),
         Command::Tether { parent, command } => tether::run(parent, &command),
     };
     match outcome {

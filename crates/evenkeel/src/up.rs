@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{DemoDriver, UpOptions};
 use crate::config::{self, DriverChoice, OnExit, Settings};
 use crate::signals::EndSignals;
-use crate::{Outcome, Stopped, failed, in_full, say, state, wiring};
+use crate::{Outcome, Stopped, explain, failed, in_full, say, state, wiring};
 
 /// Log lines that wait for a slow reader; more are dropped, so that nobody is held up by a log.
 const LOG_LINES_MAX: usize = 8192;
@@ -112,7 +112,8 @@ async fn balance(settings: &Settings) -> Outcome {
     let counters = Arc::new(OnceLock::new());
     say!("  admin on {}", admin.address());
     let handles = controls.iter().map(|control| control.handle.clone()).collect();
-    tokio::spawn(Admin::new(handles, traffic_of(Arc::clone(&counters))).serve(admin));
+    let explainer = explain::explainer(settings, &controls);
+    tokio::spawn(Admin::new(handles, traffic_of(Arc::clone(&counters)), explainer).serve(admin));
 
     let filled = tokio::select! {
         filled = fill_all(settings, &controls) => filled,

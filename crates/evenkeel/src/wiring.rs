@@ -127,7 +127,8 @@ fn placement(algorithm: Algorithm) -> Placement {
     }
 }
 
-fn key_rule(rule: &KeyRule) -> proxy::KeyRule {
+/// A key rule in the proxy's words.
+pub(crate) fn key_rule(rule: &KeyRule) -> proxy::KeyRule {
     match rule {
         KeyRule::Random => proxy::KeyRule::Random,
         KeyRule::Path => proxy::KeyRule::Path,
