@@ -1,0 +1,200 @@
+//! Placement through the running balancer: what `place` and `explain` say is what happens, keys stay
+//! where they are, and a hot key spills in order.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod rig;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rig::backend::{Backend, answer};
+use rig::{Balancer, PROGRAM, Rig, eventually};
+use serde_json::Value;
+
+fn by_header(replicas: u32, more: &str) -> String {
+    format!(
+        "contract = true\n[[service]]\nname = \"web\"\nkey = \"header:x-key\"\nreplicas = {replicas}\n{more}\n"
+    )
+}
+
+/// Asks for `/home` with each key, one after the other on one connection; who answered.
+fn owners(address: SocketAddr, keys: &[String]) -> Vec<String> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut ask = |key: &String| {
+        stream
+            .write_all(format!("GET /home HTTP/1.1\r\nHost: h\r\nX-Key: {key}\r\n\r\n").as_bytes())
+            .unwrap();
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        body["message"].as_str().unwrap().strip_prefix("Hello from Server: ").unwrap().to_string()
+    };
+    keys.iter().map(&mut ask).collect()
+}
+
+/// What `place` says about each key: every seat, the best first.
+fn placed(arguments: &[&str], keys: &[String]) -> Vec<Vec<u64>> {
+    let mut place = Command::new(PROGRAM)
+        .arg("place")
+        .args(arguments)
+        .args(["--keys-file", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = place.stdin.take().unwrap();
+    let text = keys.join("\n");
+    let writer = std::thread::spawn(move || input.write_all(text.as_bytes()).unwrap());
+    let output = place.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let order = |line: &str| -> Vec<u64> {
+        let told: Value = serde_json::from_str(line).unwrap();
+        told["order"].as_array().unwrap().iter().map(number).collect()
+    };
+    lines.lines().map(order).collect()
+}
+
+/// A seat, which is a number where seats are hashed and a text where names are.
+fn number(seat: &Value) -> u64 {
+    seat.as_u64().unwrap_or_else(|| seat.as_str().unwrap().parse().unwrap())
+}
+
+fn explained(balancer: &Balancer, key: &str) -> (String, Vec<u64>) {
+    let body = format!("{{\"path\":\"/home\",\"headers\":[[\"x-key\",\"{key}\"]]}}");
+    let answer = rig::client::send(balancer.admin, "POST", "/v1/services/web/explain", &body);
+    let told: Value = serde_json::from_str(&answer.body).unwrap();
+    let order = told["order"].as_array().unwrap().iter().map(|choice| choice["seat"].as_u64().unwrap());
+    (told["replica"].as_str().unwrap().to_string(), order.collect())
+}
+
+#[test]
+fn place_and_explain_say_what_ten_thousand_requests_then_do() {
+    let seats = "1,2,3,4,5,6,7,8,9,10";
+    let cases: [(&str, &[&str]); 4] = [
+        ("", &["--algorithm", "rendezvous", "--replicas", seats]),
+        (
+            "algorithm = \"classic\"\nhash = \"splitmix\"",
+            &["--algorithm", "classic", "--hash", "splitmix", "--replicas", seats],
+        ),
+        ("algorithm = \"ring\"", &["--algorithm", "ring", "--replicas", seats]),
+        (
+            "algorithm = \"maglev\"\ntable_size = 4099",
+            &["--algorithm", "maglev", "--table-size", "4099", "--replicas", seats],
+        ),
+    ];
+    for (config, arguments) in cases {
+        let balancer = Rig::new().config(&by_header(10, config)).up();
+        let keys: Vec<String> = (0..2_500).map(|number| format!("user-{number}")).collect();
+        let owners = owners(balancer.address, &keys);
+        let placed = placed(arguments, &keys);
+        assert_eq!(placed.len(), keys.len(), "{config}");
+        for (number, key) in keys.iter().enumerate() {
+            let order = &placed[number];
+            assert_eq!(owners[number], format!("server_{}", order[0]), "{config}: {key}");
+            if number % 10 == 0 {
+                let told = explained(&balancer, key);
+                assert_eq!(told, (owners[number].clone(), order.clone()), "{config}: {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn while_one_of_ten_is_dead_only_its_keys_are_elsewhere_and_then_they_come_back() {
+    let boot =
+        format!("command = [\"sh\", \"-c\", \"sleep 0.5; exec {PROGRAM} replica --listen 127.0.0.1:$PORT\"]");
+    let balancer = Rig::new().config(&by_header(10, &boot)).up();
+    let keys: Vec<String> = (0..500).map(|number| format!("user-{number}")).collect();
+    let seats = |names: Vec<String>| -> Vec<String> {
+        let replicas = balancer.replicas();
+        let seat_of: BTreeMap<String, String> = replicas
+            .iter()
+            .map(|replica| (replica["name"].as_str().unwrap().to_string(), replica["seat"].to_string()))
+            .collect();
+        names.iter().map(|name| seat_of[name].clone()).collect()
+    };
+    let before = seats(owners(balancer.address, &keys));
+    let second: Vec<String> = keys.iter().map(|key| explained(&balancer, key).1[1].to_string()).collect();
+    let victim = balancer.replicas()[3].clone();
+    let begun = std::time::Instant::now();
+    rig::kill("-9", balancer.pid_of(&victim));
+    eventually("it is missed", || balancer.replicas()[3]["state"] != "ready");
+    let meanwhile = seats(owners(balancer.address, &keys));
+    let is_still_away = balancer.replicas()[3]["state"] != "ready";
+    assert!(is_still_away, "the check took {:?}, longer than the boot", begun.elapsed());
+    for (number, key) in keys.iter().enumerate() {
+        let expected = if before[number] == "4" { &second[number] } else { &before[number] };
+        assert_eq!(&meanwhile[number], expected, "{key}");
+    }
+    eventually("its successor takes traffic", || balancer.replicas()[3]["state"] == "ready");
+    assert_eq!(seats(owners(balancer.address, &keys)), before);
+}
+
+#[test]
+fn a_hot_key_stays_under_the_bound_and_spills_in_order() {
+    const REQUESTS: usize = 40;
+    let release = Arc::new(AtomicBool::new(false));
+    let inside: Vec<Arc<AtomicUsize>> = (0..4).map(|_| Arc::default()).collect();
+    let backends: Vec<Backend> = inside
+        .iter()
+        .map(|inside| {
+            let (inside, release) = (Arc::clone(inside), Arc::clone(&release));
+            Backend::start(move |_, stream| {
+                inside.fetch_add(1, Ordering::SeqCst);
+                eventually("everybody is in", || release.load(Ordering::SeqCst));
+                answer(stream, "200 OK", "done")
+            })
+        })
+        .collect();
+    let addresses: Vec<String> = backends.iter().map(|backend| format!("\"{}\"", backend.address)).collect();
+    let config = format!(
+        "[[service]]\nname = \"web\"\ndriver = \"static\"\nkey = \"header:x-key\"\naddresses = [{}]\n",
+        addresses.join(", ")
+    );
+    let balancer = Rig::new().config(&config).up();
+    eventually("all are in the table", || balancer.service()["ready"] == 4);
+    let (_, order) = explained(&balancer, "hot");
+    let address = balancer.address;
+    let counts = || -> Vec<usize> { inside.iter().map(|inside| inside.load(Ordering::SeqCst)).collect() };
+    let threads: Vec<_> = (0..REQUESTS)
+        .map(|number| {
+            // One after the other, so that what each one meets is known.
+            let thread = std::thread::spawn(move || {
+                rig::client::raw(
+                    address,
+                    b"GET / HTTP/1.1\r\nHost: h\r\nX-Key: hot\r\nConnection: close\r\n\r\n",
+                )
+                .unwrap()
+            });
+            eventually("it is in", || counts().iter().sum::<usize>() == number + 1);
+            let bound = (1.25 * (number + 1) as f64 / 4.0).ceil().max(4.0) as usize;
+            assert!(counts().iter().all(|count| *count <= bound), "{:?} of {bound}", counts());
+            thread
+        })
+        .collect();
+    let by_order: Vec<usize> = order.iter().map(|seat| counts()[*seat as usize - 1]).collect();
+    assert!(by_order.is_sorted_by(|a, b| a >= b), "the first choice has most, the last least: {by_order:?}");
+    assert_eq!(by_order[0], 13, "ceil(1.25 · 40 / 4)");
+    release.store(true, Ordering::SeqCst);
+    for thread in threads {
+        assert_eq!(thread.join().unwrap().body, "done");
+    }
+}
