@@ -66,10 +66,7 @@ impl Ring {
     /// one name the first takes the points. Where two members want one point, the lower name has it
     /// (the originals leave that to their sort). Refuses to make more than [`RING_POINTS_MAX`] points.
     pub fn new(layout: RingLayout, members: &[NamedMember]) -> Result<Self, NoRoom> {
-        let wanted = points::count(layout, members);
-        if wanted > RING_POINTS_MAX {
-            return Err(NoRoom::Points { wanted });
-        }
+        Self::check(layout, members)?;
         let mut points = points::of(layout, members);
         let name = |member: u32| members[member as usize].name();
         points.sort_unstable_by(|(a, one), (b, other)| {
@@ -78,6 +75,12 @@ impl Ring {
         points.dedup_by_key(|(hash, _)| *hash);
         let (hashes, owners) = points.into_iter().unzip();
         Ok(Self { hashes, circle: Circle::new(owners, members) })
+    }
+
+    /// Whether [`Ring::new`] would take these members, without making the ring.
+    pub fn check(layout: RingLayout, members: &[NamedMember]) -> Result<(), NoRoom> {
+        let wanted = points::count(layout, members);
+        if wanted > RING_POINTS_MAX { Err(NoRoom::Points { wanted }) } else { Ok(()) }
     }
 
     /// Every member, the owner of the key's point first, the others as the walk clockwise meets
