@@ -9,7 +9,7 @@ use driver::{
 };
 use fleet::FleetSettings;
 use hyper::header::HeaderName;
-use placement::{Classic, ClassicSettings, Placement, Rendezvous};
+use placement::{Classic, ClassicSettings, Named, NamedAlgorithm, Placement, Rendezvous, SeatChoice};
 
 use crate::config::{Algorithm, DriverChoice, KeyRule, ServerId, ServiceSettings, Settings};
 
@@ -30,7 +30,7 @@ pub(crate) async fn start_control(
             start_timeout: service.start_timeout,
             drain_deadline: service.drain_deadline,
             misses_max: service.heartbeat.misses,
-            seat_choice: placement::SeatChoice::Lowest,
+            seat_choice: seat_choice(&service.algorithm),
             is_owned: service.is_owned(),
         },
         heartbeat: HeartbeatSettings {
@@ -38,8 +38,8 @@ pub(crate) async fn start_control(
             every: service.heartbeat.every,
             timeout: service.heartbeat.timeout,
         },
-        placement: placement(service.algorithm),
-        weights: Vec::new(),
+        placement: placement(&service.algorithm),
+        weights: service.weights.clone(),
         load_factor: service.load_factor,
         // Fixed addresses are the file's to change, not the wish's.
         state: state.filter(|_| service.is_owned()),
@@ -117,13 +117,25 @@ async fn driver(
     })
 }
 
-fn placement(algorithm: Algorithm) -> Placement {
-    match algorithm {
+fn placement(algorithm: &Algorithm) -> Placement {
+    match *algorithm {
         Algorithm::Rendezvous => Placement::Rendezvous(Rendezvous::default()),
-        Algorithm::Classic { slots, virtual_servers, probe } => {
-            let settings = ClassicSettings { slots, virtual_servers, probe, ..ClassicSettings::default() };
-            Placement::Classic(Classic::new(settings))
+        Algorithm::Classic { slots, virtual_servers, probe, hash, seat_choice: _ } => {
+            Placement::Classic(Classic::new(ClassicSettings { slots, virtual_servers, probe, hash }))
         }
+        Algorithm::Ring { layout, ref names } => {
+            Placement::Named(Named::new(NamedAlgorithm::Ring(layout), names.clone()))
+        }
+        Algorithm::Maglev { size, ref names } => {
+            Placement::Named(Named::new(NamedAlgorithm::Maglev(size), names.clone()))
+        }
+    }
+}
+
+fn seat_choice(algorithm: &Algorithm) -> SeatChoice {
+    match algorithm {
+        Algorithm::Classic { seat_choice, .. } => *seat_choice,
+        Algorithm::Rendezvous | Algorithm::Ring { .. } | Algorithm::Maglev { .. } => SeatChoice::Lowest,
     }
 }
 

@@ -4,6 +4,7 @@
 //! What comes out may be used only when no problem was noted.
 
 mod driver;
+mod placing;
 mod service;
 
 use std::fmt::Display;
@@ -121,6 +122,21 @@ impl Checker<'_, '_> {
         self.problems.add(Some(at), wrong);
     }
 
+    /// Notes a key that only other drivers, or only other algorithms, have: it would have no effect,
+    /// and whoever wrote it believes that it has one.
+    fn refuse_foreign_key(
+        &mut self,
+        (key, at): (&str, &Span),
+        (chosen_by, owners): (&str, &[&str]),
+        (is, is_default): (&str, bool),
+    ) {
+        let choices: Vec<String> = owners.iter().map(|owner| format!("{chosen_by} = \"{owner}\"")).collect();
+        let owners = choices.join(" or ");
+        let default = if is_default { ", the default" } else { "" };
+        let what = format!("`{key}` belongs to {owners}; this service has \"{is}\"{default}");
+        self.note(at, Wrong::new(what).help(format!("set {owners}, or remove `{key}`")));
+    }
+
     /// What a value means; nothing if it is absent, or wrong and so noted.
     fn parse<T>(
         &mut self,
@@ -145,7 +161,10 @@ impl Checker<'_, '_> {
 
     /// An integer within limits.
     fn whole(&mut self, given: &Option<Given<i128>>, limits: RangeInclusive<u32>) -> Option<u32> {
-        let given = given.as_ref()?;
+        self.whole_given(given.as_ref()?, limits)
+    }
+
+    fn whole_given(&mut self, given: &Given<i128>, limits: RangeInclusive<u32>) -> Option<u32> {
         let value = u32::try_from(given.value).ok().filter(|value| limits.contains(value));
         if value.is_none() {
             let is = if i64::try_from(given.value).is_ok() {

@@ -21,6 +21,7 @@ pub(super) struct Given<T> {
 /// A type that a value may have, and how to speak of it.
 pub(super) struct Type<T> {
     is: &'static str,
+    are: &'static str,
     help: Option<&'static str>,
     read: fn(&DeValue<'_>) -> Option<T>,
 }
@@ -28,12 +29,13 @@ pub(super) struct Type<T> {
 pub(super) const DURATION_HELP: &str = "durations carry units, for example \"500ms\"";
 pub(super) const SIZE_HELP: &str = "sizes carry units, for example \"64MiB\" or \"256MB\"";
 
-pub(super) const TEXT: Type<String> = Type { is: "a string", help: None, read: text };
-pub(super) const DURATION: Type<String> = Type { is: "a duration", help: Some(DURATION_HELP), read: text };
-pub(super) const SIZE: Type<String> = Type { is: "a size", help: Some(SIZE_HELP), read: text };
-pub(super) const WHOLE: Type<i128> = Type { is: "an integer", help: None, read: whole };
-pub(super) const NUMBER: Type<f64> = Type { is: "a number", help: None, read: number };
-pub(super) const FLAG: Type<bool> = Type { is: "true or false", help: None, read: flag };
+pub(super) const TEXT: Type<String> = Type { is: "a string", are: "strings", help: None, read: text };
+pub(super) const DURATION: Type<String> =
+    Type { is: "a duration", are: "durations", help: Some(DURATION_HELP), read: text };
+pub(super) const SIZE: Type<String> = Type { is: "a size", are: "sizes", help: Some(SIZE_HELP), read: text };
+pub(super) const WHOLE: Type<i128> = Type { is: "an integer", are: "integers", help: None, read: whole };
+pub(super) const NUMBER: Type<f64> = Type { is: "a number", are: "numbers", help: None, read: number };
+pub(super) const FLAG: Type<bool> = Type { is: "true or false", are: "booleans", help: None, read: flag };
 
 fn text(value: &DeValue<'_>) -> Option<String> {
     value.as_str().map(str::to_owned)
@@ -108,27 +110,32 @@ impl<'d, 'p, 't> Reader<'d, 'p, 't> {
         found.map(|value| given.with(value))
     }
 
-    /// A list of strings; those that are no strings are noted and left out.
-    pub(super) fn take_texts(&mut self, key: &str, example: &str) -> Option<Given<Vec<Given<String>>>> {
+    /// A list of values of a type; those of another type are noted and left out.
+    pub(super) fn take_list<T>(
+        &mut self,
+        key: &str,
+        expected: &Type<T>,
+        example: &str,
+    ) -> Option<Given<Vec<Given<T>>>> {
         let given = self.find(key)?;
         let Some(array) = given.value.get_ref().as_array() else {
             let is = article(given.value.get_ref());
-            let wrong = Wrong::new(format!("`{key}` must be an array of strings, not {is}"));
+            let wrong = Wrong::new(format!("`{key}` must be an array of {}, not {is}", expected.are));
             self.problems.add(Some(&given.at), wrong.help(format!("for example {example}")));
             return None;
         };
-        let mut texts = Vec::new();
+        let mut values = Vec::new();
         for element in array {
-            match text(element.get_ref()) {
-                Some(value) => texts.push(Given { at: element.span(), ..given.with(value) }),
+            match (expected.read)(element.get_ref()) {
+                Some(value) => values.push(Given { at: element.span(), ..given.with(value) }),
                 None => {
                     let is = article(element.get_ref());
-                    let wrong = Wrong::new(format!("`{key}` must hold strings, not {is}"));
+                    let wrong = Wrong::new(format!("`{key}` must hold {}, not {is}", expected.are));
                     self.problems.add(Some(&element.span()), wrong);
                 }
             }
         }
-        Some(given.with(texts))
+        Some(given.with(values))
     }
 
     /// A table of strings under names of the operator's choice.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use placement::Probe;
+use placement::{ClassicHash, MaglevSize, Probe, RingLayout, SeatChoice, SeatNames};
 
 /// The most worker threads.
 pub(crate) const WORKERS_MAX: u32 = 256;
@@ -73,6 +73,9 @@ pub(crate) struct ServiceSettings {
     pub(crate) key: KeyRule,
     /// How keys are placed.
     pub(crate) algorithm: Algorithm,
+    /// How much of the keys seats 1, 2, … should get, each from 1 to
+    /// [`WEIGHT_MAX`](placement::WEIGHT_MAX); those behind the end have 1. Empty with `Classic`.
+    pub(crate) weights: Vec<u32>,
     /// The bound on a replica's load in multiples of the mean, from 1 to 100; 0 is no bound.
     pub(crate) load_factor: f64,
     /// What `SERVER_ID` tells a replica.
@@ -141,7 +144,7 @@ pub(crate) enum KeyRule {
 }
 
 /// How keys are placed on seats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
     /// Rendezvous hashing: an even spread, and no table.
     Rendezvous,
@@ -153,6 +156,24 @@ pub(crate) enum Algorithm {
         virtual_servers: u16,
         /// What happens when a slot is taken.
         probe: Probe,
+        /// Where virtual servers and requests go.
+        hash: ClassicHash,
+        /// Which seat number a new replica gets.
+        seat_choice: SeatChoice,
+    },
+    /// A ring of points, as nginx or libketama make it.
+    Ring {
+        /// Where the points are.
+        layout: RingLayout,
+        /// What seats are hashed by.
+        names: SeatNames,
+    },
+    /// Maglev's lookup table, as Envoy fills it.
+    Maglev {
+        /// The number of slots.
+        size: MaglevSize,
+        /// What seats are hashed by.
+        names: SeatNames,
     },
 }
 
@@ -251,6 +272,7 @@ impl ServiceSettings {
             env: BTreeMap::new(),
             key: KeyRule::Random,
             algorithm: Algorithm::Rendezvous,
+            weights: Vec::new(),
             load_factor: Algorithm::Rendezvous.load_factor_default(),
             server_id: ServerId::Name,
             start_timeout: Duration::from_secs(30),
@@ -284,9 +306,9 @@ impl Default for Heartbeat {
 }
 
 impl Algorithm {
-    pub(super) fn load_factor_default(self) -> f64 {
+    pub(super) fn load_factor_default(&self) -> f64 {
         match self {
-            Self::Rendezvous => 1.25,
+            Self::Rendezvous | Self::Ring { .. } | Self::Maglev { .. } => 1.25,
             // The classic formulas promise exact, uneven shares, and a bound would bend them.
             Self::Classic { .. } => 0.0,
         }

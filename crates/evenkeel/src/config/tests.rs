@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use placement::Probe;
+use placement::{ClassicHash, MaglevSize, Probe, RingLayout, Seat, SeatChoice, SeatNames};
 
 use super::settings::Heartbeat;
 use super::*;
@@ -72,7 +72,7 @@ fn the_demo_is_what_an_equivalent_file_says() {
     assert_eq!(accept(text), Settings::demo());
 }
 
-/// A file with every key.
+/// A file with every key; those of an algorithm stand in a service that has it.
 const FULL: &str = r#"
         listen = "0.0.0.0:80"
         admin = "unix:/run/evenkeel/admin.sock"
@@ -99,6 +99,8 @@ const FULL: &str = r#"
         slots = 512
         virtual = 9
         probe = "quadratic"
+        hash = "splitmix"
+        seat_choice = "spread"
         load_factor = 2.5
         server_id = "number"
         start_timeout = "1m 30s"
@@ -117,6 +119,15 @@ const FULL: &str = r#"
         name = "old"
         driver = "static"
         addresses = ["127.0.0.1:9001", "[::1]:9002"]
+        algorithm = "ring"
+        layout = "ketama"
+        seat_names = ["10.0.0.1:80", "10.0.0.2:80"]
+        weights = [1, 65_536]
+        [[service]]
+        name = "envoy"
+        path = "/envoy"
+        algorithm = "maglev"
+        table_size = 1009
     "#;
 
 /// The first service of [`FULL`].
@@ -138,7 +149,14 @@ fn full_web() -> ServiceSettings {
         port: 8080,
         env: BTreeMap::from([("GREETING".into(), "hello".into())]),
         key: KeyRule::Header("x-user".into()),
-        algorithm: Algorithm::Classic { slots: 512, virtual_servers: 9, probe: Probe::Quadratic },
+        algorithm: Algorithm::Classic {
+            slots: 512,
+            virtual_servers: 9,
+            probe: Probe::Quadratic,
+            hash: ClassicHash::Splitmix,
+            seat_choice: SeatChoice::Spread,
+        },
+        weights: Vec::new(),
         load_factor: 2.5,
         server_id: ServerId::Number,
         start_timeout: Duration::from_secs(90),
@@ -156,6 +174,10 @@ fn full_web() -> ServiceSettings {
     }
 }
 
+fn seat_names(listed: &[&str]) -> SeatNames {
+    SeatNames::new(listed.iter().map(|name| (*name).to_owned()).collect()).unwrap()
+}
+
 #[test]
 fn a_full_file_is_understood() {
     let addresses = vec!["127.0.0.1:9001".parse().unwrap(), "[::1]:9002".parse().unwrap()];
@@ -163,7 +185,17 @@ fn a_full_file_is_understood() {
         replicas: 2,
         driver: DriverChoice::Static { addresses },
         on_exit: OnExit::Keep,
+        algorithm: Algorithm::Ring {
+            layout: RingLayout::Ketama,
+            names: seat_names(&["10.0.0.1:80", "10.0.0.2:80"]),
+        },
+        weights: vec![1, 65_536],
         ..ServiceSettings::named("old")
+    };
+    let envoy = ServiceSettings {
+        path: "/envoy".into(),
+        algorithm: Algorithm::Maglev { size: MaglevSize::new(1009).unwrap(), names: seat_names(&[]) },
+        ..ServiceSettings::named("envoy")
     };
     let expected = Settings {
         listen: "0.0.0.0:80".parse().unwrap(),
@@ -172,7 +204,7 @@ fn a_full_file_is_understood() {
         state_dir: Some(PathBuf::from("/var/lib/evenkeel")),
         owner: Some("shop:1".into()),
         contract: true,
-        services: vec![full_web(), old],
+        services: vec![full_web(), old, envoy],
     };
     assert_eq!(accept(FULL), expected);
 }
@@ -187,9 +219,59 @@ fn defaults_depend_on_the_driver_and_the_algorithm() {
     assert_eq!(service("algorithm = \"rendezvous\"").load_factor, 1.25);
     let classic = service("algorithm = \"classic\"");
     assert_eq!(classic.load_factor, 0.0);
-    let standard = Algorithm::Classic { slots: 512, virtual_servers: 9, probe: Probe::Linear };
+    let standard = Algorithm::Classic {
+        slots: 512,
+        virtual_servers: 9,
+        probe: Probe::Linear,
+        hash: ClassicHash::Quadratic,
+        seat_choice: SeatChoice::Lowest,
+    };
     assert_eq!(classic.algorithm, standard);
     assert_eq!(service("algorithm = \"classic\"\nload_factor = 1.5").load_factor, 1.5);
+    let ring = service("algorithm = \"ring\"");
+    assert_eq!(ring.load_factor, 1.25);
+    assert_eq!(ring.algorithm, Algorithm::Ring { layout: RingLayout::Nginx, names: seat_names(&[]) });
+    let maglev = service("algorithm = \"maglev\"");
+    assert_eq!(maglev.load_factor, 1.25);
+    let size = MaglevSize::new(65_537).unwrap();
+    assert_eq!(maglev.algorithm, Algorithm::Maglev { size, names: seat_names(&[]) });
+}
+
+#[test]
+fn seats_are_hashed_by_what_lasts() {
+    let first_two = |lines: &str| match service(lines).algorithm {
+        Algorithm::Ring { names, .. } | Algorithm::Maglev { names, .. } => {
+            [0, 1].map(|index| names.of(Seat::at_index(index)))
+        }
+        other => panic!("{other:?} has no names"),
+    };
+    let fixed = "driver = \"static\"\naddresses = [\"10.0.0.1:80\", \"[::1]:81\"]\n";
+    for algorithm in ["algorithm = \"ring\"\n", "algorithm = \"maglev\"\n"] {
+        let named = |lines: &str| first_two(&format!("{algorithm}{lines}"));
+        assert_eq!(named(""), ["1", "2"]);
+        assert_eq!(named(fixed), ["10.0.0.1:80", "[::1]:81"]);
+        assert_eq!(named(&format!("{fixed}seat_names = []")), ["1", "2"]);
+        assert_eq!(named(&format!("{fixed}seat_names = [\"a\"]")), ["a", "2"]);
+        assert_eq!(named("seat_names = [\"a\", \"b\", \"c\", \"d\"]"), ["a", "b"]);
+    }
+}
+
+#[test]
+fn limits_of_placements_are_inside() {
+    assert_eq!(service("weights = [1, 65536]").weights, [1, 65_536]);
+    assert_eq!(service("weights = []").weights, [0; 0]);
+    // 16 777 120 points: one more unit of weight would be 64 too many.
+    let full = "algorithm = \"ring\"\nreplicas = 2\nweights = [65536, 39321";
+    assert_eq!(service(&format!("{full}, 65536]")).replicas, 2);
+    assert!(
+        refuse(&format!("[[service]]\nname = \"web\"\n{full}]\n").replace("39321", "39322")).count() == 1
+    );
+    let ketama = "algorithm = \"ring\"\nlayout = \"ketama\"\nreplicas = 2\nweights = [65536, 65536]";
+    assert_eq!(service(ketama).weights.len(), 2);
+    for size in ["3", "5000011"] {
+        let lines = format!("algorithm = \"maglev\"\ntable_size = {size}");
+        assert!(matches!(service(&lines).algorithm, Algorithm::Maglev { .. }));
+    }
 }
 
 #[test]

@@ -33,11 +33,15 @@ fn must_be(form: &str, text: &str) -> Wrong {
 
 /// One of several words.
 pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
-    let found = choices.iter().find(|(word, _)| *word == text);
-    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
-        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        Wrong::new(format!("cannot be {text:?}")).help(suggest::help(text, &words, '"'))
-    })
+    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+    let meaning = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+    known_name(text, &words, meaning)
+}
+
+/// One of the names that somebody else keeps.
+pub(super) fn known_name<T>(text: &str, names: &[&str], from_name: impl Fn(&str) -> Option<T>) -> Parsed<T> {
+    let wrong = || Wrong::new(format!("cannot be {text:?}")).help(suggest::help(text, names, '"'));
+    from_name(text).ok_or_else(wrong)
 }
 
 /// An IP address and a port.
@@ -80,6 +84,11 @@ pub(super) fn service_name(text: &str) -> Parsed<String> {
     let form = "1 to 32 characters of a-z, 0-9 and \"-\", the first no \"-\"";
     let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if text.starts_with('-') { Err(must_be(form, text)) } else { named(text, (1, 32), is_legal, form) }
+}
+
+/// What a seat is hashed by.
+pub(super) fn seat_name(text: &str) -> Parsed<String> {
+    named(text, (1, 256), |c| !c.is_control(), "1 to 256 characters without control characters")
 }
 
 /// The name of a container network.

@@ -29,8 +29,7 @@ const KINDS: [(&str, Kind); 3] =
 const OF_DOCKER: &[Kind] = &[Kind::Docker];
 const OF_OWNED: &[Kind] = &[Kind::Process, Kind::Docker];
 
-/// The keys that not every driver has. A key that would have no effect is an error: whoever wrote
-/// it believes that it has one.
+/// The keys that not every driver has.
 const KEYS_OF_DRIVERS: [(&str, &[Kind]); 12] = [
     ("image", OF_DOCKER),
     ("network", OF_DOCKER),
@@ -102,13 +101,9 @@ impl Checker<'_, '_> {
     fn refuse_foreign_keys(&mut self, table: &ServiceTable, kind: Kind) {
         for (key, owners) in KEYS_OF_DRIVERS {
             let Some(at) = table.keys.get(key).filter(|_| !owners.contains(&kind)) else { continue };
-            let names: Vec<String> =
-                owners.iter().map(|owner| format!("driver = \"{}\"", owner.name())).collect();
-            let owners = names.join(" or ");
-            let is = kind.name();
-            let default = if table.driver.is_none() { ", the default" } else { "" };
-            let what = format!("`{key}` belongs to {owners}; this service has \"{is}\"{default}");
-            self.note(at, Wrong::new(what).help(format!("set {owners}, or remove `{key}`")));
+            let owners: Vec<&str> = owners.iter().map(|owner| owner.name()).collect();
+            let is_default = table.driver.is_none();
+            self.refuse_foreign_key((key, at), ("driver", &owners), (kind.name(), is_default));
         }
     }
 

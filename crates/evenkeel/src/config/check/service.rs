@@ -1,18 +1,15 @@
-//! One `[[service]]`: what does not depend on the driver.
+//! One `[[service]]`: what depends neither on the driver nor on the algorithm.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use placement::Probe;
-
 use super::Checker;
 use crate::config::file::{HeartbeatTable, ServiceTable};
 use crate::config::problem::Wrong;
-use crate::config::settings::{Algorithm, Heartbeat, OnExit, REPLICAS_MAX, ServerId, ServiceSettings};
+use crate::config::settings::{Heartbeat, OnExit, REPLICAS_MAX, ServerId, ServiceSettings};
 use crate::config::{suggest, value};
 
 const MISSES_MAX: u32 = 100;
-const LOAD_FACTOR_MAX: f64 = 100.0;
 const HEARTBEAT_EVERY_MIN: Duration = Duration::from_millis(10);
 const HEARTBEAT_EVERY_MAX: Duration = Duration::from_hours(1);
 const HEARTBEAT_TIMEOUT_MIN: Duration = Duration::from_millis(1);
@@ -22,10 +19,6 @@ const WAIT_MAX: Duration = Duration::from_hours(24);
 
 /// What every replica is told; the operator's own value would never arrive.
 const ENV_RESERVED: [&str; 4] = ["SERVER_ID", "PORT", "EVENKEEL_SERVICE", "EVENKEEL_SEAT"];
-const ALGORITHMS: [&str; 2] = ["rendezvous", "classic"];
-const ALGORITHMS_PLANNED: [&str; 2] = ["ring", "maglev"];
-/// These shape the slot table of the classic placement.
-const KEYS_OF_CLASSIC: [&str; 3] = ["slots", "virtual", "probe"];
 
 impl Checker<'_, '_> {
     pub(super) fn service(&mut self, table: &ServiceTable) -> ServiceSettings {
@@ -35,7 +28,8 @@ impl Checker<'_, '_> {
             self.note(&table.at, Wrong::new("a service needs a `name`").help(help));
         }
         let driver = self.driver(table);
-        let (algorithm, is_algorithm_sound) = self.watch(|checker| checker.algorithm(table));
+        let ((algorithm, weights), is_placing_sound) =
+            self.watch(|checker| (checker.algorithm(table, &driver), checker.weights(table, &driver)));
         let max_replicas = self.whole(&table.max_replicas, 1..=REPLICAS_MAX);
         let is_limit_sound = max_replicas.is_some() || !table.keys.contains_key("max_replicas");
         let server_ids = [("name", ServerId::Name), ("number", ServerId::Number)];
@@ -48,8 +42,9 @@ impl Checker<'_, '_> {
             port: self.small(&table.port, 1..=u16::MAX).unwrap_or(base.port),
             env: self.env(table),
             key: self.parse(&table.key, value::key_rule).unwrap_or(base.key),
+            load_factor: self.load_factor(table, &algorithm),
             algorithm,
-            load_factor: self.load_factor(table, algorithm),
+            weights,
             server_id: self
                 .parse(&table.server_id, |text| value::choice(text, &server_ids))
                 .unwrap_or(base.server_id),
@@ -74,8 +69,8 @@ impl Checker<'_, '_> {
         if is_limit_sound {
             self.fit_limit(table, &service);
         }
-        if is_algorithm_sound {
-            self.fit_slots(table, &service);
+        if is_placing_sound {
+            self.fit_placement(table, &service);
         }
         service
     }
@@ -92,21 +87,9 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Notes more replicas than the placement has room for.
-    fn fit_slots(&mut self, table: &ServiceTable, service: &ServiceSettings) {
-        let Algorithm::Classic { slots, virtual_servers, .. } = service.algorithm else { return };
-        let (replicas, room) = (service.replicas, u32::from(slots / virtual_servers));
-        if replicas > room {
-            let what = format!("{replicas} replicas do not fit: the placement has room for {room}");
-            let help =
-                format!("{slots} slots, {virtual_servers} of them for each replica (`slots`, `virtual`)");
-            self.note_count(table, Wrong::new(what).help(help));
-        }
-    }
-
     /// Notes a problem at the key that most likely made the replicas too many.
-    fn note_count(&mut self, table: &ServiceTable, wrong: Wrong) {
-        let keys = ["replicas", "addresses", "max_replicas", "slots", "virtual"];
+    pub(super) fn note_count(&mut self, table: &ServiceTable, wrong: Wrong) {
+        let keys = ["replicas", "addresses", "max_replicas", "slots", "virtual", "table_size"];
         let at = keys.iter().find_map(|key| table.keys.get(*key));
         self.note(at.unwrap_or(&table.at), wrong);
     }
@@ -125,66 +108,6 @@ impl Checker<'_, '_> {
             }
         }
         table.env.iter().map(|given| (given.key.clone(), given.value.clone())).collect()
-    }
-
-    fn algorithm(&mut self, table: &ServiceTable) -> Algorithm {
-        let name = table.algorithm.as_ref().map(|given| given.value.as_str());
-        match name {
-            Some("classic") => return self.classic(table),
-            Some("rendezvous") | None => {}
-            Some(other) => {
-                let wrong = if ALGORITHMS_PLANNED.contains(&other) {
-                    Wrong::new(format!("cannot be {other:?} yet"))
-                        .help(format!("it is planned; today there are {}", suggest::list(&ALGORITHMS, '"')))
-                } else {
-                    Wrong::new(format!("cannot be {other:?}")).help(suggest::help(other, &ALGORITHMS, '"'))
-                };
-                self.parse(&table.algorithm, |_| Err::<(), _>(wrong.clone()));
-            }
-        }
-        // What an algorithm of an unknown name would have for keys is not for us to say.
-        let is_known = name == Some("rendezvous") || !table.keys.contains_key("algorithm");
-        for key in KEYS_OF_CLASSIC.iter().filter(|_| is_known) {
-            if let Some(at) = table.keys.get(*key) {
-                let what =
-                    format!("`{key}` belongs to algorithm = \"classic\"; this service has \"rendezvous\"");
-                let help = format!("set algorithm = \"classic\", or remove `{key}`");
-                self.note(at, Wrong::new(what).help(help));
-            }
-        }
-        Algorithm::Rendezvous
-    }
-
-    fn classic(&mut self, table: &ServiceTable) -> Algorithm {
-        let slots = self.small(&table.slots, 1..=u16::MAX);
-        let probes = [("linear", Probe::Linear), ("quadratic", Probe::Quadratic)];
-        let probe = self.parse(&table.probe, |text| value::choice(text, &probes));
-        let is_slots_fine = slots.is_some() || !table.keys.contains_key("slots");
-        let base = placement::ClassicSettings::default();
-        let slots = slots.unwrap_or(base.slots);
-        // Where the number of slots is wrong, it is no limit for anything else.
-        let limit = if is_slots_fine { slots } else { u16::MAX };
-        let virtual_servers = self.small(&table.virtual_servers, 1..=limit);
-        let virtual_servers = virtual_servers.unwrap_or(base.virtual_servers);
-        if virtual_servers > slots && table.virtual_servers.is_none() && is_slots_fine {
-            let what =
-                format!("`virtual` is {virtual_servers} unless it is given, and {slots} slots are fewer");
-            let at = table.keys.get("slots").unwrap_or(&table.at);
-            self.note(at, Wrong::new(what).help(format!("add virtual = {slots}, or less")));
-        }
-        Algorithm::Classic { slots, virtual_servers, probe: probe.unwrap_or(base.probe) }
-    }
-
-    fn load_factor(&mut self, table: &ServiceTable, algorithm: Algorithm) -> f64 {
-        let Some(given) = &table.load_factor else { return algorithm.load_factor_default() };
-        // Written so that NaN, which compares as false with everything, is refused.
-        if given.value == 0.0 || (1.0..=LOAD_FACTOR_MAX).contains(&given.value) {
-            return given.value;
-        }
-        let what = format!("`load_factor` must be 0, or from 1 to {LOAD_FACTOR_MAX}, not {}", given.value);
-        let help = "1.25 allows a replica a quarter more than the mean; 0 turns the bound off";
-        self.note(&given.at, Wrong::new(what).help(help));
-        0.0
     }
 
     fn heartbeat(&mut self, table: &HeartbeatTable) -> Heartbeat {
