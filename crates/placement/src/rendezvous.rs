@@ -37,18 +37,23 @@ impl Rendezvous {
     /// Adds a member, or changes the weight of one that is there.
     pub fn insert(&mut self, mut member: Member) {
         member.weight = member.weight.clamp(1, WEIGHT_MAX);
-        let at = match self.find(member.seat) {
-            Ok(at) => at,
+        let reciprocal = (1 << RECIPROCAL_BITS) / u64::from(member.weight);
+        match self.find(member.seat) {
+            Ok(at) => {
+                self.members[at] = member;
+                self.reciprocals[at] = reciprocal;
+                self.is_even = is_even(&self.reciprocals);
+            }
             Err(at) => {
+                // A newcomer is compared with one of the others: looking at all of them for each of
+                // ten thousand would take longer than everything else.
+                let is_like_the_first = self.reciprocals.first().is_none_or(|first| *first == reciprocal);
+                self.is_even = is_like_the_first && (self.is_even || self.members.is_empty());
                 self.members.insert(at, member);
                 self.seeds.insert(at, seed(member.seat));
-                self.reciprocals.insert(at, 0);
-                at
+                self.reciprocals.insert(at, reciprocal);
             }
-        };
-        self.members[at] = member;
-        self.reciprocals[at] = (1 << RECIPROCAL_BITS) / u64::from(member.weight);
-        self.note_evenness();
+        }
     }
 
     /// Takes a member away; one that is not there is no error.
@@ -57,7 +62,7 @@ impl Rendezvous {
             self.members.remove(at);
             self.seeds.remove(at);
             self.reciprocals.remove(at);
-            self.note_evenness();
+            self.is_even = is_even(&self.reciprocals);
         }
     }
 
@@ -70,12 +75,6 @@ impl Rendezvous {
     #[inline]
     pub fn order(&self, key: Key) -> RendezvousOrder<'_> {
         RendezvousOrder { rendezvous: self, key, given: 0, last: None }
-    }
-
-    // Among equal weights the cost falls as the bid rises, so the bid alone gives the same
-    // order and the logarithm need not be taken.
-    fn note_evenness(&mut self) {
-        self.is_even = self.reciprocals.windows(2).all(|two| two[0] == two[1]);
     }
 
     fn find(&self, seat: Seat) -> Result<usize, usize> {
@@ -113,6 +112,12 @@ impl Rendezvous {
         }
         best.map(|at| (at, least))
     }
+}
+
+// Among equal weights the cost falls as the bid rises, so the bid alone gives the same order and the
+// logarithm need not be taken.
+fn is_even(reciprocals: &[u64]) -> bool {
+    reciprocals.windows(2).all(|two| two[0] == two[1])
 }
 
 /// The less, the better: cost first, then the higher bid. Bids differ, so ranks do.

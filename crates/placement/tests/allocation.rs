@@ -1,6 +1,8 @@
 //! A lookup allocates nothing, counted by an allocator. A test binary of its own, because that
 //! allocator takes the place of the usual one.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 use std::hint::black_box;
 
 use placement::{

@@ -2,6 +2,8 @@
 //! change here moves every user's keys. `EVENKEEL_WRITE_GOLDEN=1 cargo test -p placement --test golden`
 //! records anew.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};

@@ -1,5 +1,7 @@
 //! Rings against those who made them first: the `pingora-ketama` crate, and libketama's own tests.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 use std::fmt::Write;
 use std::net::SocketAddr;
 

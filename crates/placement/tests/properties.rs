@@ -1,6 +1,8 @@
 //! What holds for every set of members and every key, tried with many that are drawn from seeds,
 //! which a failure prints.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 use placement::{
     Classic, ClassicSettings, Key, MaglevSize, Member, Named, NamedAlgorithm, Placement, Rendezvous,
     RingLayout, Seat, SeatNames,
