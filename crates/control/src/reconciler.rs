@@ -370,7 +370,9 @@ impl Reconciler {
                 tracing::warn!(%service, seat = %life.seat, "replica '{name}' is replaced: {death}");
             }
             Action::Undo(_, why) => tracing::warn!(%service, "an addition is undone: {why}"),
-            Action::Start(..) => tracing::info!(%service, "{action}"),
+            Action::Start(life, name) => {
+                tracing::info!(%service, seat = %life.seat, "replica '{name}' is being started");
+            }
             _ => tracing::debug!(%service, "{action}"),
         }
     }

@@ -194,6 +194,25 @@ fn growing_and_shrinking_containers_under_load_loses_nothing() {
 }
 
 #[test]
+fn parallel_calls_end_with_as_many_containers_as_names() {
+    let Some(yard) = Yard::open() else { return };
+    let (_folder, config) = kept(&yard);
+    let balancer = Rig::new().config(&config).up();
+    let address = balancer.address;
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            scope.spawn(move || {
+                let (method, path) = if number % 2 == 0 { ("POST", "/add") } else { ("DELETE", "/rm") };
+                let answer = rig::client::send(address, method, path, "{\"n\":1}");
+                assert!(answer.status == 200 || answer.status == 400, "{answer:?}");
+            });
+        }
+    });
+    let names: BTreeSet<String> = balancer.names().into_iter().collect();
+    eventually("as many containers as names", || yard.containers(true) == names);
+}
+
+#[test]
 fn published_ports_serve_where_container_addresses_cannot_be_reached() {
     let Some(yard) = Yard::open() else { return };
     let folder = tempfile::tempdir().unwrap();
