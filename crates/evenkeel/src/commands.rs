@@ -21,7 +21,7 @@ pub(crate) fn status(target: &Target) -> Outcome {
             service.generation.to_string(),
         ]
     });
-    print_table(["SERVICE", "READY", "STATE", "GENERATION"], &rows.collect::<Vec<_>>());
+    say::table(["SERVICE", "READY", "STATE", "GENERATION"], &rows.collect::<Vec<_>>());
     Ok(())
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn ps(target: &Target) -> Outcome {
             rows.push(row(&service.name, replica));
         }
     }
-    print_table(["SERVICE", "SEAT", "LIFE", "NAME", "STATE", "ADDRESS", "REASON"], &rows);
+    say::table(["SERVICE", "SEAT", "LIFE", "NAME", "STATE", "ADDRESS", "REASON"], &rows);
     Ok(())
 }
 
@@ -103,23 +103,4 @@ fn row(service: &str, replica: &ReplicaShape) -> [String; 7] {
         replica.address.clone().unwrap_or_else(|| "-".into()),
         replica.reason.clone().unwrap_or_else(|| "-".into()),
     ]
-}
-
-/// Columns as wide as what is in them; the last is left as it is.
-pub(crate) fn print_table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([head[column].len()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..N - 1).map(width).collect();
-    for row in std::iter::once(head.map(str::to_owned)).chain(rows.iter().cloned()) {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            match widths.get(column) {
-                Some(width) => line.push_str(&format!("{cell:<width$}  ")),
-                None => line.push_str(cell),
-            }
-        }
-        say!("{}", line.trim_end());
-    }
 }

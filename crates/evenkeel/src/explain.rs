@@ -12,7 +12,7 @@ use proxy::KeyRule;
 
 use crate::cli::ExplainOptions;
 use crate::config::{ServiceSettings, Settings};
-use crate::{Outcome, client, commands, failed, say, wiring};
+use crate::{Outcome, client, failed, say, wiring};
 
 /// The balancer's side: key rules and tables of all services.
 pub(crate) fn explainer(settings: &Settings, controls: &[Control]) -> Explainer {
@@ -109,5 +109,5 @@ fn show(explained: &ExplanationShape) {
         ]
     };
     let rows: Vec<_> = explained.order.iter().enumerate().map(row).collect();
-    commands::print_table(["PLACE", "SEAT", "REPLICA", "VERDICT", "IN FLIGHT", "BOUND"], &rows);
+    say::table(["PLACE", "SEAT", "REPLICA", "VERDICT", "IN FLIGHT", "BOUND"], &rows);
 }
