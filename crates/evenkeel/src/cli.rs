@@ -1,5 +1,9 @@
 //! The command line: what can be typed, and what its help teaches.
 
+mod place;
+
+pub(crate) use place::{Algorithm, MemberWord, PlaceOptions, PlacementOptions, SAMPLES, SimulateOptions};
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -22,6 +26,7 @@ Try it:
   evenkeel ps                              who they are and how they are
   evenkeel add -n 2                        two more
   kill -9 $(pgrep -f 'evenkeel replica' | head -1)   one is replaced, nobody notices
+  evenkeel place --replicas 1,2,3 --keys alice,bob         who serves which key
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 78 bad configuration.";
 
@@ -62,6 +67,18 @@ pub(crate) enum Command {
     },
     /// Say which replica a request would get, who would be next, and why any are passed over.
     Explain(ExplainOptions),
+    /// Say which replica serves which key, without a running balancer.
+    ///
+    /// Every replica that is not the first choice stands behind it in the order in which it would
+    /// stand in.
+    #[command(after_help = place::PLACE_EXAMPLES)]
+    Place(PlaceOptions),
+    /// Say which keys a change of replicas would move, without a running balancer.
+    ///
+    /// Removals are done first, then additions, then weights. Unavoidable is what had to move for
+    /// the replicas to have as many keys as they have in the end; the rest moved for nothing.
+    #[command(after_help = place::SIMULATE_EXAMPLES)]
+    Simulate(SimulateOptions),
     /// Run a command that is killed when its parent ends.
     #[command(hide = true)]
     Tether {

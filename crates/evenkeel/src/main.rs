@@ -18,6 +18,8 @@ mod client;
 mod commands;
 mod explain;
 
+mod place;
+
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -30,6 +32,8 @@ pub(crate) use say::say;
 enum Stopped {
     /// It failed.
     Failed = 1,
+    /// What was typed makes no sense; clap ends the program with the same code.
+    WrongUsage = 2,
     /// The configuration is wrong.
     BadConfiguration = 78,
 }
@@ -48,6 +52,8 @@ fn main() -> ExitCode {
         Command::Rm(edit) => commands::rm(edit),
         Command::Scale { replicas, target } => commands::scale(replicas, &target),
         Command::Explain(options) => explain::run(&options),
+        Command::Place(options) => place::place(&options),
+        Command::Simulate(options) => place::simulate(&options),
         Command::Tether { parent, command } => tether::run(parent, &command),
     };
     match outcome {
