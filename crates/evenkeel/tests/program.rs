@@ -24,7 +24,8 @@ fn with_file(text: &str, command: &[&str]) -> (Option<i32>, String) {
 fn help_teaches_and_wrong_usage_is_exit_code_2() {
     let (code, help) = run(&["--help"]);
     assert_eq!(code, Some(0));
-    for word in ["up", "replica", "validate", "status", "ps", "add", "rm", "scale", "Try it", "Exit codes"] {
+    let commands = ["up", "replica", "validate", "status", "ps", "add", "rm", "scale", "place", "simulate"];
+    for word in commands.into_iter().chain(["Try it", "Exit codes"]) {
         assert!(help.contains(word), "{word}: {help}");
     }
     assert_eq!(run(&["up", "--no-such-flag"]).0, Some(2));
