@@ -9,11 +9,14 @@ use plotters::prelude::*;
 use crate::measure::Figures;
 
 const SIZE: (u32, u32) = (960, 560);
-/// Okabe and Ito's colours, which those who see fewer of them can tell apart too.
-const COLORS: [RGBColor; 8] = [
+/// One for each contender; mostly Okabe and Ito's, which those who see fewer colours can tell apart
+/// too. The names stand at the lines as well.
+const COLORS: [RGBColor; 10] = [
+    RGBColor(0, 114, 178),
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
+    RGBColor(100, 190, 90),
     RGBColor(204, 121, 167),
     RGBColor(86, 180, 233),
     RGBColor(150, 110, 0),
@@ -73,14 +76,18 @@ where
         .draw()?;
     let mut names: Vec<&str> = Vec::new();
     for row in rows {
-        if !names.contains(&row.name) && !picture.without.contains(&row.name) {
+        if !names.contains(&row.name) {
             names.push(row.name);
         }
     }
     // Labels at the ends of the lines, from the top down, pushed apart where they would collide.
     let mut ends: Vec<(i32, &str, RGBColor)> = Vec::new();
     for (number, name) in names.into_iter().enumerate() {
+        // One colour in all pictures, also for those who are left out of some.
         let color = COLORS[number % COLORS.len()];
+        if picture.without.contains(&name) {
+            continue;
+        }
         let points = rows.iter().filter(|row| row.name == name && (picture.shows)(row));
         let points: Vec<(f64, f64)> =
             points.map(|row| (f64::from(row.members), (picture.value)(row))).collect();

@@ -20,6 +20,9 @@ pub trait Contender {
     /// Adds one more member, by whatever way the contender has.
     fn add(&mut self, member: u32);
 
+    /// Takes one away, likewise.
+    fn remove(&mut self, member: u32);
+
     /// The largest share over the fair one, where it is known exactly.
     fn largest_over_fair(&self) -> Option<f64> {
         None
@@ -139,6 +142,10 @@ impl Contender for Ours {
     fn add(&mut self, member: u32) {
         self.placement.insert(member_of(member, self.weight)).expect("room for one more");
     }
+
+    fn remove(&mut self, member: u32) {
+        self.placement.remove(Seat::at_index(member as usize));
+    }
 }
 
 struct Pingora {
@@ -166,6 +173,11 @@ impl Contender for Pingora {
         self.members.push(member);
         self.continuum = continuum(&self.members);
     }
+
+    fn remove(&mut self, member: u32) {
+        self.members.retain(|other| *other != member);
+        self.continuum = continuum(&self.members);
+    }
 }
 
 struct MultiProbe(HashRing<u32>);
@@ -177,6 +189,10 @@ impl Contender for MultiProbe {
 
     fn add(&mut self, member: u32) {
         self.0.add(member);
+    }
+
+    fn remove(&mut self, member: u32) {
+        self.0.remove(&member);
     }
 }
 
@@ -203,6 +219,11 @@ impl Contender for Hrw {
         self.members.push(member);
         self.nodes = HrwNodes::new(nodes(&self.members));
     }
+
+    fn remove(&mut self, member: u32) {
+        self.members.retain(|other| *other != member);
+        self.nodes = HrwNodes::new(nodes(&self.members));
+    }
 }
 
 struct OtherMaglev {
@@ -223,6 +244,11 @@ impl Contender for OtherMaglev {
 
     fn add(&mut self, member: u32) {
         self.members.push(member);
+        self.table = other_maglev(&self.members);
+    }
+
+    fn remove(&mut self, member: u32) {
+        self.members.retain(|other| *other != member);
         self.table = other_maglev(&self.members);
     }
 }

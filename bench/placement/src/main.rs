@@ -90,7 +90,9 @@ fn share(row: &Figures) -> String {
 }
 
 fn moved(row: &Figures) -> String {
-    if is_counted_well(row) { format!("{:.2}", row.moved_over_unavoidable) } else { "–".to_owned() }
+    // Where nothing had to move the ratio says nothing; nothing did move, of those that are here.
+    let is_known = is_counted_well(row) && row.moved_over_unavoidable > 0.0;
+    if is_known { format!("{:.2}", row.moved_over_unavoidable) } else { "–".to_owned() }
 }
 
 fn time(nanoseconds: f64) -> String {
@@ -120,7 +122,7 @@ fn draw(rows: &[Figures], folder: &std::path::Path) -> Result<(), Box<dyn Error>
         // The classic functions leave most slots to few replicas: it would need an axis of its own.
         without: &["classic", "rendezvous, 7 weights", "pingora-ketama"],
         shows: |row| row.is_exact || is_counted_well(row),
-        range: 0.9..2.0,
+        range: 0.95..1.55,
     };
     chart::draw_linear(&balance, rows, &folder.join("placement-balance.svg"))
 }

@@ -30,6 +30,7 @@ pub enum KeyHash {
 
 impl KeyHash {
     /// The key of some bytes: a path, a header value, an address. Allocates nothing.
+    #[inline]
     pub fn key(self, bytes: &[u8]) -> Key {
         match self {
             Self::Xxh3 => Key::of(bytes),

@@ -58,6 +58,7 @@ impl Placement {
     }
 
     /// How bytes are to become keys for this placement.
+    #[inline]
     pub fn key_hash(&self) -> KeyHash {
         match self {
             Self::Rendezvous(_) => KeyHash::Xxh3,
