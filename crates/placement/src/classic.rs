@@ -129,16 +129,22 @@ impl Classic {
         ClassicOrder { classic: self, start, walked: 0, given: 0 }
     }
 
-    /// Each seat's part of all 900 000 request ids, exact, in the order of insertion.
+    /// Each seat's part of the request ids, exact, in the order of insertion; counted over as many of
+    /// the 900 000 ids as are a multiple of the number of slots.
     pub fn shares(&self) -> Vec<(Seat, f64)> {
-        let requests = self.requests(&self.demand()).into_iter();
-        requests.map(|(seat, count)| (seat, count as f64 / REQUEST_IDS.len() as f64)).collect()
+        let demand = self.demand();
+        let ids: u64 = demand.iter().copied().map(u64::from).sum();
+        let requests = self.requests(&demand).into_iter();
+        requests.map(|(seat, count)| (seat, count as f64 / ids as f64)).collect()
     }
 
-    /// How many request ids begin to look at each slot.
+    /// How many request ids begin to look at each slot. The contract's formula repeats after as many
+    /// ids as there are slots, so whole periods are counted: the last, broken one would bend the
+    /// shares that the contract states.
     fn demand(&self) -> Vec<u32> {
         let mut demand = vec![0; self.slots.len()];
-        for id in REQUEST_IDS {
+        let broken = REQUEST_IDS.len() % self.slots.len();
+        for id in REQUEST_IDS.take(REQUEST_IDS.len() - broken) {
             demand[self.settings.hash.request_slot(id, self.slots.len() as u64)] += 1;
         }
         demand
