@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
+use crate::journal::Journal;
 use crate::metrics::{self, TrafficSource};
 use crate::reconciler::{EditError, Handle};
 use crate::shapes::{EditShape, ExplainShape, ExplanationShape, ScaleShape, ServiceShape};
@@ -56,6 +57,7 @@ pub enum AdminListener {
 /// What the admin API serves.
 pub struct Admin {
     services: Vec<Handle>,
+    journal: Journal,
     traffic: TrafficSource,
     explainer: Explainer,
 }
@@ -116,8 +118,12 @@ async fn remove_stale_socket(path: &Path) -> io::Result<()> {
 
 impl Admin {
     /// An admin API for these services.
-    pub fn new(services: Vec<Handle>, traffic: TrafficSource, explainer: Explainer) -> Self {
-        Self { services, traffic, explainer }
+    pub fn new(
+        services: Vec<Handle>,
+        journal: Journal,
+        (traffic, explainer): (TrafficSource, Explainer),
+    ) -> Self {
+        Self { services, journal, traffic, explainer }
     }
 
     /// Serves until dropped.
@@ -151,6 +157,7 @@ impl Admin {
                 Ok(json(StatusCode::OK, &shapes))
             }
             (&Method::POST, ["v1", "services", name, "explain"]) => self.explain(name, request).await,
+            (&Method::GET, ["v1", "events"]) => Ok(json(StatusCode::OK, &self.journal.events())),
             (_, ["v1", "services", name, rest @ ..]) => match self.find(name) {
                 Ok(handle) => answer_service(handle, rest, request).await,
                 Err(failure) => Err(failure),

@@ -4,6 +4,7 @@
 //! their own. Nothing in this room is on the way of a request.
 
 mod clock;
+mod journal;
 mod wish;
 
 mod heartbeat;
@@ -18,9 +19,11 @@ mod shapes;
 pub use admin::{Admin, AdminAddress, AdminListener, Explainer};
 pub use contract::Contract;
 pub use heartbeat::{HeartbeatSettings, Heartbeats};
+pub use journal::Journal;
 pub use metrics::{ServiceTraffic, TrafficSource};
 pub use reconciler::{Control, EditError, Handle, ReconcilerSettings, StartError};
 pub use shapes::{
-    ChoiceShape, EditShape, ExplainShape, ExplanationShape, ReplicaShape, ScaleShape, ServiceShape,
+    ChoiceShape, EditShape, EventShape, ExplainShape, ExplanationShape, ReplicaShape, ScaleShape,
+    ServiceShape,
 };
 pub use wish::{StateDir, WishError};

@@ -1,6 +1,7 @@
 //! The one task that owns a fleet: observe, plan, perform, publish.
 
 mod edits;
+mod show;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -9,15 +10,16 @@ use std::time::Duration;
 
 use driver::{Driver, EVENTS_CAPACITY, EventSender};
 use fleet::{
-    Action, Event, Fleet, FleetSettings, FleetView, Gate, Life, Publisher, Reader, Replica, RoutingTable,
-    Standing, Suspicion, routing,
+    Action, Event, Fleet, FleetSettings, FleetView, Life, Publisher, Reader, Replica, RoutingTable,
+    Suspicion, routing,
 };
 use placement::{Placement, Seat};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::heartbeat::{HeartbeatLine, HeartbeatSettings, Heartbeats, Targets};
+use crate::heartbeat::{HeartbeatLine, HeartbeatSettings, Heartbeats};
+use crate::journal::Journal;
 use crate::perform::Performer;
 use crate::wish::{StateDir, WishError};
 
@@ -52,6 +54,8 @@ pub struct ReconcilerSettings {
     pub load_factor: f64,
     /// Where the wish is kept, if it is.
     pub state: Option<StateDir>,
+    /// Where it is written down what happens to replicas.
+    pub journal: Journal,
 }
 
 /// A reconciler that runs, as the rest of the program sees it.
@@ -78,6 +82,7 @@ struct Reconciler {
     publisher: Publisher,
     published: Published,
     view: watch::Sender<Arc<FleetView>>,
+    journal: Journal,
 }
 
 /// What the last published table was made of.
@@ -142,6 +147,7 @@ impl Control {
             publisher,
             published: Published::default(),
             view,
+            journal: settings.journal,
         };
         tokio::spawn(reconciler.run(Inbox { commands, events, suspicions }));
         let handle = Handle::new(service, commands_in, view_seen);
@@ -307,73 +313,6 @@ impl Reconciler {
                 self.performer.begin(&action, self.replicas.get(life).cloned());
                 ControlFlow::Continue(())
             }
-        }
-    }
-
-    /// Brings gates, routing table, heartbeats and view in line with what the fleet is now.
-    fn show(&mut self) {
-        let mut targets = Targets::new();
-        let mut routable = Vec::new();
-        self.replicas.retain(|life, _| self.fleet.observed().get(*life).is_some());
-        for (life, known) in self.fleet.observed().lives() {
-            let Some(address) = known.address else { continue };
-            let replica = self.replicas.entry(life).or_insert_with(|| {
-                let gate = Gate::default();
-                gate.close();
-                let weight = self.fleet.weight(life.seat);
-                Arc::new(Replica { life, name: known.name.clone(), address, weight, gate })
-            });
-            match self.fleet.standing(life) {
-                Standing::Open => {
-                    replica.gate.open();
-                    routable.push(life);
-                }
-                Standing::Closed => replica.gate.close(),
-                Standing::Condemned => replica.gate.condemn(),
-            }
-            if known.is_watched() {
-                targets.insert(life, address);
-            }
-        }
-        self.heartbeats.set_targets(targets);
-        self.publish(routable);
-        let view = self.fleet.view(self.clock.now());
-        self.view.send_if_modified(|current| {
-            let is_new = **current != view;
-            if is_new {
-                *current = Arc::new(view);
-            }
-            is_new
-        });
-        self.edits.answer(&Arc::clone(&self.view.borrow()));
-    }
-
-    fn publish(&mut self, routable: Vec<Life>) {
-        let desired = self.fleet.desired();
-        let seats = desired.berths().iter().map(|berth| berth.life.seat).collect();
-        let now = Published { generation: desired.generation(), seats, routable };
-        if now == self.published {
-            return;
-        }
-        let replicas: Vec<_> =
-            now.routable.iter().filter_map(|life| self.replicas.get(life)).cloned().collect();
-        let placement = self.fleet.placement().clone();
-        self.publisher.publish(placement, &replicas, self.load_factor);
-        self.published = now;
-    }
-
-    fn log(&self, action: &Action) {
-        let service = &self.performer.service;
-        match action {
-            Action::Replace(life, death) => {
-                let name = self.replicas.get(life).map_or("?", |replica| replica.name.as_str());
-                tracing::warn!(%service, seat = %life.seat, "replica '{name}' is replaced: {death}");
-            }
-            Action::Undo(_, why) => tracing::warn!(%service, "an addition is undone: {why}"),
-            Action::Start(life, name) => {
-                tracing::info!(%service, seat = %life.seat, "replica '{name}' is being started");
-            }
-            _ => tracing::debug!(%service, "{action}"),
         }
     }
 }

@@ -39,6 +39,25 @@ pub struct ReplicaShape {
     pub reason: Option<String>,
 }
 
+/// Something that happened to a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventShape {
+    /// When, as RFC 3339 in UTC.
+    pub at: String,
+    /// Whose replica it is.
+    pub service: String,
+    /// Its seat.
+    pub seat: u32,
+    /// Which life of the seat it is.
+    pub incarnation: u64,
+    /// Its name, if it was known.
+    pub replica: Option<String>,
+    /// `starting`, `ready`, `out of the table`, `replaced`, `draining` or `stopping`.
+    pub event: String,
+    /// More about it.
+    pub reason: Option<String>,
+}
+
 /// The body of an addition or a removal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{Control, EditError, HeartbeatSettings, Heartbeats, ReconcilerSettings, StateDir};
+use control::{Control, EditError, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StateDir};
 use driver::{Driver, ScriptedDriver};
 use fleet::{Edit, FleetSettings, Found, FoundState, Life, ReplicaName};
 use placement::{Key, Placement, Rendezvous, Seat};
@@ -50,6 +50,7 @@ fn settings(state: Option<StateDir>) -> ReconcilerSettings {
         weights: Vec::new(),
         load_factor: 1.25,
         state,
+        journal: Journal::default(),
     }
 }
 

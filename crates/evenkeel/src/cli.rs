@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Status(Target),
     /// Show the replicas of a running balancer, the ones on their way in and out too.
     Ps(Target),
+    /// Show what happened to the replicas of a running balancer lately: the last 1000 events.
+    Events(Target),
     /// Add replicas; returns when they take traffic. If one does not come up, none is added.
     Add(EditOptions),
     /// Remove replicas; returns when they get no new requests. They finish what they have.

@@ -1,6 +1,6 @@
 //! The commands that show and change a running balancer.
 
-use control::{EditShape, ReplicaShape, ScaleShape, ServiceShape};
+use control::{EditShape, EventShape, ReplicaShape, ScaleShape, ServiceShape};
 use hyper::Method;
 
 use crate::cli::{EditOptions, Target};
@@ -38,6 +38,30 @@ pub(crate) fn ps(target: &Target) -> Outcome {
         }
     }
     say::table(["SERVICE", "SEAT", "LIFE", "NAME", "STATE", "ADDRESS", "REASON"], &rows);
+    Ok(())
+}
+
+/// `evenkeel events`
+pub(crate) fn events(target: &Target) -> Outcome {
+    let mut events: Vec<EventShape> = client::parse(&client::call(target, &Method::GET, "/v1/events", &())?)?;
+    events.retain(|event| target.service.as_ref().is_none_or(|service| event.service == *service));
+    if target.json {
+        return print_json(&events);
+    }
+    let rows = events.into_iter().map(|event| {
+        let dash = || "-".to_string();
+        [
+            event.at,
+            event.service,
+            event.seat.to_string(),
+            event.incarnation.to_string(),
+            event.replica.unwrap_or_else(dash),
+            event.event,
+            event.reason.unwrap_or_else(dash),
+        ]
+    });
+    let head = ["TIME", "SERVICE", "SEAT", "LIFE", "NAME", "EVENT", "REASON"];
+    say::table(head, &rows.collect::<Vec<_>>());
     Ok(())
 }
 

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         Command::Validate { config } => up::validate(&config),
         Command::Status(target) => commands::status(&target),
         Command::Ps(target) => commands::ps(&target),
+        Command::Events(target) => commands::events(&target),
         Command::Add(edit) => commands::add(edit),
         Command::Rm(edit) => commands::rm(edit),
         Command::Scale { replicas, target } => commands::scale(replicas, &target),

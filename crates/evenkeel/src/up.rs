@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use control::{
-    Admin, AdminAddress, AdminListener, Contract, Control, Heartbeats, ServiceTraffic, TrafficSource,
+    Admin, AdminAddress, AdminListener, Contract, Control, Heartbeats, Journal, ServiceTraffic, TrafficSource,
 };
 use fleet::Edit;
 use hyper::http::request::Parts;
@@ -102,9 +102,10 @@ async fn balance(settings: &Settings) -> Outcome {
     let owner = settings.owner.clone().unwrap_or_else(|| listeners.address().to_string());
     let state = state::open(settings, &owner).map_err(|error| failed(in_full(&error)))?;
     let heartbeats = Heartbeats::start().map_err(failed)?;
+    let shared = wiring::Shared { owner, state, journal: Journal::default(), heartbeats };
     let mut controls = Vec::new();
     for service in &settings.services {
-        let control = wiring::start_control(service, settings, (&owner, state.clone()), &heartbeats).await;
+        let control = wiring::start_control(service, settings, &shared).await;
         controls.push(
             control.map_err(|error| failed(format!("service '{}': {}", service.name, in_full(&error))))?,
         );
@@ -113,7 +114,8 @@ async fn balance(settings: &Settings) -> Outcome {
     say!("  admin on {}", admin.address());
     let handles = controls.iter().map(|control| control.handle.clone()).collect();
     let explainer = explain::explainer(settings, &controls);
-    tokio::spawn(Admin::new(handles, traffic_of(Arc::clone(&counters)), explainer).serve(admin));
+    let sources = (traffic_of(Arc::clone(&counters)), explainer);
+    tokio::spawn(Admin::new(handles, shared.journal.clone(), sources).serve(admin));
 
     let filled = tokio::select! {
         filled = fill_all(settings, &controls) => filled,

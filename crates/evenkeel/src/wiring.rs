@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use control::{Control, HeartbeatSettings, Heartbeats, ReconcilerSettings, StartError, StateDir};
+use control::{Control, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StartError, StateDir};
 use driver::{
     DockerDriver, DockerSettings, Driver, DriverError, EventSender, ProcessDriver, ProcessSettings,
     ReplicaEnvironment, StaticDriver,
@@ -13,12 +13,23 @@ use placement::{Classic, ClassicSettings, Named, NamedAlgorithm, Placement, Rend
 
 use crate::config::{Algorithm, DriverChoice, KeyRule, ServerId, ServiceSettings, Settings};
 
+/// What all services of a balancer share.
+pub(crate) struct Shared {
+    /// Whose containers they are.
+    pub(crate) owner: String,
+    /// Where wishes are kept, if they are.
+    pub(crate) state: Option<StateDir>,
+    /// Where it is written down what happens.
+    pub(crate) journal: Journal,
+    /// Who asks replicas how they are.
+    pub(crate) heartbeats: Heartbeats,
+}
+
 /// Starts the control of one service.
 pub(crate) async fn start_control(
     service: &ServiceSettings,
     settings: &Settings,
-    (owner, state): (&str, Option<StateDir>),
-    heartbeats: &Heartbeats,
+    shared: &Shared,
 ) -> Result<Control, StartError> {
     let is_contract = is_contract(service, settings);
     let reconciler = ReconcilerSettings {
@@ -42,9 +53,11 @@ pub(crate) async fn start_control(
         weights: service.weights.clone(),
         load_factor: service.load_factor,
         // Fixed addresses are the file's to change, not the wish's.
-        state: state.filter(|_| service.is_owned()),
+        state: shared.state.clone().filter(|_| service.is_owned()),
+        journal: shared.journal.clone(),
     };
-    Control::start(reconciler, heartbeats, async |events| driver(service, owner, events).await).await
+    let make_driver = async |events| driver(service, &shared.owner, events).await;
+    Control::start(reconciler, &shared.heartbeats, make_driver).await
 }
 
 /// A service as the data plane sees it.

@@ -24,7 +24,10 @@ fn with_file(text: &str, command: &[&str]) -> (Option<i32>, String) {
 fn help_teaches_and_wrong_usage_is_exit_code_2() {
     let (code, help) = run(&["--help"]);
     assert_eq!(code, Some(0));
-    let commands = ["up", "replica", "validate", "status", "ps", "add", "rm", "scale", "place", "simulate"];
+    let commands = [
+        "up", "replica", "validate", "status", "ps", "events", "explain", "add", "rm", "scale", "place",
+        "simulate",
+    ];
     for word in commands.into_iter().chain(["Try it", "Exit codes"]) {
         assert!(help.contains(word), "{word}: {help}");
     }
@@ -107,6 +110,10 @@ fn commands_speak_to_a_running_balancer() {
     assert!(balancer.command(&["rm", "S5"]).status.success());
     assert!(text(&balancer.command(&["scale", "2"])).contains("2 replicas"));
     assert!(text(&balancer.command(&["scale", "6"])).contains("6 replicas"));
+    let events = text(&balancer.command(&["events"]));
+    for event in ["S5", "starting", "ready", "out of the table", "draining"] {
+        assert!(events.contains(event), "{event}:\n{events}");
+    }
     let refused = balancer.command(&["rm", "nobody"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
