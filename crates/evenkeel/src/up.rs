@@ -117,6 +117,8 @@ async fn balance(settings: &Settings) -> Outcome {
     let sources = (traffic_of(Arc::clone(&counters)), explainer);
     tokio::spawn(Admin::new(handles, shared.journal.clone(), sources).serve(admin));
 
+    let had_replicas: Vec<bool> =
+        controls.iter().map(|control| !control.handle.view().replicas.is_empty()).collect();
     let filled = tokio::select! {
         filled = fill_all(settings, &controls) => filled,
         () = signals.next() => Err("told to end before the replicas were up".into()),
@@ -124,7 +126,7 @@ async fn balance(settings: &Settings) -> Outcome {
     if let Err(text) = filled {
         // What an earlier balancer left is not ours to end because this one cannot begin.
         let is_ended =
-            |index: usize| settings.services[index].on_exit == OnExit::Stop || !controls[index].is_restored;
+            |index: usize| settings.services[index].on_exit == OnExit::Stop || !had_replicas[index];
         tokio::select! {
             () = end_replicas(&controls, is_ended) => {}
             () = signals.next() => {}

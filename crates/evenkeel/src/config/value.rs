@@ -9,7 +9,7 @@ use hyper::header::HeaderName;
 
 use super::problem::Wrong;
 use super::reader::{DURATION_HELP, SIZE_HELP};
-use super::settings::{AdminAddress, KeyRule};
+use super::settings::{AdminAddress, DriverChoice, KeyRule, OnExit};
 use super::suggest;
 
 /// The placeholders of a command.
@@ -36,6 +36,16 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
     let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
     let meaning = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
     known_name(text, &words, meaning)
+}
+
+/// What becomes of replicas that are run in this way when the balancer ends.
+pub(super) fn on_exit(text: &str, driver: &DriverChoice) -> Parsed<OnExit> {
+    let chosen = choice(text, &[("keep", OnExit::Keep), ("stop", OnExit::Stop)])?;
+    if chosen == OnExit::Keep && matches!(driver, DriverChoice::Process { .. }) {
+        let help = "processes end with the balancer; containers (driver = \"docker\") can stay";
+        return Err(Wrong::new("cannot be \"keep\" with driver = \"process\"").help(help));
+    }
+    Ok(chosen)
 }
 
 /// One of the names that somebody else keeps.

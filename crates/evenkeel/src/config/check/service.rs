@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Checker;
 use crate::config::file::{HeartbeatTable, ServiceTable};
 use crate::config::problem::Wrong;
-use crate::config::settings::{Heartbeat, OnExit, REPLICAS_MAX, ServerId, ServiceSettings};
+use crate::config::settings::{Heartbeat, REPLICAS_MAX, ServerId, ServiceSettings};
 use crate::config::{suggest, value};
 
 const MISSES_MAX: u32 = 100;
@@ -33,7 +33,6 @@ impl Checker<'_, '_> {
         let max_replicas = self.whole(&table.max_replicas, 1..=REPLICAS_MAX);
         let is_limit_sound = max_replicas.is_some() || !table.keys.contains_key("max_replicas");
         let server_ids = [("name", ServerId::Name), ("number", ServerId::Number)];
-        let on_exits = [("keep", OnExit::Keep), ("stop", OnExit::Stop)];
         let service = ServiceSettings {
             name: self.parse(&table.name, value::service_name).unwrap_or(base.name),
             host: self.parse(&table.host, value::host).unwrap_or(base.host),
@@ -61,7 +60,7 @@ impl Checker<'_, '_> {
                 .unwrap_or(base.stop_timeout),
             stop_signal: self.parse(&table.stop_signal, value::signal),
             on_exit: self
-                .parse(&table.on_exit, |text| value::choice(text, &on_exits))
+                .parse(&table.on_exit, |text| value::on_exit(text, &driver))
                 .unwrap_or_else(|| driver.on_exit_default()),
             driver,
         };
