@@ -27,6 +27,10 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
+/// Headers of a request that are ours to write, or to leave out: the client's side has answered an
+/// expectation already, and what stands in `Forwarded` anybody could have written.
+const OURS: [HeaderName; 3] = [header::CONTENT_LENGTH, header::EXPECT, header::FORWARDED];
+
 /// Headers that a `Connection` header cannot take off.
 const PROTECTED: [HeaderName; 7] = [
     header::HOST,
@@ -63,12 +67,11 @@ pub(crate) fn prepare_request(head: &mut Parts, client: &Client) {
     let headers = &mut head.headers;
     strip_hop_by_hop(headers);
     // The library writes a length for every body but an empty one, which some servers insist on.
-    if headers.get(header::CONTENT_LENGTH).is_none_or(|length| length != "0") {
-        headers.remove(header::CONTENT_LENGTH);
+    let is_empty_body = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+    remove_all(headers, &OURS);
+    if is_empty_body {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    // The client's side has answered it already.
-    headers.remove(header::EXPECT);
-    headers.remove(header::FORWARDED);
     headers.insert(X_FORWARDED_FOR, client.forwarded_for.clone());
     headers.insert(X_REAL_IP, client.forwarded_for.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
@@ -91,7 +94,12 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in HOP_BY_HOP {
+    remove_all(headers, &HOP_BY_HOP);
+}
+
+// Most heads hold none of these, and to compare names costs less than to look for each by its hash.
+fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
+    while let Some(name) = headers.keys().find(|name| names.contains(name)).cloned() {
         headers.remove(name);
     }
 }
