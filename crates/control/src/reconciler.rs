@@ -159,7 +159,7 @@ impl Control {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "each variant's message says what it means")]
 pub enum StartError {
-    #[error("{}", .0.in_full())]
+    #[error(transparent)]
     Driver(#[from] driver::DriverError),
     #[error(transparent)]
     Wish(#[from] WishError),

@@ -211,7 +211,10 @@ impl DockerDriver {
     async fn adopt(&self) -> Result<(), DriverError> {
         let summaries = self.engine.list(labels::filters_of_service(&self.settings)).await;
         for summary in summaries.map_err(|error| error.during("cannot list containers"))? {
-            let Some((id, life, _)) = found::identity(&summary) else { continue };
+            let Some((id, life, name)) = found::identity(&summary) else { continue };
+            if !labels::is_of_spec(&self.settings, summary.labels.as_ref()) {
+                tracing::warn!(%name, "runs with other settings than the configuration's; it keeps them until it is replaced, for example by `docker rm -f {name}`");
+            }
             if let Ok(inspected) = self.engine.inspect(&id).await
                 && self.lives.adopt(life, &id)
             {

@@ -28,7 +28,7 @@ impl EndSignals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP: this version cannot reload its configuration; restart it to apply changes");
+                    tracing::warn!("SIGHUP: this version cannot reload its configuration");
                 }
             }
         }

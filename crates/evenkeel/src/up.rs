@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use control::{
-    Admin, AdminAddress, AdminListener, Contract, Control, Heartbeats, Journal, ServiceTraffic, TrafficSource,
+    Admin, AdminAddress, AdminListener, Contract, Control, Handle, Heartbeats, Journal, ServiceTraffic,
+    TrafficSource,
 };
 use fleet::Edit;
 use hyper::http::request::Parts;
@@ -16,9 +17,12 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{DemoDriver, UpOptions};
-use crate::config::{self, DriverChoice, OnExit, Settings};
+use crate::config::{self, DriverChoice, OnExit, ServiceSettings, Settings};
 use crate::signals::EndSignals;
 use crate::{Outcome, Stopped, explain, failed, in_full, say, state, wiring};
+
+/// How long all replicas that were there before are waited for, once some of them take traffic.
+const TAKE_UP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Log lines that wait for a slow reader; more are dropped, so that nobody is held up by a log.
 const LOG_LINES_MAX: usize = 8192;
@@ -89,6 +93,7 @@ fn settings(options: &UpOptions) -> Result<Settings, (Stopped, String)> {
             .override_replicas(replicas)
             .map_err(|error| bad(format!("error: --replicas {replicas}: {error}")))?;
     }
+    settings.check_addresses().map_err(|text| bad(format!("error: {text}")))?;
     Ok(settings)
 }
 
@@ -117,29 +122,52 @@ async fn balance(settings: &Settings) -> Outcome {
     let sources = (traffic_of(Arc::clone(&counters)), explainer);
     tokio::spawn(Admin::new(handles, shared.journal.clone(), sources).serve(admin));
 
-    let had_replicas: Vec<bool> =
-        controls.iter().map(|control| !control.handle.view().replicas.is_empty()).collect();
+    let begun = Begun { settings, had_replicas: had_replicas(&controls), controls };
     let filled = tokio::select! {
-        filled = fill_all(settings, &controls) => filled,
+        filled = fill_all(settings, &begun.controls) => filled,
         () = signals.next() => Err("told to end before the replicas were up".into()),
     };
     if let Err(text) = filled {
-        // What an earlier balancer left is not ours to end because this one cannot begin.
-        let is_ended =
-            |index: usize| settings.services[index].on_exit == OnExit::Stop || !had_replicas[index];
-        tokio::select! {
-            () = end_replicas(&controls, is_ended) => {}
-            () = signals.next() => {}
-        }
-        return Err(failed(text));
+        return begun.give_up(text, &mut signals).await;
     }
     let address = listeners.address();
-    let proxy = serve(settings, &controls, listeners).map_err(failed)?;
+    let proxy = match serve(settings, &begun.controls, listeners) {
+        Ok(proxy) => proxy,
+        Err(error) => {
+            return begun.give_up(format!("cannot listen on {address}: {error}"), &mut signals).await;
+        }
+    };
     let _ = counters.set(proxy.counters());
     let endpoints = if settings.contract { " (with /rep, /add and /rm)" } else { "" };
     say!("  listening on http://{address}{endpoints}, {} workers", settings.workers);
     signals.next().await;
-    end(settings, &controls, proxy, &mut signals).await
+    end(settings, &begun.controls, proxy, &mut signals).await
+}
+
+/// A balancer that is not up yet.
+struct Begun<'a> {
+    settings: &'a Settings,
+    controls: Vec<Control>,
+    /// By service: whether an earlier balancer left replicas, or the wish for some.
+    had_replicas: Vec<bool>,
+}
+
+impl Begun<'_> {
+    /// Ends what this start began. What an earlier balancer left is not ours to end because this one
+    /// cannot begin.
+    async fn give_up(self, text: String, signals: &mut EndSignals) -> Outcome {
+        let is_ended =
+            |index: usize| self.settings.services[index].on_exit == OnExit::Stop || !self.had_replicas[index];
+        tokio::select! {
+            () = end_replicas(&self.controls, is_ended) => {}
+            () = signals.next() => {}
+        }
+        Err(failed(text))
+    }
+}
+
+fn had_replicas(controls: &[Control]) -> Vec<bool> {
+    controls.iter().map(|control| !control.handle.view().replicas.is_empty()).collect()
 }
 
 async fn bind_admin(settings: &Settings) -> Result<AdminListener, (Stopped, String)> {
@@ -158,26 +186,30 @@ async fn bind_admin(settings: &Settings) -> Result<AdminListener, (Stopped, Stri
 async fn fill_all(settings: &Settings, controls: &[Control]) -> Result<(), String> {
     let fills = settings.services.iter().zip(controls).map(|(service, control)| async move {
         let begun = Instant::now();
-        let is_restored = control.is_restored;
         let found = control.handle.view().replicas.len();
-        let count = if is_restored { found } else { found.max(service.replicas as usize) };
-        let verb = match (is_restored, service.is_owned()) {
+        let count = if control.is_restored { found } else { found.max(service.replicas as usize) };
+        let verb = match (found > 0, service.is_owned()) {
             (true, _) => "taking up",
             (false, true) => "starting",
             (false, false) => "watching",
         };
         say!("  service {}: {verb} {count} {} …", service.name, service.driver.what(count));
-        if is_restored && count != service.replicas as usize {
-            say!("    (what was asked for before counts, not `replicas`; `evenkeel scale` changes it)");
+        if control.is_restored && count != service.replicas as usize {
+            let asked = service.replicas;
+            say!(
+                "    (what was asked for before counts, not replicas = {asked}; `evenkeel scale` changes it)"
+            );
         }
-        if is_restored {
-            // Replicas that do not come back must not keep the others from serving.
-            if tokio::time::timeout(service.start_timeout, control.handle.whole()).await.is_err() {
-                tracing::warn!(service = %service.name, "not every replica is back; serving with those that are");
-            }
-        } else {
+        if !control.is_restored {
             let fill = Edit::Fill { count: service.replicas };
-            control.handle.edit(fill).await.map_err(|error| format!("service '{}': {error}", service.name))?;
+            control
+                .handle
+                .edit(fill)
+                .await
+                .map_err(|error| format!("service '{}': {error}", service.name))?;
+        }
+        if found > 0 && service.is_owned() {
+            take_up(service, &control.handle).await;
         }
         let view = control.handle.view();
         let names: Vec<&str> = view.names().map(|name| name.as_str()).collect();
@@ -192,6 +224,17 @@ async fn fill_all(settings: &Settings, controls: &[Control]) -> Result<(), Strin
         Ok(())
     });
     futures_util::future::try_join_all(fills).await.map(|_| ())
+}
+
+/// Waits for replicas that were there before. Some that do not come back must not keep the others
+/// from serving.
+async fn take_up(service: &ServiceSettings, handle: &Handle) {
+    let patience = TAKE_UP_PATIENCE.min(service.start_timeout);
+    if tokio::time::timeout(patience, handle.whole()).await.is_ok() {
+        return;
+    }
+    let _ = tokio::time::timeout(service.start_timeout, handle.some_ready()).await;
+    tracing::warn!(service = %service.name, "not every replica is back; serving with those that are");
 }
 
 fn serve(settings: &Settings, controls: &[Control], listeners: Listeners) -> std::io::Result<ProxyHandle> {
@@ -222,7 +265,15 @@ async fn end(
     let orderly = async {
         // Joining the workers blocks, and this thread has replicas to look after.
         let _ = tokio::task::spawn_blocking(move || proxy.stop()).await;
-        end_replicas(controls, is_ended).await;
+        // Those that stay stay; those that were on their way in or out are seen through.
+        let stay =
+            settings.services.iter().zip(controls).filter(|(service, _)| service.on_exit == OnExit::Keep);
+        let quiet = stay.map(|(service, control)| {
+            let limit = service.drain_deadline + service.stop_timeout;
+            tokio::time::timeout(limit, control.handle.quiet())
+        });
+        futures_util::future::join(end_replicas(controls, is_ended), futures_util::future::join_all(quiet))
+            .await;
     };
     tokio::select! {
         () = orderly => {}

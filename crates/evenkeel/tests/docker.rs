@@ -132,6 +132,37 @@ fn what_changed_while_no_balancer_ran_is_put_right() {
 }
 
 #[test]
+fn one_that_is_found_frozen_is_replaced_without_a_wait() {
+    let Some(yard) = Yard::open() else { return };
+    let (_folder, config) = kept(&yard);
+    let balancer = Rig::new().config(&config).up();
+    balancer.signal("-TERM");
+    assert_eq!(balancer.ended().0, Some(0));
+    docker(&["pause", "server_2"]);
+    let begun = Instant::now();
+    let again = Rig::new().config(&config).up();
+    println!("up again after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "it did not wait for the start timeout");
+    eventually("it is replaced", || is_replaced(&again, "server_2", 3));
+}
+
+#[test]
+fn removals_are_seen_through_when_the_balancer_ends() {
+    let Some(yard) = Yard::open() else { return };
+    let (_folder, config) = kept(&yard);
+    let balancer = Rig::new().config(&config).up();
+    balancer.rm("{\"n\":2}");
+    balancer.signal("-TERM");
+    let (code, said) = balancer.ended();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("1 containers keep running") || said.contains("1 container keeps running"),
+        "{said}"
+    );
+    assert_eq!(yard.containers(true).len(), 1);
+}
+
+#[test]
 fn the_state_directory_may_be_lost() {
     let Some(yard) = Yard::open() else { return };
     let (folder, config) = kept(&yard);

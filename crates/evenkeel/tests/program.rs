@@ -75,6 +75,13 @@ fn what_keeps_a_balancer_from_coming_up_is_said_with_exit_code_1() {
 }
 
 #[test]
+fn a_port_for_two_is_refused_before_anything_starts() {
+    let (code, said) = run(&["up", "--listen=127.0.0.1:7999", "--admin=127.0.0.1:7999"]);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("are the same") && !said.contains("starting"), "{said}");
+}
+
+#[test]
 fn no_engine_is_a_clear_error() {
     let text = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nstate_dir = \"STATE\"\n[[service]]\nname = \"web\"\ndriver = \"docker\"\nimage = \"x\"\n";
     let folder = tempfile::tempdir().unwrap();

@@ -87,6 +87,9 @@ fn an_empty_post_has_a_length_and_a_broken_body_is_the_clients_fault() {
     let balancer = in_front_of(&[&backend], "");
     request(&balancer, "POST /empty HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(backend.received()[0].header("content-length"), ["0"]);
+    let chunked = "GET /chunked HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    assert_eq!(request(&balancer, chunked).status, 200);
+    assert_eq!(backend.received()[1].body, b"abc", "whatever the method");
     let broken = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno size\r\n";
     assert_eq!(request(&balancer, broken).status, 400);
     assert_eq!(balancer.service()["ready"], 1, "the replica is not blamed");
@@ -341,5 +344,7 @@ fn what_is_no_request_for_us_is_refused() {
         405
     );
     assert_eq!(request(&balancer, "what is this\r\n\r\n").status, 400);
+    let two_hosts = "GET / HTTP/1.1\r\nHost: only.example\r\nHost: other\r\nConnection: close\r\n\r\n";
+    assert_eq!(request(&balancer, two_hosts).status, 400);
     assert!(backend.received().is_empty());
 }

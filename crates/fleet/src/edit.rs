@@ -205,7 +205,8 @@ impl Desired {
         let is_free = |name: &ReplicaName| {
             self.berths.iter().all(|berth| berth.name != *name) && !observed.holds_name(name)
         };
-        names::random(&settings.name_prefix, self.seed, (life.seat, life.incarnation), is_free)
+        let seed = names::draw(self.seed, self.generation);
+        names::random(&settings.name_prefix, seed, (life.seat, life.incarnation), is_free)
     }
 }
 

@@ -275,6 +275,10 @@ impl Known {
                 self.healthy_at = Some(now);
                 self.enter(Phase::Serving, now);
             }
+            // Who is frozen will not come up; who is merely not up yet is given time.
+            (Pulse::Refused | Pulse::Missed, Phase::Booting) if self.signs.is_frozen => {
+                self.signs.misses += 1;
+            }
             (Pulse::Good, Phase::Serving) => self.signs = Signs::default(),
             (Pulse::Refused | Pulse::Missed, Phase::Serving) => {
                 self.signs.is_refusing |= pulse == Pulse::Refused;

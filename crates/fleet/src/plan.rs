@@ -207,7 +207,10 @@ fn plan_berth(
     match &known.phase {
         Phase::Over(death) => plan.act(Action::Replace(life, death.clone())),
         Phase::Booting if settings.is_owned => {
-            if plan.is_due(known.begun_at + settings.start_timeout, now) {
+            let signs = known.signs_in_words(settings, now);
+            if signs.len() >= 2 {
+                plan.act(Action::Replace(life, Death::Ill(signs.join(", "))));
+            } else if plan.is_due(known.begun_at + settings.start_timeout, now) {
                 plan.act(Action::Replace(life, Death::NeverHealthy));
             }
         }

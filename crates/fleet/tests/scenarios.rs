@@ -180,6 +180,20 @@ const SCENARIOS: &[(&str, &str)] = &[
          plan: replace 1.1: ill: frozen, heartbeats missed: 1; replace 2.1: ill: frozen, heartbeats missed: 1",
     ),
     (
+        "one that is frozen before it ever served is not waited for",
+        "up 1
+         add 1 S5
+         plan: start 2.1 S5
+         started 2.1
+         missed 2.1
+         missed 2.1
+         plan: nothing
+         frozen 2.1
+         plan: nothing
+         missed 2.1
+         plan: replace 2.1: ill: frozen, heartbeats missed: 1",
+    ),
+    (
         "a removed replica is drained before it is stopped",
         "up 3
          remove 1 web_2

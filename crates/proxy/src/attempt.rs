@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fleet::{Claim, Life, Suspicion};
 use hyper::body::{Body, Incoming};
+use hyper::header::{HeaderValue, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use placement::Key;
@@ -249,7 +250,12 @@ impl Outbound {
                 RequestBody::Streamed { incoming: incoming.take()?, frames: Rc::clone(&self.frames) }
             }
         };
-        Some(Request::from_parts(self.head.clone(), body))
+        let mut head = self.head.clone();
+        if body.size_hint().exact().is_none() {
+            // For some methods the library would otherwise send neither a length nor the body.
+            head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Some(Request::from_parts(head, body))
     }
 
     /// What an unanswered request means; one that was never sent is kept for the next try.

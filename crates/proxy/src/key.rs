@@ -13,7 +13,7 @@ pub enum KeyRule {
     Random,
     /// The path, without the query.
     Path,
-    /// The client's address, without the port.
+    /// The client's address as text, without the port.
     ClientIp,
     /// The value of this header.
     Header(HeaderName),
@@ -31,10 +31,7 @@ impl KeyRule {
         match self {
             Self::Random => None,
             Self::Path => Some(hash.key(head.uri.path().as_bytes())),
-            Self::ClientIp => Some(match client.to_canonical() {
-                IpAddr::V4(address) => hash.key(&address.octets()),
-                IpAddr::V6(address) => hash.key(&address.octets()),
-            }),
+            Self::ClientIp => Some(hash.key(client.to_canonical().to_string().as_bytes())),
             Self::Header(name) => head.headers.get(name).map(|value| hash.key(value.as_bytes())),
             Self::Cookie(name) => cookie(head, name).map(|value| hash.key(value)),
             Self::Query(name) => query(head, name).map(|value| hash.key(value.as_bytes())),
@@ -76,7 +73,7 @@ mod tests {
         };
         let cases = [
             (KeyRule::Path, Key::of(b"/a/b")),
-            (KeyRule::ClientIp, Key::of(&[10, 1, 2, 3])),
+            (KeyRule::ClientIp, Key::of(b"10.1.2.3")),
             (KeyRule::Header(HeaderName::from_static("x-user")), Key::of(b"alice")),
             (KeyRule::Cookie("session".into()), Key::of(b"s9")),
             (KeyRule::Query("user".into()), Key::of(b"7")),

@@ -36,6 +36,8 @@ pub(crate) enum Failure {
     OutOfSockets,
     /// CONNECT or TRACE.
     MethodNotForwarded,
+    /// Not exactly one `Host`, so that two readers could disagree about whom it is for.
+    BadHost,
     /// The service has no replica at all, by its operator's will.
     NoReplicas,
     /// No replica took traffic within the time that a request may wait.
@@ -62,7 +64,7 @@ impl Failure {
             Self::Refused | Self::Unreachable | Self::Unsent => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken | Self::Condemned | Self::Garbled => StatusCode::BAD_GATEWAY,
             Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-            Self::ClientBroke => StatusCode::BAD_REQUEST,
+            Self::ClientBroke | Self::BadHost => StatusCode::BAD_REQUEST,
             Self::ClientTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::MethodNotForwarded => StatusCode::METHOD_NOT_ALLOWED,
             Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain | Self::RoomFull => {
@@ -78,7 +80,8 @@ impl Failure {
             Self::Broken | Self::Condemned => Replay::IfIdempotent,
             // Every replica that is asked again could be kept busy as long.
             Self::TimedOut | Self::Garbled => Replay::Never,
-            Self::ClientBroke | Self::ClientTooSlow | Self::MethodNotForwarded => Replay::Never,
+            Self::ClientBroke | Self::ClientTooSlow => Replay::Never,
+            Self::MethodNotForwarded | Self::BadHost => Replay::Never,
             Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain | Self::RoomFull => Replay::Never,
         }
     }
@@ -97,6 +100,7 @@ impl Failure {
             Self::ClientBroke => "the request body ended early or was not valid HTTP",
             Self::ClientTooSlow => "the request body did not arrive in time",
             Self::OutOfSockets => "no connection is left for another request",
+            Self::BadHost => "HTTP/1.1 needs exactly one Host header",
             Self::MethodNotForwarded => "CONNECT and TRACE are not forwarded",
             Self::NoReplicas => "this service has no replicas",
             Self::WaitedInVain => "no replica could serve this request in time",

@@ -2,7 +2,7 @@
 
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HOST, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 
 use crate::attempt;
 use crate::body::{self, AnswerBody};
@@ -35,11 +35,19 @@ async fn forward(worker: &Worker, request: Request<Incoming>, client: &Client) -
     };
     let answer = if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         respond::failed(service, Failure::MethodNotForwarded)
+    } else if !has_good_host(&request) {
+        respond::failed(service, Failure::BadHost)
     } else {
         attempt::travel(service, request, client).await
     };
     service.counters.count_answer(answer.status());
     answer
+}
+
+/// Exactly one, or at most one before HTTP/1.1.
+fn has_good_host(request: &Request<Incoming>) -> bool {
+    let count = request.headers().get_all(HOST).iter().count();
+    if request.version() == Version::HTTP_11 { count == 1 } else { count <= 1 }
 }
 
 async fn answer_here(local: &dyn LocalEndpoints, request: Request<Incoming>) -> Response<AnswerBody> {

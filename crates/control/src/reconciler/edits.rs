@@ -80,6 +80,18 @@ impl Handle {
         let _ = view.wait_for(|view| view.ready() == view.replicas.len()).await;
     }
 
+    /// Waits until some replica takes traffic.
+    pub async fn some_ready(&self) {
+        let mut view = self.view.clone();
+        let _ = view.wait_for(|view| view.ready() > 0).await;
+    }
+
+    /// Waits until nobody is on the way in or out.
+    pub async fn quiet(&self) {
+        let mut view = self.view.clone();
+        let _ = view.wait_for(|view| view.others.is_empty()).await;
+    }
+
     /// Stops all replicas, drained, without changing the wish. No edit is possible after it.
     pub async fn retire(&self) {
         let (reply, done) = oneshot::channel();

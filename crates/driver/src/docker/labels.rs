@@ -57,6 +57,11 @@ pub(super) fn claim_name(
     }
 }
 
+/// Whether a container was created from these settings.
+pub(super) fn is_of_spec(settings: &DockerSettings, labels: Option<&HashMap<String, String>>) -> bool {
+    labels.and_then(|labels| labels.get(SPEC)).is_some_and(|spec| *spec == create::spec(settings))
+}
+
 /// Everything of a service.
 pub(super) fn filters_of_service(settings: &DockerSettings) -> Filters {
     let service = &settings.environment.service;

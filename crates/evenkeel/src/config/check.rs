@@ -8,14 +8,13 @@ mod placing;
 mod service;
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::file::{File, ServiceTable};
 use super::problem::{Problems, Span, Wrong};
 use super::reader::Given;
-use super::settings::{AdminAddress, SERVICES_MAX, ServiceSettings, Settings, WORKERS_MAX};
+use super::settings::{SERVICES_MAX, ServiceSettings, Settings, WORKERS_MAX};
 use super::value;
 
 /// The settings of a file; to be trusted only if no problem was added.
@@ -32,20 +31,12 @@ pub(super) fn check(file: &File, problems: &mut Problems<'_>) -> Settings {
         contract: file.contract.as_ref().map_or(base.contract, |given| given.value),
         services: checker.services(file.services.as_deref()),
     };
-    if let AdminAddress::Tcp(admin) = settings.admin
-        && is_same_socket(settings.listen, admin)
+    if let Err(what) = settings.check_addresses()
         && let Some(given) = file.admin.as_ref().or(file.listen.as_ref())
     {
-        let what = format!("`listen`, \"{}\", and `admin`, \"{admin}\", are the same", settings.listen);
         checker.note(&given.at, Wrong::new(what).help("give one of them another port"));
     }
     settings
-}
-
-/// Whether two listeners would be in each other's way. Port 0 means any that is free.
-fn is_same_socket(one: SocketAddr, other: SocketAddr) -> bool {
-    let is_everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() == other.port() && one.port() != 0 && (one.ip() == other.ip() || is_everywhere)
 }
 
 /// Whether a service's host and path are what its file says, or are not given.

@@ -243,6 +243,18 @@ impl Settings {
         Ok(())
     }
 
+    /// Refuses a listener and an admin API that would be in each other's way. Port 0 means any that
+    /// is free.
+    pub(crate) fn check_addresses(&self) -> Result<(), String> {
+        let (listen, AdminAddress::Tcp(admin)) = (self.listen, &self.admin) else { return Ok(()) };
+        let is_everywhere = listen.ip().is_unspecified() || admin.ip().is_unspecified();
+        let is_same_port = listen.port() == admin.port() && listen.port() != 0;
+        if is_same_port && (listen.ip() == admin.ip() || is_everywhere) {
+            return Err(format!("`listen`, \"{listen}\", and `admin`, \"{admin}\", are the same"));
+        }
+        Ok(())
+    }
+
     /// Every default, and no service yet.
     pub(super) fn with_defaults() -> Self {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
