@@ -143,6 +143,7 @@ fn who_was_connected_when_the_end_came_is_answered() {
     let clients: Vec<_> = (0..40)
         .map(|_| {
             let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(rig::PATIENCE)).unwrap();
             std::io::Write::write_all(&mut stream, b"GET /home HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
             stream
         })

@@ -25,6 +25,7 @@ fn by_header(replicas: u32, more: &str) -> String {
 /// Asks for `/home` with each key, one after the other on one connection; who answered.
 fn owners(address: SocketAddr, keys: &[String]) -> Vec<String> {
     let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(rig::PATIENCE)).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut ask = |key: &String| {
         stream
@@ -33,7 +34,7 @@ fn owners(address: SocketAddr, keys: &[String]) -> Vec<String> {
         let mut length = 0;
         loop {
             let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
+            assert!(reader.read_line(&mut line).unwrap() > 0, "the connection ended");
             if let Some(value) = line.strip_prefix("content-length: ") {
                 length = value.trim().parse().unwrap();
             }

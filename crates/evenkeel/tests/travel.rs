@@ -139,6 +139,7 @@ fn an_answer_streams_while_the_backend_still_writes_it() {
     });
     let balancer = in_front_of(&[&backend], "");
     let mut stream = TcpStream::connect(balancer.address).unwrap();
+    stream.set_read_timeout(Some(rig::PATIENCE)).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     let mut got = Vec::new();
     while !got.ends_with(b"first") {

@@ -26,7 +26,7 @@ impl Yard {
     /// A yard, or nothing where there is no engine. Where there must be one, this fails.
     pub fn open() -> Option<Self> {
         let has_engine =
-            Command::new("docker").args(["version"]).output().is_ok_and(|output| output.status.success());
+            bounded_docker().args(["version"]).output().is_ok_and(|output| output.status.success());
         if !has_engine {
             let is_required = std::env::var_os("EVENKEEL_REQUIRE_DOCKER").is_some();
             assert!(!is_required, "EVENKEEL_REQUIRE_DOCKER is set and no Docker engine answers");
@@ -70,16 +70,23 @@ impl Yard {
 impl Drop for Yard {
     fn drop(&mut self) {
         for container in self.containers(true) {
-            let _ = Command::new("docker").args(["rm", "-f", &container]).output();
+            let _ = bounded_docker().args(["rm", "-f", &container]).output();
         }
-        let _ = Command::new("docker").args(["network", "rm", &self.network]).output();
-        let _ = Command::new("docker").args(["image", "rm", &self.image]).output();
+        let _ = bounded_docker().args(["network", "rm", &self.network]).output();
+        let _ = bounded_docker().args(["image", "rm", &self.image]).output();
     }
+}
+
+/// The engine's command line, ended by force when the engine does not answer.
+fn bounded_docker() -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=1", "60", "docker"]);
+    command
 }
 
 /// Runs the engine's command line and returns what it printed; a failure is the test's.
 pub fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().unwrap();
+    let output = bounded_docker().args(arguments).output().unwrap();
     assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -87,7 +94,7 @@ pub fn docker(arguments: &[&str]) -> String {
 /// An image that holds the program under test and the libraries that it is linked with, so that
 /// nothing need be pulled or built for another target.
 fn import(name: &str) {
-    let mut import = Command::new("docker")
+    let mut import = bounded_docker()
         .args(["import", "-c", "ENTRYPOINT [\"/evenkeel\"]"])
         .args(["-c", "CMD [\"replica\",\"--listen\",\"0.0.0.0:5000\"]", "-", name])
         .stdin(Stdio::piped())
