@@ -19,6 +19,9 @@ pub struct Yard {
     _turn: MutexGuard<'static, ()>,
 }
 
+/// How often a yard is cleaned before it is given up.
+const CLEANUPS_MAX: usize = 20;
+
 static YARDS: AtomicU32 = AtomicU32::new(0);
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -69,10 +72,20 @@ impl Yard {
 
 impl Drop for Yard {
     fn drop(&mut self) {
-        for container in self.containers(true) {
-            let _ = bounded_docker().args(["rm", "-f", &container]).output();
+        // The engine may still be busy with what a killed balancer asked for last, and a network
+        // cannot go before its containers.
+        for _ in 0..CLEANUPS_MAX {
+            for container in self.containers(true) {
+                let _ = bounded_docker().args(["rm", "-f", &container]).output();
+            }
+            let removed = bounded_docker().args(["network", "rm", &self.network]).output();
+            let is_gone = removed.is_ok_and(|output| {
+                output.status.success() || String::from_utf8_lossy(&output.stderr).contains("No such network")
+            });
+            if is_gone && self.containers(true).is_empty() {
+                break;
+            }
         }
-        let _ = bounded_docker().args(["network", "rm", &self.network]).output();
         let _ = bounded_docker().args(["image", "rm", &self.image]).output();
     }
 }
