@@ -110,12 +110,93 @@ fn place_and_explain_say_what_ten_thousand_requests_then_do() {
         for (number, key) in keys.iter().enumerate() {
             let order = &placed[number];
             assert_eq!(owners[number], format!("server_{}", order[0]), "{config}: {key}");
-            if number % 10 == 0 {
-                let told = explained(&balancer, key);
-                assert_eq!(told, (owners[number].clone(), order.clone()), "{config}: {key}");
-            }
+            let told = explained(&balancer, key);
+            assert_eq!(told, (owners[number].clone(), order.clone()), "{config}: {key}");
         }
     }
+}
+
+#[test]
+fn simulate_says_what_a_removal_then_moves() {
+    let balancer = Rig::new().config(&by_header(10, "")).up();
+    let keys: Vec<String> = (0..10_000).map(|number| format!("user-{number}")).collect();
+    let before = owners(balancer.address, &keys);
+    assert_eq!(balancer.rm("{\"n\":1,\"hostnames\":[\"server_4\"]}").status, 200);
+    let after = owners(balancer.address, &keys);
+    let mut moved: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for (from, to) in before.into_iter().zip(after).filter(|(from, to)| from != to) {
+        *moved.entry((from, to)).or_default() += 1;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    std::fs::write(&path, keys.join("\n")).unwrap();
+    let simulate =
+        ["simulate", "--replicas", "1,2,3,4,5,6,7,8,9,10", "--remove", "4", "--json", "--keys-file"];
+    let output = Command::new(PROGRAM).args(simulate).arg(&path).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let flow = |flow: &Value| {
+        let name = |end: &str| format!("server_{}", flow[end]);
+        ((name("from"), name("to")), flow["keys"].as_u64().unwrap())
+    };
+    let flows: BTreeMap<(String, String), u64> = told["flows"].as_array().unwrap().iter().map(flow).collect();
+    assert_eq!(flows, moved);
+    assert_eq!(told["moved"], told["unavoidable"]);
+}
+
+#[test]
+fn under_a_zipf_load_nobody_goes_over_the_bound_and_the_hot_key_spills_in_order() {
+    const CLIENTS: usize = 32;
+    const REQUESTS: usize = 60;
+    let inside: Vec<Arc<AtomicUsize>> = (0..4).map(|_| Arc::default()).collect();
+    let highest = Arc::new(AtomicUsize::new(0));
+    let backends: Vec<Backend> = inside
+        .iter()
+        .map(|inside| {
+            let (inside, highest) = (Arc::clone(inside), Arc::clone(&highest));
+            Backend::start(move |_, stream| {
+                highest.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                // Work that takes a while, so that requests meet each other.
+                std::thread::sleep(std::time::Duration::from_millis(3));
+                inside.fetch_sub(1, Ordering::SeqCst);
+                answer(stream, "200 OK", "done")
+            })
+        })
+        .collect();
+    let addresses: Vec<String> = backends.iter().map(|backend| format!("\"{}\"", backend.address)).collect();
+    let config = format!(
+        "[[service]]\nname = \"web\"\ndriver = \"static\"\nkey = \"header:x-key\"\naddresses = [{}]\n",
+        addresses.join(", ")
+    );
+    let balancer = Rig::new().config(&config).up();
+    eventually("all are in the table", || balancer.service()["ready"] == 4);
+    let (_, order) = explained(&balancer, "key-1");
+    let address = balancer.address;
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            scope.spawn(move || {
+                for number in 0..REQUESTS {
+                    // The harmonic law: rank k with a chance in proportion to 1/k, of 1000 keys.
+                    let uniform = ((client * REQUESTS + number) * 7919 % 10_007) as f64 / 10_007.0;
+                    let rank = 1000f64.powf(uniform) as usize;
+                    let text = format!(
+                        "GET / HTTP/1.1\r\nHost: h\r\nX-Key: key-{rank}\r\nConnection: close\r\n\r\n"
+                    );
+                    assert_eq!(rig::client::raw(address, text.as_bytes()).unwrap().body, "done");
+                }
+            });
+        }
+    });
+    let bound = (1.25 * CLIENTS as f64 / 4.0).ceil() as usize;
+    let highest = highest.load(Ordering::SeqCst);
+    assert!(highest <= bound, "{highest} at once, the bound for {CLIENTS} clients is {bound}");
+    let hot =
+        |backend: &Backend| backend.received().iter().filter(|got| got.header("x-key") == ["key-1"]).count();
+    let hot: Vec<usize> = order.iter().map(|seat| hot(&backends[*seat as usize - 1])).collect();
+    println!("highest {highest} of {bound}; the hot key by place in its order: {hot:?}");
+    assert!(
+        hot[0] > hot[1] && hot[0] > hot[2] && hot[0] > hot[3],
+        "its first choice serves most of it: {hot:?}"
+    );
 }
 
 #[test]
