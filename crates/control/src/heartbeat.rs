@@ -2,19 +2,20 @@
 //! so that neither requests nor edits can delay it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use driver::EventSender;
-use fleet::{Event, Life, Pulse};
+use fleet::{Address, Event, Life, Pulse};
 use http_body_util::Empty;
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -22,6 +23,9 @@ use tokio::time::Instant;
 /// How often a replica is asked that has not answered well yet, and for how long so often.
 const BOOT_EVERY_FOR: Duration = Duration::from_secs(30);
 const BOOT_EVERY: Duration = Duration::from_millis(10);
+
+/// What a replica behind a Unix socket is called, which has no host and no port.
+const HOST_OF_SOCKETS: &str = "localhost";
 
 /// How a service's replicas are asked.
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ pub struct HeartbeatSettings {
 }
 
 /// Whom to ask, as a reconciler sees it now.
-pub(crate) type Targets = BTreeMap<Life, SocketAddr>;
+pub(crate) type Targets = BTreeMap<Life, Address>;
 
 /// The heartbeat thread. It ends when this is dropped.
 #[derive(Debug)]
@@ -53,7 +57,7 @@ pub(crate) struct HeartbeatLine {
 
 impl Heartbeats {
     /// Starts the thread.
-    pub fn start() -> std::io::Result<Self> {
+    pub fn start() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (ends_on_drop, mut end) = watch::channel(());
@@ -138,7 +142,7 @@ impl Ward {
                 let poke = Arc::new(Notify::new());
                 let patient = Patient {
                     life: *life,
-                    address: *address,
+                    address: address.clone(),
                     settings: Arc::clone(&self.settings),
                     events: self.events.clone(),
                 };
@@ -150,7 +154,7 @@ impl Ward {
 
 struct Patient {
     life: Life,
-    address: SocketAddr,
+    address: Address,
     settings: Arc<HeartbeatSettings>,
     events: EventSender,
 }
@@ -194,36 +198,54 @@ impl Patient {
 
     /// A new connection each time: that it can be made is part of the answer.
     async fn question(&self) -> Option<Pulse> {
-        let stream = match TcpStream::connect(self.address).await {
-            Ok(stream) => stream,
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                return Some(Pulse::Refused);
-            }
-            Err(error) if is_our_own(&error) => return None,
-            Err(_) => return Some(Pulse::Missed),
-        };
+        match &self.address {
+            Address::Tcp(address) => match TcpStream::connect(address).await {
+                Ok(stream) => Some(self.ask_over(stream, &address.to_string()).await),
+                Err(error) => without_connection(&error),
+            },
+            Address::Unix(path) => match UnixStream::connect(path).await {
+                Ok(stream) => Some(self.ask_over(stream, HOST_OF_SOCKETS).await),
+                Err(error) => without_connection(&error),
+            },
+        }
+    }
+
+    async fn ask_over<S>(&self, stream: S, host: &str) -> Pulse
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
-            return Some(Pulse::Missed);
+            return Pulse::Missed;
         };
         let request = Request::get(&self.settings.path)
-            .header(HOST, self.address.to_string())
+            .header(HOST, host)
             .header(CONNECTION, "close")
             .header(USER_AGENT, "evenkeel-heartbeat")
             .body(Empty::<Bytes>::new());
-        let Ok(request) = request else { return Some(Pulse::Missed) };
+        let Ok(request) = request else { return Pulse::Missed };
         // The connection is driven beside the request; whatever came of it, it ends here.
         let driven = tokio::spawn(connection);
         let answer = sender.send_request(request).await;
         driven.abort();
         match answer {
-            Ok(answer) if answer.status().is_success() => Some(Pulse::Good),
-            _ => Some(Pulse::Missed),
+            Ok(answer) if answer.status().is_success() => Pulse::Good,
+            _ => Pulse::Missed,
         }
     }
 }
 
+/// What it says about a replica that no connection could be made. Nobody listens either where a
+/// socket has been removed.
+fn without_connection(error: &io::Error) -> Option<Pulse> {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(Pulse::Refused),
+        _ if is_our_own(error) => None,
+        _ => Some(Pulse::Missed),
+    }
+}
+
 /// Whether a connection failed for want of descriptors or ports of ours.
-fn is_our_own(error: &std::io::Error) -> bool {
+fn is_our_own(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let ours = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(|errno| Some(errno.raw_os_error()));
     ours.contains(&error.raw_os_error())

@@ -157,7 +157,7 @@ impl ReplicaShape {
             seat: view.life.seat.number(),
             incarnation: view.life.incarnation,
             state: view.state.as_str().to_string(),
-            address: view.address.map(|address| address.to_string()),
+            address: view.address.as_ref().map(ToString::to_string),
             reason: view.reason.clone(),
         }
     }

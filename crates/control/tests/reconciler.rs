@@ -2,31 +2,44 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use control::{Control, EditError, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StateDir};
 use driver::{Driver, ScriptedDriver};
-use fleet::{Edit, FleetSettings, Found, FoundState, Life, ReplicaName};
+use fleet::{Address, Edit, FleetSettings, Found, FoundState, Life, ReplicaName};
 use placement::{Key, Placement, Rendezvous, Seat};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
 
 /// A web server that answers every heartbeat well.
-async fn healthy() -> SocketAddr {
+async fn healthy() -> Address {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let _ = stream.read(&mut [0; 1024]).await;
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-            });
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream));
         }
     });
-    address
+    address.into()
+}
+
+/// The same on a Unix socket.
+fn healthy_at(path: &Path) -> Address {
+    let listener = UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream));
+        }
+    });
+    Address::unix(path).unwrap()
+}
+
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let _ = stream.read(&mut [0; 1024]).await;
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
 }
 
 fn settings(state: Option<StateDir>) -> ReconcilerSettings {
@@ -93,7 +106,7 @@ fn open(path: &Path) -> StateDir {
     StateDir::open(path, true).unwrap()
 }
 
-fn found(seat: u32, incarnation: u64, name: &str, address: SocketAddr) -> Found {
+fn found(seat: u32, incarnation: u64, name: &str, address: Address) -> Found {
     Found {
         life: Life { seat: Seat::new(seat).unwrap(), incarnation },
         name: ReplicaName::parse(name).unwrap(),
@@ -114,6 +127,18 @@ async fn an_addition_is_answered_when_the_table_has_it_and_a_removal_when_it_has
         stage.control.table.load().replicas().map(|replica| replica.name.to_string()).collect::<Vec<_>>();
     assert_eq!(in_table, ["web_1", "web_3"]);
     stage.eventually("it is stopped", |stage| stage.orders().contains(&"stop 2.1".into())).await;
+}
+
+#[tokio::test]
+async fn a_replica_behind_a_unix_socket_is_asked_there_and_refuses_when_the_socket_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let address = healthy_at(&path);
+    let stage = Stage::set(None, |driver| driver.script().address = address.clone()).await;
+    let view = stage.control.handle.edit(Edit::Fill { count: 1 }).await.unwrap();
+    assert_eq!((view.ready(), &view.replicas[0].address), (1, &Some(address)));
+    std::fs::remove_file(&path).unwrap();
+    stage.eventually("it is replaced", |stage| stage.orders().contains(&"kill 1.1".into())).await;
 }
 
 #[tokio::test]
@@ -242,8 +267,8 @@ async fn what_runs_is_adopted_and_what_nobody_wants_is_stopped() {
     let address = healthy().await;
     let stage = Stage::set(Some(reopen(folder.path()).await), |driver| {
         driver.script().found = vec![
-            found(1, 4, "web_abcdef", address),
-            found(2, 1, "web_2", address),
+            found(1, 4, "web_abcdef", address.clone()),
+            found(2, 1, "web_2", address.clone()),
             found(7, 1, "web_7", address),
         ];
     })

@@ -14,13 +14,12 @@ mod lives;
 mod network;
 mod watch;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bollard::models::ContainerSummary;
-use fleet::{Found, FoundState, Life, StopHow};
+use fleet::{Address, Found, FoundState, Life, StopHow};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
@@ -135,7 +134,7 @@ impl DockerDriver {
     }
 
     /// Starts a created container and finds out where it listens.
-    async fn run(&self, order: &StartOrder, id: &str) -> Result<SocketAddr, DriverError> {
+    async fn run(&self, order: &StartOrder, id: &str) -> Result<Address, DriverError> {
         let name = &order.name;
         let started = self.engine.start(id).await;
         started.map_err(|error| error.during(format!("cannot start container '{name}'")))?;
@@ -244,7 +243,7 @@ impl Driver for DockerDriver {
         .boxed()
     }
 
-    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<SocketAddr, DriverError>> {
+    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<Address, DriverError>> {
         async move {
             self.lives.starting(order.life);
             let id = match self.create(&order).await {

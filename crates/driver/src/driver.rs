@@ -1,8 +1,6 @@
 //! The one interface over all the ways in which a replica can run.
 
-use std::net::SocketAddr;
-
-use fleet::{Event, Found, Life, ReplicaName, StopHow};
+use fleet::{Address, Event, Found, Life, ReplicaName, StopHow};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
@@ -41,7 +39,7 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Starts a replica and returns where it will listen. It need not listen yet. On failure
     /// nothing that was started is left running.
-    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<SocketAddr, DriverError>>;
+    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<Address, DriverError>>;
 
     /// Makes sure that nothing of a life is left: stops it, and removes what remains. A life that
     /// is gone already is no error.

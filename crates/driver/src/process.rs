@@ -12,7 +12,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fleet::{Event, Exit, Found, FoundState, Life, ReplicaName, StopHow};
+use fleet::{Address, Event, Exit, Found, FoundState, Life, ReplicaName, StopHow};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
@@ -68,7 +68,7 @@ impl ProcessDriver {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn spawn(&self, order: StartOrder) -> Result<SocketAddr, DriverError> {
+    fn spawn(&self, order: StartOrder) -> Result<Address, DriverError> {
         let mut running = self.running();
         let taken: Vec<u16> = running.values().map(|process| process.address.port()).collect();
         let port = ports::pick(&taken).ok_or_else(|| DriverError::new("no free loopback port was found"))?;
@@ -83,7 +83,7 @@ impl ProcessDriver {
         running.insert(order.life, Running { name: order.name, pid, address, has_exited });
         let supervised = Supervised { life: order.life, pid, child, lines };
         tokio::spawn(supervised.supervise(Arc::clone(&self.running), self.events.clone(), exited));
-        Ok(address)
+        Ok(address.into())
     }
 
     fn command(&self, order: &StartOrder, port: u16) -> Command {
@@ -139,7 +139,7 @@ impl Driver for ProcessDriver {
         ready(result).boxed()
     }
 
-    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<SocketAddr, DriverError>> {
+    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<Address, DriverError>> {
         ready(self.spawn(order)).boxed()
     }
 
@@ -156,7 +156,7 @@ impl Driver for ProcessDriver {
         let found = running.iter().map(|(life, process)| Found {
             life: *life,
             name: process.name.clone(),
-            state: FoundState::Running { address: process.address, is_frozen: process.is_frozen() },
+            state: FoundState::Running { address: process.address.into(), is_frozen: process.is_frozen() },
         });
         ready(Ok(found.collect())).boxed()
     }

@@ -1,10 +1,9 @@
 //! A driver for tests: it does what its script says, and it may lie.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use fleet::{Found, Life, StopHow};
+use fleet::{Address, Found, Life, StopHow};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
 use crate::{Driver, DriverError, StartOrder};
@@ -13,7 +12,7 @@ use crate::{Driver, DriverError, StartOrder};
 #[derive(Debug)]
 pub struct Script {
     /// Where a started replica is said to listen.
-    pub address: SocketAddr,
+    pub address: Address,
     /// The next starts fail with these texts; then starts succeed.
     pub failures: VecDeque<String>,
     /// What a list shows.
@@ -32,7 +31,7 @@ pub struct ScriptedDriver {
 
 impl ScriptedDriver {
     /// A driver whose replicas are all said to listen at `address`.
-    pub fn new(address: SocketAddr) -> Self {
+    pub fn new(address: Address) -> Self {
         let script = Script {
             address,
             failures: VecDeque::new(),
@@ -54,12 +53,12 @@ impl Driver for ScriptedDriver {
         ready(Ok(())).boxed()
     }
 
-    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<SocketAddr, DriverError>> {
+    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<Address, DriverError>> {
         let mut script = self.script();
         script.orders.push(format!("start {} {}", order.life, order.name));
         let result = match script.failures.pop_front() {
             Some(text) => Err(DriverError::new(text)),
-            None => Ok(script.address),
+            None => Ok(script.address.clone()),
         };
         ready(result).boxed()
     }

@@ -1,10 +1,9 @@
 //! Fixed addresses: watched and routed to, but not ours to start or stop.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-use fleet::{Found, FoundState, Life, ReplicaName, StopHow};
+use fleet::{Address, Found, FoundState, Life, ReplicaName, StopHow};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
 use crate::{Driver, DriverError, StartOrder};
@@ -12,13 +11,13 @@ use crate::{Driver, DriverError, StartOrder};
 /// The addresses of a service whose replicas somebody else runs; seat 1 has the first.
 #[derive(Debug)]
 pub struct StaticDriver {
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
     watched: Mutex<BTreeMap<Life, ReplicaName>>,
 }
 
 impl StaticDriver {
     /// A driver that only knows where replicas are.
-    pub fn new(addresses: Vec<SocketAddr>) -> Self {
+    pub fn new(addresses: Vec<Address>) -> Self {
         Self { addresses, watched: Mutex::default() }
     }
 
@@ -32,8 +31,8 @@ impl Driver for StaticDriver {
         ready(Ok(())).boxed()
     }
 
-    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<SocketAddr, DriverError>> {
-        let address = self.addresses.get(order.life.seat.index()).copied();
+    fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<Address, DriverError>> {
+        let address = self.addresses.get(order.life.seat.index()).cloned();
         if address.is_some() {
             self.watched().insert(order.life, order.name);
         }
@@ -52,7 +51,7 @@ impl Driver for StaticDriver {
     fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, DriverError>> {
         let watched = self.watched();
         let found = watched.iter().filter_map(|(life, name)| {
-            let address = *self.addresses.get(life.seat.index())?;
+            let address = self.addresses.get(life.seat.index())?.clone();
             let state = FoundState::Running { address, is_frozen: false };
             Some(Found { life: *life, name: name.clone(), state })
         });

@@ -16,7 +16,7 @@ use driver::{DockerDriver, Driver, EVENTS_CAPACITY, StartOrder};
 use fleet::{Exit, FoundState, Life, StopHow};
 use tokio::sync::mpsc;
 
-use rig::{Guard, Rig, docker, settings, shell, states, succeeds};
+use rig::{Guard, Rig, docker, settings, shell, states, succeeds, tcp};
 
 #[tokio::test]
 async fn a_started_container_carries_labels_and_hardening_and_is_listed() {
@@ -29,7 +29,7 @@ async fn a_started_container_carries_labels_and_hardening_and_is_listed() {
         return;
     };
     let order = rig.order(1);
-    let address = rig.driver.start(order.clone()).await.unwrap();
+    let address = tcp(rig.driver.start(order.clone()).await.unwrap());
     assert_eq!(address.port(), 5000);
 
     let name = order.name.as_str();
@@ -58,7 +58,10 @@ async fn a_started_container_carries_labels_and_hardening_and_is_listed() {
         assert!(variables.contains(&variable), "{variable} in {variables}");
     }
     let found = rig.driver.list().await.unwrap();
-    assert_eq!(states(&found), [(order.life, FoundState::Running { address, is_frozen: false })]);
+    assert_eq!(
+        states(&found),
+        [(order.life, FoundState::Running { address: address.into(), is_frozen: false })]
+    );
     assert_eq!(found[0].name, order.name);
 }
 
@@ -217,12 +220,15 @@ async fn two_drivers_with_different_owners_do_not_see_each_other() {
 async fn publishing_gives_a_port_of_the_loopback_address() {
     let Some(rig) = Rig::up("publish", |settings| settings.publish = true).await else { return };
     let order = rig.order(1);
-    let address = rig.driver.start(order.clone()).await.unwrap();
+    let address = tcp(rig.driver.start(order.clone()).await.unwrap());
     assert!(address.ip().is_loopback() && address.port() != 5000, "{address}");
     let published = docker(&["port", order.name.as_str(), "5000/tcp"]);
     assert_eq!(published, address.to_string());
     let found = rig.driver.list().await.unwrap();
-    assert_eq!(states(&found), [(order.life, FoundState::Running { address, is_frozen: false })]);
+    assert_eq!(
+        states(&found),
+        [(order.life, FoundState::Running { address: address.into(), is_frozen: false })]
+    );
 }
 
 #[tokio::test]

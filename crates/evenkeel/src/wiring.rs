@@ -126,7 +126,9 @@ async fn driver(
             };
             Arc::new(DockerDriver::connect(settings, events).await?)
         }
-        DriverChoice::Static { addresses } => Arc::new(StaticDriver::new(addresses.clone())),
+        DriverChoice::Static { addresses } => {
+            Arc::new(StaticDriver::new(addresses.iter().copied().map(Into::into).collect()))
+        }
     })
 }
 

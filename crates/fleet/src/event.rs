@@ -1,15 +1,14 @@
 //! Facts that arrive. An event says what happened, never what should be done about it.
 
 use std::fmt;
-use std::net::SocketAddr;
 
-use crate::{Life, Moment, ReplicaName};
+use crate::{Address, Life, Moment, ReplicaName};
 
 /// Something that happened to a fleet.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The driver started a replica; it listens here, or soon will.
-    Started(Life, SocketAddr),
+    Started(Life, Address),
     /// The driver could not start a replica.
     StartFailed(Life, String),
     /// A replica ended, ordered or not.
@@ -125,7 +124,7 @@ pub enum FoundState {
     /// It runs.
     Running {
         /// Where it listens.
-        address: SocketAddr,
+        address: Address,
         /// Whether it is paused or stopped by a signal.
         is_frozen: bool,
     },

@@ -4,6 +4,7 @@
 //! anything. The one exception in spirit is the routing table, whose replicas carry a gate: an
 //! atomic that requests pass and that the reconciler closes.
 
+mod address;
 mod life;
 mod names;
 
@@ -22,6 +23,7 @@ mod plan;
 mod fleet;
 mod view;
 
+pub use address::{Address, IllegalAddress};
 pub use desired::{Berth, ChangeId, Desired, StoredBerth};
 pub use edit::{Edit, Refusal};
 pub use event::{Death, Event, Exit, Found, FoundState, Pulse, Suspicion};

@@ -1,13 +1,14 @@
 //! What is known to run, and how well.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use placement::Seat;
 
 use crate::plan::StopHow;
-use crate::{Death, Event, Exit, FleetSettings, Found, FoundState, Life, Moment, Pulse, ReplicaName};
+use crate::{
+    Address, Death, Event, Exit, FleetSettings, Found, FoundState, Life, Moment, Pulse, ReplicaName,
+};
 
 /// How far a life has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct Known {
     /// What it is called.
     pub name: ReplicaName,
     /// Where it listens, once it runs.
-    pub address: Option<SocketAddr>,
+    pub address: Option<Address>,
     /// How far it has come.
     pub phase: Phase,
     /// Since when it is in this phase.
@@ -91,7 +92,7 @@ impl Observed {
             Event::Stopped(life) => {
                 self.lives.remove(life);
             }
-            Event::Started(life, address) => self.change(*life, |known| known.started(*address, now)),
+            Event::Started(life, address) => self.change(*life, |known| known.started(address.clone(), now)),
             Event::StartFailed(life, why) => {
                 self.change(*life, |known| known.end(Death::StartFailed(why.clone()), now));
             }
@@ -204,7 +205,7 @@ impl Known {
     fn found_again(&mut self, state: &FoundState, now: Moment) {
         match state {
             FoundState::Running { address, is_frozen } => {
-                self.started(*address, now);
+                self.started(address.clone(), now);
                 self.signs.is_frozen = *is_frozen;
             }
             FoundState::Exited(exit) => self.end(Death::Exited(exit.clone()), now),
@@ -256,7 +257,7 @@ impl Known {
         self.signs.silent_since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
-    fn started(&mut self, address: SocketAddr, now: Moment) {
+    fn started(&mut self, address: Address, now: Moment) {
         self.address = Some(address);
         if self.phase == Phase::Starting {
             self.enter(Phase::Booting, now);

@@ -1,10 +1,9 @@
 //! A replica as the way of a request sees it: where it is, and the gate to it.
 
-use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::{Gate, Life, ReplicaName};
+use crate::{Address, Gate, Life, ReplicaName};
 
 /// One running copy of the application.
 #[derive(Debug)]
@@ -14,7 +13,7 @@ pub struct Replica {
     /// What it is called.
     pub name: ReplicaName,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
     /// How much of the load it should get, relative to the others.
     pub weight: u32,
     /// Who may enter, and how many are inside.

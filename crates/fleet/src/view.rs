@@ -1,8 +1,6 @@
 //! What a fleet shows of itself: a copy for those who ask, made when something changed.
 
-use std::net::SocketAddr;
-
-use crate::{Fleet, Life, Moment, Phase, ReplicaName, Standing};
+use crate::{Address, Fleet, Life, Moment, Phase, ReplicaName, Standing};
 
 /// A fleet at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +21,7 @@ pub struct ReplicaView {
     /// What it is called.
     pub name: ReplicaName,
     /// Where it listens, if it runs.
-    pub address: Option<SocketAddr>,
+    pub address: Option<Address>,
     /// How it is.
     pub state: ReplicaState,
     /// More about the state: signs of illness, how the last life ended.
@@ -104,5 +102,6 @@ fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaVi
         Some((_, Phase::Over(death))) => (ReplicaState::Stopping, Some(death.to_string())),
         Some((_, Phase::Stopping(_))) => (ReplicaState::Stopping, None),
     };
-    ReplicaView { life, name: name.clone(), address: known.and_then(|known| known.address), state, reason }
+    let address = known.and_then(|known| known.address.clone());
+    ReplicaView { life, name: name.clone(), address, state, reason }
 }

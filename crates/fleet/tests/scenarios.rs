@@ -472,7 +472,7 @@ fn life(text: &str) -> Life {
     Life { seat: Seat::new(seat.parse().unwrap()).unwrap(), incarnation: incarnation.parse().unwrap() }
 }
 
-fn address() -> std::net::SocketAddr {
+fn address() -> fleet::Address {
     "127.0.0.1:9".parse().unwrap()
 }
 

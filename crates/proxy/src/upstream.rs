@@ -3,18 +3,24 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
-use fleet::{Life, Replica};
+use fleet::{Address, Life, Replica};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::body::RequestBody;
 use crate::respond::Failure;
 use crate::settings::{CONNECT_TIMEOUT, HEAD_BYTES_MAX, HEADERS_MAX, IDLE_CONNECTIONS_MAX};
+
+/// How long to wait before knocking again at a Unix socket whose queue is full.
+const QUEUE_PAUSE: Duration = Duration::from_millis(1);
 
 type Sender = http1::SendRequest<RequestBody>;
 type Idle = Rc<RefCell<HashMap<Life, Vec<Sender>>>>;
@@ -55,16 +61,20 @@ impl Pool {
 
     /// A new connection.
     pub(crate) async fn connect(&self, replica: &Replica) -> Result<Lease, Failure> {
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(replica.address));
-        let stream = match connecting.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                return Err(Failure::Refused);
+        match &replica.address {
+            Address::Tcp(address) => {
+                let stream = in_time(TcpStream::connect(address)).await?;
+                let _ = stream.set_nodelay(true);
+                self.shake_hands(replica.life, stream).await
             }
-            Ok(Err(error)) if is_our_own(&error) => return Err(Failure::OutOfSockets),
-            Ok(Err(_)) | Err(_) => return Err(Failure::Unreachable),
-        };
-        let _ = stream.set_nodelay(true);
+            Address::Unix(path) => self.shake_hands(replica.life, in_time(connect_unix(path)).await?).await,
+        }
+    }
+
+    async fn shake_hands<S>(&self, life: Life, stream: S) -> Result<Lease, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
         let shaken = builder.handshake(TokioIo::new(stream)).await;
@@ -74,12 +84,33 @@ impl Pool {
                 tracing::debug!(%error, "a connection to a replica ended badly");
             }
         });
-        Ok(Lease { sender, life: replica.life, idle: Rc::clone(&self.idle), is_reused: false })
+        Ok(Lease { sender, life, idle: Rc::clone(&self.idle), is_reused: false })
     }
 
     /// Drops the idle connections to everyone else.
     pub(crate) fn keep_only(&self, is_kept: impl Fn(Life) -> bool) {
         self.idle.borrow_mut().retain(|life, _| is_kept(*life));
+    }
+}
+
+async fn in_time<S>(connecting: impl Future<Output = io::Result<S>>) -> Result<S, Failure> {
+    use io::ErrorKind::{ConnectionRefused, NotFound};
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(Ok(stream)) => Ok(stream),
+        // Nobody listens either where a socket has been removed.
+        Ok(Err(error)) if matches!(error.kind(), ConnectionRefused | NotFound) => Err(Failure::Refused),
+        Ok(Err(error)) if is_our_own(&error) => Err(Failure::OutOfSockets),
+        Ok(Err(_)) | Err(_) => Err(Failure::Unreachable),
+    }
+}
+
+/// Where too many wait to be accepted, a Unix socket turns the next one away; TCP lets them wait.
+async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(QUEUE_PAUSE).await,
+            connected => return connected,
+        }
     }
 }
 

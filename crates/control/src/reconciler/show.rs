@@ -14,12 +14,13 @@ impl Reconciler {
         let mut routable = Vec::new();
         self.replicas.retain(|life, _| self.fleet.observed().get(*life).is_some());
         for (life, known) in self.fleet.observed().lives() {
-            let Some(address) = known.address else { continue };
+            let Some(address) = &known.address else { continue };
             let replica = self.replicas.entry(life).or_insert_with(|| {
                 let gate = Gate::default();
                 gate.close();
                 let weight = self.fleet.weight(life.seat);
-                Arc::new(Replica { life, name: known.name.clone(), address, weight, gate })
+                let (name, address) = (known.name.clone(), address.clone());
+                Arc::new(Replica { life, name, address, weight, gate })
             });
             match self.fleet.standing(life) {
                 Standing::Open => {
@@ -30,7 +31,7 @@ impl Reconciler {
                 Standing::Condemned => replica.gate.condemn(),
             }
             if known.is_watched() {
-                targets.insert(life, address);
+                targets.insert(life, address.clone());
             }
         }
         self.heartbeats.set_targets(targets);

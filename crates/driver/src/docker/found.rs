@@ -9,7 +9,7 @@ use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum as State, ContainerSummary,
     ContainerSummaryStateEnum as SummaryState, EndpointSettings,
 };
-use fleet::{Exit, Life, ReplicaName};
+use fleet::{Address, Exit, Life, ReplicaName};
 
 use super::{DockerSettings, create, labels};
 
@@ -26,7 +26,7 @@ const SIGKILL: i32 = 9;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sighting {
     /// It runs and can be reached.
-    Running { address: SocketAddr, is_paused: bool },
+    Running { address: Address, is_paused: bool },
     /// It does not run, or not any more.
     Over,
     /// It runs, but has no address to reach it by: its network was taken from it.
@@ -105,7 +105,8 @@ pub(super) fn sighting_of_inspect(
 }
 
 fn sighting(address: Option<SocketAddr>, is_paused: bool) -> Sighting {
-    address.map_or(Sighting::NowhereToReach, |address| Sighting::Running { address, is_paused })
+    let running = |address: SocketAddr| Sighting::Running { address: address.into(), is_paused };
+    address.map_or(Sighting::NowhereToReach, running)
 }
 
 fn loopback(ip: Option<&str>, port: Option<u16>) -> Option<SocketAddr> {

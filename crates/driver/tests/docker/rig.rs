@@ -2,6 +2,7 @@
 //! events, and the removal of everything.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use driver::{
     DockerDriver, DockerSettings, Driver, EVENTS_CAPACITY, ReplicaEnvironment, ServerId, StartOrder,
 };
-use fleet::{Event, Exit, Found, FoundState, Life, ReplicaName};
+use fleet::{Address, Event, Exit, Found, FoundState, Life, ReplicaName};
 use placement::Seat;
 use tokio::sync::mpsc;
 
@@ -158,6 +159,13 @@ pub(crate) fn make_image(name: &str) {
                   tar -ch /bin/sh /bin/sleep $libraries 2>/dev/null | docker import - \"$0\" >/dev/null";
     let status = Command::new("sh").args(["-c", script, name]).status().unwrap();
     assert!(status.success(), "cannot make an image");
+}
+
+pub(crate) fn tcp(address: Address) -> SocketAddr {
+    match address {
+        Address::Tcp(address) => address,
+        Address::Unix(path) => panic!("a container listens on {}", path.display()),
+    }
 }
 
 pub(crate) fn states(found: &[Found]) -> Vec<(Life, FoundState)> {
