@@ -4,6 +4,8 @@ use fleet::{Address, Event, Found, Life, ReplicaName, StopHow};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
+use crate::environment::Endpoint;
+
 /// Room for events on their way to the reconciler. When it is full the sender waits: the facts
 /// here are few, and each is needed.
 pub const EVENTS_CAPACITY: usize = 1024;
@@ -21,11 +23,11 @@ pub struct StartOrder {
 }
 
 impl StartOrder {
-    /// A word of a command with `{port}`, `{name}` and `{seat}` filled in.
-    pub(crate) fn fill_in(&self, word: &str, port: u16) -> String {
-        word.replace("{port}", &port.to_string())
-            .replace("{name}", self.name.as_str())
-            .replace("{seat}", &self.life.seat.to_string())
+    /// A word of a command with its placeholders filled in: `{name}`, `{seat}`, and where to listen.
+    pub(crate) fn fill_in(&self, word: &str, endpoint: &Endpoint) -> String {
+        let word = word.replace("{name}", self.name.as_str()).replace("{seat}", &self.life.seat.to_string());
+        // Last, because a path may look as if it held placeholders of its own.
+        endpoint.fill_in(&word)
     }
 }
 

@@ -1,9 +1,11 @@
-//! Replicas as child processes, each in its own process group on its own loopback port.
+//! Replicas as child processes, each in its own process group, on its own loopback port or Unix
+//! socket.
 //!
 //! An exit is seen through the child itself, never by polling, and every child is reaped.
 
 mod output;
 mod ports;
+mod sockets;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,8 +20,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use crate::environment::Endpoint;
 use crate::{Driver, DriverError, EventSender, ReplicaEnvironment, StartOrder};
 use output::LastLines;
+use sockets::SocketFolder;
 
 /// How long the last output may take to arrive after an exit. Usually it is there; a grandchild
 /// that holds the pipe must not delay the news.
@@ -31,12 +35,14 @@ const KILL_WAIT: Duration = Duration::from_secs(5);
 /// What is run, and how.
 #[derive(Clone, Debug)]
 pub struct ProcessSettings {
-    /// The program and its arguments; `{port}`, `{name}` and `{seat}` are filled in.
+    /// The program and its arguments; `{name}`, `{seat}`, and `{port}` or `{socket}` are filled in.
     pub command: Vec<String>,
     /// A program and arguments put in front of the command, which end it when this process ends.
     pub tether: Vec<String>,
     /// What replicas learn from their environment.
     pub environment: ReplicaEnvironment,
+    /// Whether replicas listen on Unix sockets instead of loopback ports.
+    pub socket: bool,
     /// How long a replica that was asked to stop may take before it is killed.
     pub stop_timeout: Duration,
 }
@@ -47,21 +53,25 @@ pub struct ProcessDriver {
     settings: ProcessSettings,
     events: EventSender,
     running: Arc<Mutex<BTreeMap<Life, Running>>>,
+    /// Where the sockets are, if replicas have some.
+    sockets: Option<SocketFolder>,
 }
 
 #[derive(Clone, Debug)]
 struct Running {
     name: ReplicaName,
     pid: Pid,
-    address: SocketAddr,
+    address: Address,
     /// Turns true when the process has been reaped.
     has_exited: watch::Receiver<bool>,
 }
 
 impl ProcessDriver {
-    /// A driver with nothing running yet.
-    pub fn new(settings: ProcessSettings, events: EventSender) -> Self {
-        Self { settings, events, running: Arc::default() }
+    /// A driver with nothing running yet. Fails if there has to be a folder for sockets and it
+    /// cannot be made.
+    pub fn new(settings: ProcessSettings, events: EventSender) -> Result<Self, DriverError> {
+        let sockets = settings.socket.then(SocketFolder::create).transpose()?;
+        Ok(Self { settings, events, running: Arc::default(), sockets })
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<Life, Running>> {
@@ -70,27 +80,30 @@ impl ProcessDriver {
 
     fn spawn(&self, order: StartOrder) -> Result<Address, DriverError> {
         let mut running = self.running();
-        let taken: Vec<u16> = running.values().map(|process| process.address.port()).collect();
-        let port = ports::pick(&taken).ok_or_else(|| DriverError::new("no free loopback port was found"))?;
-        let mut child = self.command(&order, port).spawn().map_err(|error| {
+        let address = match &self.sockets {
+            Some(sockets) => sockets.address(order.life)?,
+            None => free_port(&running)?,
+        };
+        let mut child = self.command(&order, &Endpoint::of(&address)).spawn().map_err(|error| {
             DriverError::caused(format!("cannot run '{}'", self.settings.command[0]), error)
         })?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let pid = pid.ok_or_else(|| DriverError::new("the process ended before it began"))?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let lines = LastLines::follow(&mut child, &order.name);
         let (exited, has_exited) = watch::channel(false);
-        running.insert(order.life, Running { name: order.name, pid, address, has_exited });
-        let supervised = Supervised { life: order.life, pid, child, lines };
+        running.insert(order.life, Running { name: order.name, pid, address: address.clone(), has_exited });
+        let supervised = Supervised { life: order.life, pid, address: address.clone(), child, lines };
         tokio::spawn(supervised.supervise(Arc::clone(&self.running), self.events.clone(), exited));
-        Ok(address.into())
+        Ok(address)
     }
 
-    fn command(&self, order: &StartOrder, port: u16) -> Command {
-        let command = self.settings.command.iter().map(|word| order.fill_in(word, port));
+    fn command(&self, order: &StartOrder, endpoint: &Endpoint) -> Command {
+        let command = self.settings.command.iter().map(|word| order.fill_in(word, endpoint));
         let mut words = self.settings.tether.iter().cloned().chain(command);
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).envs(self.settings.environment.of(order, port)).process_group(0);
+        // The balancer's own would be a wrong one, where replicas have sockets instead.
+        command.env_remove("PORT");
+        command.args(words).envs(self.settings.environment.of(order, endpoint)).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -111,6 +124,16 @@ impl ProcessDriver {
         }
         Err(DriverError::new(format!("process {} is still there after it was killed", process.pid)))
     }
+}
+
+fn free_port(running: &BTreeMap<Life, Running>) -> Result<Address, DriverError> {
+    let port_of = |process: &Running| match process.address {
+        Address::Tcp(address) => Some(address.port()),
+        Address::Unix(_) => None,
+    };
+    let taken: Vec<u16> = running.values().filter_map(port_of).collect();
+    let port = ports::pick(&taken).ok_or_else(|| DriverError::new("no free loopback port was found"))?;
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
 }
 
 impl Running {
@@ -156,13 +179,13 @@ impl Driver for ProcessDriver {
         let found = running.iter().map(|(life, process)| Found {
             life: *life,
             name: process.name.clone(),
-            state: FoundState::Running { address: process.address.into(), is_frozen: process.is_frozen() },
+            state: FoundState::Running { address: process.address.clone(), is_frozen: process.is_frozen() },
         });
         ready(Ok(found.collect())).boxed()
     }
 
     fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
-        ready(Ok(())).boxed()
+        ready(self.sockets.as_ref().map_or(Ok(()), SocketFolder::remove)).boxed()
     }
 }
 
@@ -170,6 +193,7 @@ impl Driver for ProcessDriver {
 struct Supervised {
     life: Life,
     pid: Pid,
+    address: Address,
     child: Child,
     lines: LastLines,
 }
@@ -184,6 +208,10 @@ impl Supervised {
         let status = self.child.wait().await;
         // What it left behind in its group goes with it.
         let _ = kill_process_group(self.pid, Signal::KILL);
+        if let Address::Unix(path) = &self.address {
+            // It was the replica's, and most have removed it themselves; the folder goes in any case.
+            let _ = sockets::remove(path);
+        }
         let last_output = self.lines.last_within(LAST_OUTPUT_WAIT).await;
         let exit = Exit { last_output, ..exit_of(&status) };
         running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.life);

@@ -106,9 +106,10 @@ async fn driver(
                 command: command.clone().unwrap_or_else(demo),
                 tether: vec![program.clone(), "tether".into(), std::process::id().to_string()],
                 environment,
+                socket: false,
                 stop_timeout: service.stop_timeout,
             };
-            Arc::new(ProcessDriver::new(settings, events))
+            Arc::new(ProcessDriver::new(settings, events)?)
         }
         DriverChoice::Docker { image, command, network, publish, memory, cpus } => {
             let settings = DockerSettings {

@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{DockerSettings, labels};
 use crate::StartOrder;
+use crate::environment::Endpoint;
 
 /// The engine's usual way to keep logs, which grows without end unless told otherwise.
 pub(super) const BOUNDED_LOGGING_DRIVER: &str = "json-file";
@@ -24,7 +25,7 @@ const LOOPBACK: &str = "127.0.0.1";
 /// The engine's request for one replica. `bounds_logs` says that the engine keeps logs with
 /// [`BOUNDED_LOGGING_DRIVER`]; the options of other drivers are the operator's affair.
 pub(super) fn body(settings: &DockerSettings, order: &StartOrder, bounds_logs: bool) -> ContainerCreateBody {
-    let variables = settings.environment.of(order, settings.port);
+    let variables = settings.environment.of(order, &Endpoint::Port(settings.port));
     let endpoint = EndpointSettings { aliases: aliases(settings, order), ..Default::default() };
     ContainerCreateBody {
         image: Some(settings.image.clone()),
@@ -45,7 +46,7 @@ pub(super) fn body(settings: &DockerSettings, order: &StartOrder, bounds_logs: b
 
 fn command(settings: &DockerSettings, order: &StartOrder) -> Option<Vec<String>> {
     let words = settings.command.as_ref()?.iter();
-    Some(words.map(|word| order.fill_in(word, settings.port)).collect())
+    Some(words.map(|word| order.fill_in(word, &Endpoint::Port(settings.port))).collect())
 }
 
 fn host_config(settings: &DockerSettings, bounds_logs: bool) -> HostConfig {
