@@ -103,8 +103,9 @@ impl AdminListener {
     }
 }
 
-/// Makes room where a balancer that was killed left its socket, and only there.
-async fn remove_stale_socket(path: &Path) -> io::Result<()> {
+/// Makes room where somebody who was killed left a Unix socket, and only there: a socket that is in
+/// use stays, and so does any other file. The error says that the place is taken.
+pub async fn remove_stale_socket(path: &Path) -> io::Result<()> {
     let Ok(meta) = std::fs::symlink_metadata(path) else { return Ok(()) };
     let in_use = || Err(io::Error::new(io::ErrorKind::AddrInUse, "it is in use"));
     if !meta.file_type().is_socket() {

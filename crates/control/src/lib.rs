@@ -16,7 +16,7 @@ mod contract;
 mod metrics;
 mod shapes;
 
-pub use admin::{Admin, AdminAddress, AdminListener, Explainer};
+pub use admin::{Admin, AdminAddress, AdminListener, Explainer, remove_stale_socket};
 pub use contract::Contract;
 pub use heartbeat::{HeartbeatSettings, Heartbeats};
 pub use journal::Journal;

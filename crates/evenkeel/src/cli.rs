@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fleet::Address;
 
 /// An HTTP load balancer that owns its replicas: it starts them, watches their heartbeats, routes
 /// to them by consistent hashing, replaces the dead, and loses no request while doing so.
@@ -40,9 +41,10 @@ pub(crate) enum Command {
     Up(UpOptions),
     /// Run the bundled demo replica: GET /home and GET /heartbeat.
     Replica {
-        /// Where to listen. SERVER_ID in the environment is what it calls itself.
+        /// Where to listen: an address, or unix:/path. SERVER_ID in the environment is what it calls
+        /// itself.
         #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDR")]
-        listen: SocketAddr,
+        listen: Address,
     },
     /// Check a configuration file: says what is wrong, where, and what may have been meant.
     Validate {

@@ -44,7 +44,7 @@ type Outcome = Result<(), (Stopped, String)>;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(options) => up::run(&options),
-        Command::Replica { listen } => replica::run(listen),
+        Command::Replica { listen } => replica::run(&listen),
         Command::Validate { config } => up::validate(&config),
         Command::Status(target) => commands::status(&target),
         Command::Ps(target) => commands::ps(&target),

@@ -1,10 +1,11 @@
 //! The bundled demo replica: the contract's web server.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fleet::Address;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -12,7 +13,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
 use crate::signals::EndSignals;
@@ -24,16 +26,53 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Serves until asked to stop.
-pub(crate) fn run(listen: SocketAddr) -> Outcome {
+pub(crate) fn run(listen: &Address) -> Outcome {
     let id = std::env::var("SERVER_ID").unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(listen).await;
+        let listener = Listener::bind(listen).await;
         let listener = listener.map_err(|error| failed(format!("cannot listen on {listen}: {error}")))?;
         let signals = EndSignals::listen().map_err(failed)?;
         serve(listener, home_of(&id), signals).await;
+        if let Address::Unix(path) = listen {
+            // The balancer, if there is one, may have been faster.
+            let _ = std::fs::remove_file(path);
+        }
         Ok(())
     })
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A client's connection, of whichever kind.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Listener {
+    async fn bind(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
+            Address::Unix(path) => {
+                control::remove_stale_socket(path).await?;
+                UnixListener::bind(path).map(Self::Unix)
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                Ok(Box::new(stream))
+            }
+            Self::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+        }
+    }
 }
 
 fn home_of(id: &str) -> Bytes {
@@ -41,7 +80,7 @@ fn home_of(id: &str) -> Bytes {
     Bytes::from(body.to_string())
 }
 
-async fn serve(listener: TcpListener, home: Bytes, mut signals: EndSignals) {
+async fn serve(listener: Listener, home: Bytes, mut signals: EndSignals) {
     let (stop, stopped) = watch::channel(false);
     // Every connection holds a sender; when the last is gone, so are the connections.
     let (alive, mut all_ended) = mpsc::channel::<()>(1);
@@ -51,7 +90,7 @@ async fn serve(listener: TcpListener, home: Bytes, mut signals: EndSignals) {
             () = signals.next() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 let (home, stopped, alive) = (home.clone(), stopped.clone(), alive.clone());
                 tokio::spawn(async move {
                     connection(stream, home, stopped).await;
@@ -66,8 +105,7 @@ async fn serve(listener: TcpListener, home: Bytes, mut signals: EndSignals) {
     let _ = tokio::time::timeout(DRAIN_DEADLINE, all_ended.recv()).await;
 }
 
-async fn connection(stream: TcpStream, home: Bytes, mut stopped: watch::Receiver<bool>) {
-    let _ = stream.set_nodelay(true);
+async fn connection(stream: Box<dyn Stream>, home: Bytes, mut stopped: watch::Receiver<bool>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let home = home.clone();
         async move { Ok::<_, Infallible>(answer(&request, home)) }
