@@ -97,16 +97,17 @@ async fn driver(
         extra: service.env.clone(),
     };
     Ok(match &service.driver {
-        DriverChoice::Process { command } => {
+        DriverChoice::Process { command, socket } => {
             let program = std::env::current_exe();
             let program = program.map_err(|error| DriverError::caused("cannot find this program", error))?;
             let program = program.to_string_lossy().into_owned();
-            let demo = || [&program, "replica", "--listen", "127.0.0.1:{port}"].map(str::to_owned).into();
+            let listen = if *socket { "unix:{socket}" } else { "127.0.0.1:{port}" };
+            let demo = || [&program, "replica", "--listen", listen].map(str::to_owned).into();
             let settings = ProcessSettings {
                 command: command.clone().unwrap_or_else(demo),
                 tether: vec![program.clone(), "tether".into(), std::process::id().to_string()],
                 environment,
-                socket: false,
+                socket: *socket,
                 stop_timeout: service.stop_timeout,
             };
             Arc::new(ProcessDriver::new(settings, events)?)
@@ -127,9 +128,7 @@ async fn driver(
             };
             Arc::new(DockerDriver::connect(settings, events).await?)
         }
-        DriverChoice::Static { addresses } => {
-            Arc::new(StaticDriver::new(addresses.iter().copied().map(Into::into).collect()))
-        }
+        DriverChoice::Static { addresses } => Arc::new(StaticDriver::new(addresses.clone())),
     })
 }
 

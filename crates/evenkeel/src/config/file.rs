@@ -25,6 +25,7 @@ const LEVELS: [Level; 4] = [
             "command",
             "addresses",
             "port",
+            "socket",
             "network",
             "publish",
             "memory",
@@ -95,6 +96,7 @@ pub(super) struct ServiceTable {
     pub(super) command: Texts,
     pub(super) addresses: Texts,
     pub(super) port: Whole,
+    pub(super) socket: Flag,
     pub(super) network: Text,
     pub(super) publish: Flag,
     pub(super) memory: Text,
@@ -174,6 +176,7 @@ impl ServiceTable {
             command: reader.take_list("command", &TEXT, "command = [\"./server\", \"--port\", \"{port}\"]"),
             addresses: reader.take_list("addresses", &TEXT, "addresses = [\"127.0.0.1:9001\"]"),
             port: reader.take("port", &WHOLE),
+            socket: reader.take("socket", &FLAG),
             network: reader.take("network", &TEXT),
             publish: reader.take("publish", &FLAG),
             memory: reader.take("memory", &SIZE),
@@ -200,6 +203,13 @@ impl ServiceTable {
             heartbeat: HeartbeatTable::read(&mut reader),
             drain_deadline: read_drain_deadline(&mut reader),
         }
+    }
+}
+
+impl ServiceTable {
+    /// Whether its replicas are to listen on Unix sockets.
+    pub(super) fn has_sockets(&self) -> bool {
+        self.socket.as_ref().is_some_and(|given| given.value)
     }
 }
 

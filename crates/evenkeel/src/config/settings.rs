@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use fleet::Address;
 use placement::{ClassicHash, MaglevSize, Probe, RingLayout, SeatChoice, SeatNames};
 
 /// The most worker threads.
@@ -103,6 +104,9 @@ pub(crate) enum DriverChoice {
     Process {
         /// The program and its arguments, with placeholders; the bundled demo replica without it.
         command: Option<Vec<String>>,
+        /// Whether each listens on a Unix socket instead of a port; the command has no `{port}` then,
+        /// and no `{socket}` otherwise.
+        socket: bool,
     },
     /// As containers.
     Docker {
@@ -122,7 +126,7 @@ pub(crate) enum DriverChoice {
     /// Somebody else runs them.
     Static {
         /// Where they are: at least one, each once.
-        addresses: Vec<SocketAddr>,
+        addresses: Vec<Address>,
     },
 }
 
@@ -274,7 +278,7 @@ impl Settings {
 impl ServiceSettings {
     /// Every default under a name: three bundled demo replicas that take all requests.
     pub(super) fn named(name: &str) -> Self {
-        let driver = DriverChoice::Process { command: None };
+        let driver = DriverChoice::Process { command: None, socket: false };
         Self {
             name: name.to_owned(),
             host: "*".to_owned(),

@@ -118,7 +118,7 @@ const FULL: &str = r#"
         [[service]]
         name = "old"
         driver = "static"
-        addresses = ["127.0.0.1:9001", "[::1]:9002"]
+        addresses = ["127.0.0.1:9001", "unix:/run/app.sock"]
         algorithm = "ring"
         layout = "ketama"
         seat_names = ["10.0.0.1:80", "10.0.0.2:80"]
@@ -126,6 +126,9 @@ const FULL: &str = r#"
         [[service]]
         name = "envoy"
         path = "/envoy"
+        command = ["serve", "{socket}", "{name}", "{seat}"]
+        socket = true
+        env = { PATH = "/bin" }
         algorithm = "maglev"
         table_size = 1009
     "#;
@@ -180,7 +183,7 @@ fn seat_names(listed: &[&str]) -> SeatNames {
 
 #[test]
 fn a_full_file_is_understood() {
-    let addresses = vec!["127.0.0.1:9001".parse().unwrap(), "[::1]:9002".parse().unwrap()];
+    let addresses = vec!["127.0.0.1:9001".parse().unwrap(), "unix:/run/app.sock".parse().unwrap()];
     let old = ServiceSettings {
         replicas: 2,
         driver: DriverChoice::Static { addresses },
@@ -194,6 +197,11 @@ fn a_full_file_is_understood() {
     };
     let envoy = ServiceSettings {
         path: "/envoy".into(),
+        driver: DriverChoice::Process {
+            command: Some(["serve", "{socket}", "{name}", "{seat}"].map(str::to_owned).to_vec()),
+            socket: true,
+        },
+        env: BTreeMap::from([("PATH".into(), "/bin".into())]),
         algorithm: Algorithm::Maglev { size: MaglevSize::new(1009).unwrap(), names: seat_names(&[]) },
         ..ServiceSettings::named("envoy")
     };
@@ -215,7 +223,11 @@ fn defaults_depend_on_the_driver_and_the_algorithm() {
     assert_eq!(docker.on_exit, OnExit::Keep);
     let DriverChoice::Docker { network, publish, command, .. } = docker.driver else { unreachable!() };
     assert_eq!((network.as_str(), publish, command), ("evenkeel", false, None));
-    assert_eq!(service("driver = \"process\"").on_exit, OnExit::Stop);
+    let process = service("driver = \"process\"");
+    let expected = (OnExit::Stop, DriverChoice::Process { command: None, socket: false });
+    assert_eq!((process.on_exit, process.driver), expected);
+    let environment = "command = [\"serve\"]\nenv = { SOCKET = \"/run/database.sock\" }";
+    assert_eq!(service(environment).env.len(), 1, "without socket = true, the name is the operator's");
     assert_eq!(service("algorithm = \"rendezvous\"").load_factor, 1.25);
     let classic = service("algorithm = \"classic\"");
     assert_eq!(classic.load_factor, 0.0);
@@ -245,11 +257,11 @@ fn seats_are_hashed_by_what_lasts() {
         }
         other => panic!("{other:?} has no names"),
     };
-    let fixed = "driver = \"static\"\naddresses = [\"10.0.0.1:80\", \"[::1]:81\"]\n";
+    let fixed = "driver = \"static\"\naddresses = [\"10.0.0.1:80\", \"unix:/run/b\"]\n";
     for algorithm in ["algorithm = \"ring\"\n", "algorithm = \"maglev\"\n"] {
         let named = |lines: &str| first_two(&format!("{algorithm}{lines}"));
         assert_eq!(named(""), ["1", "2"]);
-        assert_eq!(named(fixed), ["10.0.0.1:80", "[::1]:81"]);
+        assert_eq!(named(fixed), ["10.0.0.1:80", "unix:/run/b"]);
         assert_eq!(named(&format!("{fixed}seat_names = []")), ["1", "2"]);
         assert_eq!(named(&format!("{fixed}seat_names = [\"a\"]")), ["a", "2"]);
         assert_eq!(named("seat_names = [\"a\", \"b\", \"c\", \"d\"]"), ["a", "b"]);

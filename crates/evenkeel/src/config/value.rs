@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleet::Address;
 use hyper::header::HeaderName;
 
 use super::problem::Wrong;
@@ -13,14 +14,12 @@ use super::settings::{AdminAddress, DriverChoice, KeyRule, OnExit};
 use super::suggest;
 
 /// The placeholders of a command.
-const PLACEHOLDERS: [&str; 3] = ["port", "name", "seat"];
+const PLACEHOLDERS: [&str; 4] = ["port", "socket", "name", "seat"];
 /// What every container engine on Linux knows, real-time signals left out.
 const SIGNALS: [&str; 11] = [
     "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGABRT",
     "SIGPWR", "SIGCONT",
 ];
-/// The kernel's `sun_path` has room for this and a final zero.
-const UNIX_PATH_BYTES_MAX: usize = 107;
 const HOST_CHARS_MAX: usize = 253;
 const PATH_CHARS_MAX: usize = 1024;
 
@@ -67,11 +66,23 @@ pub(super) fn admin_address(text: &str) -> Parsed<AdminAddress> {
         let wrong = || must_be("an IP address and a port, or \"unix:\" and a path", text).help(help);
         return text.parse().map(AdminAddress::Tcp).map_err(|_| wrong());
     };
-    if path.is_empty() || path.contains('\0') || path.len() > UNIX_PATH_BYTES_MAX {
-        let form = format!("\"unix:\" and a path of 1 to {UNIX_PATH_BYTES_MAX} bytes");
+    if path.is_empty() || path.contains('\0') || path.len() > Address::UNIX_PATH_BYTES_MAX {
+        let form = format!("\"unix:\" and a path of 1 to {} bytes", Address::UNIX_PATH_BYTES_MAX);
         return Err(must_be(&form, text).help(help));
     }
     Ok(AdminAddress::Unix(PathBuf::from(path)))
+}
+
+/// Where a replica listens that somebody else runs.
+pub(super) fn replica_address(text: &str) -> Parsed<Address> {
+    let help = "for example \"127.0.0.1:9001\" or \"unix:/run/app.sock\"";
+    let form = if text.starts_with("unix:") {
+        let longest = Address::UNIX_PATH_BYTES_MAX;
+        format!("\"unix:\" and a path of 1 to {longest} bytes without control characters")
+    } else {
+        "an IP address and a port, or \"unix:\" and a path".to_owned()
+    };
+    text.parse().map_err(|_| must_be(&form, text).help(help))
 }
 
 /// A path on this machine.

@@ -1,7 +1,7 @@
 //! What depends on a service's driver: its own keys, the keys that it does not have, and where
 //! the number of replicas comes from.
 
-use std::net::SocketAddr;
+use fleet::Address;
 
 use super::Checker;
 use crate::config::file::ServiceTable;
@@ -30,13 +30,14 @@ const OF_DOCKER: &[Kind] = &[Kind::Docker];
 const OF_OWNED: &[Kind] = &[Kind::Process, Kind::Docker];
 
 /// The keys that not every driver has.
-const KEYS_OF_DRIVERS: [(&str, &[Kind]); 12] = [
+const KEYS_OF_DRIVERS: [(&str, &[Kind]); 13] = [
     ("image", OF_DOCKER),
     ("network", OF_DOCKER),
     ("publish", OF_DOCKER),
     ("memory", OF_DOCKER),
     ("cpus", OF_DOCKER),
     ("stop_signal", OF_DOCKER),
+    ("socket", &[Kind::Process]),
     ("command", OF_OWNED),
     ("env", OF_OWNED),
     ("server_id", OF_OWNED),
@@ -63,13 +64,14 @@ impl Checker<'_, '_> {
         // Which keys a driver of an unknown name has is not for us to say.
         if !is_unknown {
             self.refuse_foreign_keys(table, kind);
+            self.refuse_foreign_placeholders(table, kind);
         }
         // Read whatever the driver, so that every wrong value is found in one run.
         let command = self.command(table);
         let addresses = self.addresses(table);
         let docker = self.docker(table, command.clone());
         match kind {
-            Kind::Process => DriverChoice::Process { command },
+            Kind::Process => DriverChoice::Process { command, socket: table.has_sockets() },
             Kind::Docker => {
                 self.require(table, "image", "image = \"evenkeel-replica\"");
                 docker
@@ -104,6 +106,33 @@ impl Checker<'_, '_> {
             let owners: Vec<&str> = owners.iter().map(|owner| owner.name()).collect();
             let is_default = table.driver.is_none();
             self.refuse_foreign_key((key, at), ("driver", &owners), (kind.name(), is_default));
+        }
+    }
+
+    /// Notes placeholders for another way to listen than these replicas have.
+    fn refuse_foreign_placeholders(&mut self, table: &ServiceTable, kind: Kind) {
+        // Out of place or of a wrong type, the key has been noted, and does not tell what was meant.
+        let is_clear =
+            !table.keys.contains_key("socket") || (table.socket.is_some() && kind == Kind::Process);
+        let foreign = if table.has_sockets() { "{port}" } else { "{socket}" };
+        let words = table.command.iter().flat_map(|given| &given.value);
+        for word in words.filter(|word| is_clear && word.value.contains(foreign)) {
+            let (what, help) = match (kind, table.has_sockets()) {
+                (Kind::Process, true) => (
+                    "`{port}` in `command` does not go with socket = true",
+                    "use `{socket}`, which is the path of the replica's socket, or remove socket = true",
+                ),
+                (Kind::Process, false) => {
+                    ("`{socket}` in `command` needs socket = true", "add socket = true, or use `{port}`")
+                }
+                (Kind::Docker, _) => (
+                    "`{socket}` in `command` does not go with driver = \"docker\"",
+                    "containers listen on a port: use `{port}`",
+                ),
+                // It has no command, and that has been noted.
+                (Kind::Static, _) => continue,
+            };
+            self.note(&word.at, Wrong::new(what).help(help));
         }
     }
 
@@ -165,7 +194,7 @@ impl Checker<'_, '_> {
         Some(words.collect())
     }
 
-    fn addresses(&mut self, table: &ServiceTable) -> Vec<SocketAddr> {
+    fn addresses(&mut self, table: &ServiceTable) -> Vec<Address> {
         let Some(given) = &table.addresses else { return Vec::new() };
         if given.value.is_empty() {
             self.note(&given.at, Wrong::new("`addresses` must list at least one address"));
@@ -176,7 +205,7 @@ impl Checker<'_, '_> {
             self.note(&given.at, Wrong::new(what));
         }
         for element in given.value.iter().take(REPLICAS_MAX as usize) {
-            let Some(address) = self.parse_given(element, value::socket_address) else { continue };
+            let Some(address) = self.parse_given(element, value::replica_address) else { continue };
             if addresses.contains(&address) {
                 let what = format!("`addresses` lists \"{address}\" twice");
                 self.note(&element.at, Wrong::new(what));

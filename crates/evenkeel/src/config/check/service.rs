@@ -94,10 +94,13 @@ impl Checker<'_, '_> {
     }
 
     fn env(&mut self, table: &ServiceTable) -> BTreeMap<String, String> {
+        let mut reserved = ENV_RESERVED.to_vec();
+        // Elsewhere the name means nothing to us, and may mean something to the operator.
+        reserved.extend(table.has_sockets().then_some("SOCKET"));
         for given in &table.env {
             let name = given.key.as_str();
-            if ENV_RESERVED.contains(&name) {
-                let help = format!("the balancer sets {}", suggest::list(&ENV_RESERVED, '`'));
+            if reserved.contains(&name) {
+                let help = format!("the balancer sets {}", suggest::list(&reserved, '`'));
                 self.note(&given.key_at, Wrong::new(format!("`{name}` is not yours to set")).help(help));
             } else if name.is_empty() || name.contains(['=', '\0']) {
                 self.note(&given.key_at, Wrong::new(format!("{name:?} cannot name an environment variable")));
