@@ -10,7 +10,7 @@ pub mod load;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -27,6 +27,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_evenkeel");
 pub struct Rig {
     arguments: Vec<String>,
     config: Option<String>,
+    runtime: Option<PathBuf>,
 }
 
 /// A balancer that runs; dropping it kills it, and its process replicas with it.
@@ -35,12 +36,12 @@ pub struct Balancer {
     pub address: SocketAddr,
     pub admin: SocketAddr,
     output: mpsc::Receiver<String>,
-    _folder: Option<tempfile::TempDir>,
+    _folder: tempfile::TempDir,
 }
 
 impl Rig {
     pub fn new() -> Self {
-        Self { arguments: Vec::new(), config: None }
+        Self { arguments: Vec::new(), config: None, runtime: None }
     }
 
     pub fn replicas(mut self, count: u32) -> Self {
@@ -60,6 +61,12 @@ impl Rig {
         self
     }
 
+    /// Keeps sockets in this folder; without it, in one of its own that goes with the balancer.
+    pub fn runtime(mut self, folder: &Path) -> Self {
+        self.runtime = Some(folder.to_owned());
+        self
+    }
+
     pub fn up(self) -> Balancer {
         self.try_up().unwrap_or_else(|output| panic!("the balancer did not come up:\n{output}"))
     }
@@ -71,13 +78,13 @@ impl Rig {
         if !self.arguments.iter().any(|argument| argument.starts_with("--listen=")) {
             command.arg("--listen=127.0.0.1:0");
         }
-        let folder = self.config.map(|text| {
-            let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(text) = self.config {
             let path = folder.path().join("evenkeel.toml");
             std::fs::write(&path, text).unwrap();
             command.arg("--config").arg(path);
-            folder
-        });
+        }
+        command.env("XDG_RUNTIME_DIR", self.runtime.as_deref().unwrap_or(folder.path()));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = read_output(&mut child);
         let mut said = String::new();
