@@ -17,10 +17,12 @@ mod record;
 mod respond;
 mod room;
 mod route;
+mod tls;
 mod upstream;
 
 pub use accept::{ListenError, Listeners};
 pub use key::KeyRule;
 pub use record::{ServiceCounters, Totals};
 pub use settings::{LocalAnswer, LocalEndpoints, ProxySettings, ServiceSettings};
+pub use tls::{CertificateFiles, TlsError, TlsServer, TlsSettings, TlsVersion};
 pub use worker::ProxyHandle;

@@ -1,0 +1,302 @@
+//! TLS on client connections: the settings, handshakes, and certificates that are replaced while
+//! connections are made. It never asks what travels inside, and never shows what a key file holds.
+
+#![cfg_attr(not(test), expect(dead_code, reason = "the data plane that accepts through it is being written"))]
+
+mod certificates;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::version::{TLS12, TLS13};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
+
+use certificates::Certificates;
+
+/// How often the files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The most that one file may hold; a chain of certificates takes some ten thousand bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+const HTTP_2: &[u8] = b"h2";
+const HTTP_1: &[u8] = b"http/1.1";
+
+/// How client connections are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// At least one. A client gets the first that has the name that it asks for, or else the first.
+    pub certificates: Vec<CertificateFiles>,
+    /// Certificates, as PEM, of those who vouch for clients; without it nobody is asked for any.
+    pub client_authority: Option<PathBuf>,
+    /// Whether a client without a certificate is refused. One with a wrong certificate always is.
+    pub is_client_certificate_required: bool,
+    /// What older clients are refused by.
+    pub oldest_version: TlsVersion,
+    /// Whether HTTP/2 is offered, and preferred.
+    pub is_http2: bool,
+}
+
+/// A certificate and its key, both as PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, and after it those that lead to one that clients know.
+    pub certificate: PathBuf,
+    /// Its private key, not encrypted.
+    pub key: PathBuf,
+}
+
+/// A version of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2, of 2008.
+    Tls12,
+    /// TLS 1.3, of 2018.
+    Tls13,
+}
+
+/// Why there is no TLS with these settings or files. Never holds a part of a file.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// Nothing to show to clients.
+    #[error("TLS needs a certificate and its key")]
+    NoFiles,
+    /// Nobody whom clients' certificates could come from.
+    #[error("client certificates are required, but no authority says which ones are good")]
+    NoAuthority,
+    /// A file is missing, or not ours to read.
+    #[error("cannot read {}", file.display())]
+    Unreadable {
+        /// Which one.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {problem}", file.display())]
+    BadFile {
+        /// Which one.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A certificate that we cannot use.
+    #[error("cannot use the certificate in {}", file.display())]
+    BadCertificate {
+        /// Where it is.
+        file: PathBuf,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A key of a kind or size that we cannot use.
+    #[error("cannot use the key in {}", file.display())]
+    BadKey {
+        /// Where it is.
+        file: PathBuf,
+        /// Why not.
+        source: rustls::Error,
+    },
+    /// Two files that do not belong together.
+    #[error("the key in {} does not fit the certificate in {}", key.display(), certificate.display())]
+    Mismatch {
+        /// Where the key is.
+        key: PathBuf,
+        /// Where the certificate is.
+        certificate: PathBuf,
+    },
+    /// The library refused all of it together.
+    #[error("TLS cannot be set up")]
+    Library(#[from] rustls::Error),
+}
+
+/// The server side of TLS. Clones share the certificates and the keys of session tickets, so that
+/// a client resumes its session with whichever worker it meets.
+#[derive(Clone, Debug)]
+pub struct TlsServer {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: TlsSettings,
+    current: ArcSwap<ServerConfig>,
+    seen: Mutex<Seen>,
+}
+
+/// What the files looked like.
+#[derive(Debug)]
+struct Seen {
+    /// When those in use were loaded.
+    loaded: Vec<Option<Stamp>>,
+    /// When they were found unusable, so that one state of them is complained about once.
+    refused: Option<Vec<Option<Stamp>>>,
+}
+
+/// What changes with every write to a file, and with every file put in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    changed: (i64, i64),
+}
+
+/// What a look at the files led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Unchanged,
+    Replaced,
+    /// The files are unusable and the old ones stay in use; said in the log.
+    Refused,
+    /// The same, and nothing has changed since it was said.
+    StillRefused,
+}
+
+impl TlsServer {
+    /// Reads all files. Certificates that have expired are used, and complained about in the log.
+    pub fn load(settings: &TlsSettings) -> Result<Self, TlsError> {
+        let loaded = stamps(settings);
+        let current = ArcSwap::from_pointee(configure(settings)?);
+        let seen = Mutex::new(Seen { loaded, refused: None });
+        Ok(Self { shared: Arc::new(Shared { settings: settings.clone(), current, seen }) })
+    }
+
+    /// Starts a thread that looks at the files every second and uses new ones once all of them
+    /// together are good. Those in use until then stay so; connections that exist are not touched.
+    /// It ends when the last clone of this server is gone.
+    pub fn watch(&self) -> io::Result<()> {
+        self.watch_every(LOOK_INTERVAL)
+    }
+
+    /// Reads all files anew, now. After an error the old ones stay in use.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.shared.reload()
+    }
+
+    /// The handshake. It has no time limit of its own, and dropping it closes the connection.
+    pub(crate) fn accept(&self, stream: TcpStream) -> Accept<TcpStream> {
+        TlsAcceptor::from(self.shared.current.load_full()).accept(stream)
+    }
+
+    fn watch_every(&self, interval: Duration) -> io::Result<()> {
+        let shared = Arc::downgrade(&self.shared);
+        let look = move || {
+            while let Some(shared) = shared.upgrade() {
+                shared.look();
+                drop(shared);
+                thread::sleep(interval);
+            }
+        };
+        thread::Builder::new().name("certificates".to_string()).spawn(look).map(drop)
+    }
+}
+
+/// Whether the handshake agreed on HTTP/2.
+pub(crate) fn is_http2(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
+}
+
+impl Shared {
+    fn look(&self) -> Look {
+        let now = stamps(&self.settings);
+        let is_refused_already = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.loaded == now {
+                return Look::Unchanged;
+            }
+            seen.refused.as_ref() == Some(&now)
+        };
+        // Also what was refused is read again: what was missing may have been a descriptor of ours.
+        match self.reload() {
+            Ok(()) => Look::Replaced,
+            Err(_) if is_refused_already => Look::StillRefused,
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(%error, cause, "new certificates are not used, the old ones still are");
+                self.seen.lock().unwrap_or_else(PoisonError::into_inner).refused = Some(now);
+                Look::Refused
+            }
+        }
+    }
+
+    fn reload(&self) -> Result<(), TlsError> {
+        // Looked at before it is read: a write between the two is found by the next look.
+        let loaded = stamps(&self.settings);
+        let config = configure(&self.settings)?;
+        self.current.store(Arc::new(config));
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { loaded, refused: None };
+        tracing::info!("new handshakes use new certificates");
+        Ok(())
+    }
+}
+
+fn stamps(settings: &TlsSettings) -> Vec<Option<Stamp>> {
+    let pairs = settings.certificates.iter().flat_map(|files| [&files.certificate, &files.key]);
+    pairs.chain(&settings.client_authority).map(|file| stamp(file)).collect()
+}
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some(Stamp {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        bytes: metadata.len(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+/// All that a handshake goes by. Each has its own ticket keys: a client whose certificate comes
+/// from an authority that was replaced cannot go on with its old session.
+fn configure(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let certificates = Certificates::load(&settings.certificates, &provider)?;
+    let versions = match settings.oldest_version {
+        TlsVersion::Tls12 => vec![&TLS13, &TLS12],
+        TlsVersion::Tls13 => vec![&TLS13],
+    };
+    let client_verifier = client_verifier(settings, &provider)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)?
+        .with_client_cert_verifier(client_verifier)
+        .with_cert_resolver(Arc::new(certificates));
+    if settings.is_http2 {
+        config.alpn_protocols.push(HTTP_2.to_vec());
+    }
+    config.alpn_protocols.push(HTTP_1.to_vec());
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    // Requests in the first flight can be sent again by whoever recorded them.
+    config.max_early_data_size = 0;
+    Ok(config)
+}
+
+fn client_verifier(
+    settings: &TlsSettings,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let Some(file) = &settings.client_authority else {
+        let is_required = settings.is_client_certificate_required;
+        return if is_required {
+            Err(TlsError::NoAuthority)
+        } else {
+            Ok(WebPkiClientVerifier::no_client_auth())
+        };
+    };
+    let roots = Arc::new(certificates::read_authority(file)?);
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    if !settings.is_client_certificate_required {
+        builder = builder.allow_unauthenticated();
+    }
+    builder.build().map_err(|error| TlsError::BadCertificate { file: file.clone(), source: error.into() })
+}
