@@ -13,6 +13,7 @@ mod body;
 mod budget;
 mod forward;
 mod key;
+mod proxy_protocol;
 mod record;
 mod respond;
 mod room;
