@@ -8,6 +8,7 @@ mod settings;
 mod worker;
 
 mod accept;
+mod access_log;
 mod attempt;
 mod body;
 mod budget;
@@ -22,6 +23,7 @@ mod tls;
 mod upstream;
 
 pub use accept::{ListenError, Listeners};
+pub use access_log::{AccessLog, AccessLogDestination, AccessLogFormat, AccessLogSettings};
 pub use key::KeyRule;
 pub use record::{ServiceCounters, Totals};
 pub use settings::{LocalAnswer, LocalEndpoints, ProxySettings, ServiceSettings};
