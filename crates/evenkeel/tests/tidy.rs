@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 /// Each room and the rooms below it that it may import.
 const FLOORS: &[(&str, &[&str])] = &[
     ("placement", &[]),
+    ("h1", &[]),
     ("fleet", &["placement"]),
     ("driver", &["fleet", "placement"]),
-    ("proxy", &["fleet", "placement"]),
+    ("proxy", &["fleet", "h1", "placement"]),
     ("control", &["driver", "fleet", "placement"]),
-    ("evenkeel", &["control", "driver", "fleet", "placement", "proxy"]),
+    ("evenkeel", &["control", "driver", "fleet", "h1", "placement", "proxy"]),
 ];
 
 /// Rooms without I/O, clock, randomness, logging or await, and what would bring those in.
-const PURE: &[&str] = &["placement", "fleet"];
+const PURE: &[&str] = &["placement", "h1", "fleet"];
 const IMPURE: &[&str] = &["tokio", "tracing", "fastrand", "rand", "hyper", "rustix", "libc"];
 
 const FILE_LINES_MAX: usize = 500;

@@ -1,0 +1,142 @@
+//! Bodies in chunks: RFC 9112, 7.1, read without any leniency.
+
+use memchr::memchr;
+
+use crate::body::{BadBody, Look};
+use crate::characters::is_value;
+use crate::{Fields, HeadLimits, Underscores};
+
+/// The longest line that gives a chunk's size, with its extensions.
+const SIZE_LINE_MAX: usize = 1024;
+/// The most bytes of extensions in a body. They mean nothing here, and cost time to read.
+const EXTENSIONS_MAX: usize = 16 << 10;
+/// The largest trailer section, and the most fields in it.
+const TRAILERS_MAX: usize = 8 << 10;
+const TRAILER_FIELDS_MAX: usize = 32;
+
+/// Where in a chunked body the reader is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunked {
+    at: At,
+    extension_bytes: usize,
+    trailers: Fields,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    /// The line with the size of the next chunk.
+    #[default]
+    Size,
+    /// So many bytes before the end of a chunk.
+    Data(u64),
+    /// The line end behind a chunk.
+    DataEnd,
+    Trailers,
+    End,
+}
+
+impl Chunked {
+    pub(crate) fn look(&mut self, input: &[u8]) -> Result<Look, BadBody> {
+        let mut skip = 0;
+        loop {
+            let rest = &input[skip..];
+            let consumed = match self.at {
+                At::Size => self.size_line(rest)?,
+                At::Data(left) => {
+                    let data = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                    return Ok(Look { skip, data, is_end: false });
+                }
+                At::DataEnd => self.data_end(rest)?,
+                At::Trailers => self.trailers(rest)?,
+                At::End => return Ok(Look { skip, data: 0, is_end: true }),
+            };
+            match consumed {
+                Some(consumed) => skip += consumed,
+                None => return Ok(Look { skip, data: 0, is_end: false }),
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self, taken: usize) {
+        if let At::Data(left) = &mut self.at {
+            *left = left.saturating_sub(taken as u64);
+            if *left == 0 {
+                self.at = At::DataEnd;
+            }
+        }
+    }
+
+    pub(crate) fn is_end(&self) -> bool {
+        self.at == At::End
+    }
+
+    pub(crate) fn trailer_fields(&self) -> &Fields {
+        &self.trailers
+    }
+
+    fn size_line(&mut self, input: &[u8]) -> Result<Option<usize>, BadBody> {
+        let Some(end) = memchr(b'\n', input) else {
+            return if input.len() > SIZE_LINE_MAX { Err(BadBody::TooLong) } else { Ok(None) };
+        };
+        let line = input[..end].strip_suffix(b"\r").ok_or(BadBody::Malformed)?;
+        if line.len() > SIZE_LINE_MAX {
+            return Err(BadBody::TooLong);
+        }
+        let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
+        let extensions = &line[digits..];
+        // White space before the semicolon is "bad" even in the RFC, and readers differ on it.
+        if digits == 0 || !(extensions.is_empty() || extensions[0] == b';') || !is_value(extensions) {
+            return Err(BadBody::Malformed);
+        }
+        self.extension_bytes += extensions.len();
+        if self.extension_bytes > EXTENSIONS_MAX {
+            return Err(BadBody::TooLong);
+        }
+        let size = hexadecimal(&line[..digits]).ok_or(BadBody::Malformed)?;
+        self.at = if size == 0 { At::Trailers } else { At::Data(size) };
+        Ok(Some(end + 1))
+    }
+
+    fn data_end(&mut self, input: &[u8]) -> Result<Option<usize>, BadBody> {
+        match input {
+            [b'\r', b'\n', ..] => {
+                self.at = At::Size;
+                Ok(Some(2))
+            }
+            [] | [b'\r'] => Ok(None),
+            _ => Err(BadBody::Malformed),
+        }
+    }
+
+    /// The whole section at once: it is small.
+    fn trailers(&mut self, input: &[u8]) -> Result<Option<usize>, BadBody> {
+        let mut start = 0;
+        while let Some(length) = memchr(b'\n', &input[start..]) {
+            let line = input[start..start + length].strip_suffix(b"\r").ok_or(BadBody::Malformed)?;
+            start += length + 1;
+            if start > TRAILERS_MAX {
+                return Err(BadBody::TooLong);
+            }
+            if line.is_empty() {
+                let limits = HeadLimits {
+                    fields_max: TRAILER_FIELDS_MAX,
+                    underscores: Underscores::Drop,
+                    ..HeadLimits::default()
+                };
+                self.trailers.parse(&input[..start], &limits).map_err(|_| BadBody::Malformed)?;
+                self.at = At::End;
+                return Ok(Some(start));
+            }
+        }
+        if input.len() > TRAILERS_MAX { Err(BadBody::TooLong) } else { Ok(None) }
+    }
+}
+
+/// At most 2⁶³ − 1.
+fn hexadecimal(digits: &[u8]) -> Option<u64> {
+    let number = digits.iter().try_fold(0_u64, |number, byte| {
+        let digit = u64::from((*byte as char).to_digit(16)?);
+        number.checked_mul(16)?.checked_add(digit)
+    });
+    number.filter(|number| i64::try_from(*number).is_ok())
+}

@@ -1,0 +1,101 @@
+//! Where a head ends. It comes in pieces, and no byte of it is looked at twice on the way.
+
+use memchr::memchr;
+
+use crate::{BadHead, HeadLimits};
+
+/// Looks for the empty line at the end of a head that is still arriving.
+#[derive(Clone, Debug, Default)]
+pub struct HeadEnd {
+    line_start: usize,
+    seen: usize,
+    lines: usize,
+}
+
+impl HeadEnd {
+    /// The length of the head, if all of it is among these bytes. They begin with the head; each call
+    /// brings the bytes of the last one and what came since. What cannot become a head that passes
+    /// is an error at once.
+    pub fn find(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, BadHead> {
+        while let Some(found) = memchr(b'\n', &bytes[self.seen..]) {
+            let line_feed = self.seen + found;
+            let line = &bytes[self.line_start..line_feed];
+            let Some((b'\r', line)) = line.split_last() else { return Err(BadHead::BareLineFeed) };
+            (self.seen, self.line_start) = (line_feed + 1, line_feed + 1);
+            if self.lines == 0 && line.len() > limits.request_line_max {
+                return Err(BadHead::RequestLineTooLong);
+            }
+            if line_feed >= limits.head_max {
+                return Err(BadHead::TooLarge);
+            }
+            if line.is_empty() {
+                return Ok(Some(line_feed + 1));
+            }
+            self.lines += 1;
+            // The first line is no field.
+            if self.lines > limits.fields_max + 1 {
+                return Err(BadHead::TooManyFields);
+            }
+        }
+        self.seen = bytes.len();
+        // A carriage return may be the last byte yet.
+        if self.lines == 0 && bytes.len() > limits.request_line_max + 1 {
+            return Err(BadHead::RequestLineTooLong);
+        }
+        if bytes.len() >= limits.head_max { Err(BadHead::TooLarge) } else { Ok(None) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> HeadLimits {
+        HeadLimits { request_line_max: 16, head_max: 48, fields_max: 2, ..HeadLimits::default() }
+    }
+
+    #[test]
+    fn a_head_is_found_however_it_is_cut() {
+        let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nbody";
+        for cut in 0..bytes.len() {
+            let mut end = HeadEnd::default();
+            let first = end.find(&bytes[..cut], &limits()).unwrap();
+            assert_eq!(first, (cut >= 27).then_some(27), "{cut}");
+            if first.is_none() {
+                assert_eq!(end.find(bytes, &limits()), Ok(Some(27)), "{cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_become_a_head_is_an_error_at_once() {
+        let cases: [(&[u8], BadHead); 7] = [
+            (b"GET / HTTP/1.1\n", BadHead::BareLineFeed),
+            (b"\n", BadHead::BareLineFeed),
+            (b"GET / HTTP/1.1\r\nA: b\n", BadHead::BareLineFeed),
+            (b"GET /1234567890 H", BadHead::RequestLineTooLong),
+            (b"GET / HTTP/1.1___\r\n", BadHead::RequestLineTooLong),
+            (b"GET /\r\na:1\r\nb:1\r\nc:1\r\n", BadHead::TooManyFields),
+            (b"GET /\r\na: 345678901234567890123456789012345678xxx", BadHead::TooLarge),
+        ];
+        for (bytes, fault) in cases {
+            // One byte more than a line may have could still be its carriage return.
+            let padded = [bytes, if fault == BadHead::RequestLineTooLong { b"x" } else { b"" }].concat();
+            assert_eq!(HeadEnd::default().find(&padded, &limits()), Err(fault), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn limits_are_exact() {
+        let line = |length: usize| [&b"GET /12345678901234567890"[..length], b"\r\n\r\n"].concat();
+        assert_eq!(HeadEnd::default().find(&line(16), &limits()), Ok(Some(20)));
+        assert_eq!(HeadEnd::default().find(&line(17), &limits()), Err(BadHead::RequestLineTooLong));
+        let head = |length: usize| {
+            let mut head = b"GET /\r\na:".to_vec();
+            head.resize(length - 4, b'x');
+            [&head[..], b"\r\n\r\n"].concat()
+        };
+        assert_eq!(HeadEnd::default().find(&head(48), &limits()), Ok(Some(48)));
+        assert_eq!(HeadEnd::default().find(&head(49), &limits()), Err(BadHead::TooLarge));
+    }
+}

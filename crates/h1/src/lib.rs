@@ -1,0 +1,47 @@
+//! HTTP/1 heads and bodies, read and written strictly, without input or output.
+//!
+//! What two readers could understand differently is an error here, never a guess. Nothing in this
+//! room waits, reads a clock or knows of connections: it is given bytes and says what they mean.
+//! RFC 9110 and RFC 9112 are the source; where they leave a choice, ours is the stricter one.
+//!
+//! ```
+//! use h1::{BodyLength, HeadEnd, HeadLimits, RequestHead};
+//!
+//! let limits = HeadLimits::default();
+//! let bytes = b"POST /buy?n=1 HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 2\r\n\r\nok";
+//! let end = HeadEnd::default().find(bytes, &limits)?.expect("the head is whole");
+//! let mut head = RequestHead::default();
+//! head.parse(&bytes[..end], &limits)?;
+//! assert_eq!((head.path(), head.host()), (&b"/buy"[..], Some(&b"shop.example"[..])));
+//! assert_eq!(head.body(), BodyLength::Exact(2));
+//! # Ok::<(), h1::BadHead>(())
+//! ```
+
+mod characters;
+mod fault;
+mod limits;
+
+mod fields;
+mod head_end;
+mod name;
+
+mod length;
+mod request;
+mod request_line;
+mod response;
+mod target;
+
+mod body;
+mod chunked;
+mod write;
+
+pub use body::{BadBody, BodyReader, Look};
+pub use fault::BadHead;
+pub use fields::{Field, Fields};
+pub use head_end::HeadEnd;
+pub use length::BodyLength;
+pub use limits::{HeadLimits, Underscores};
+pub use name::FieldName;
+pub use request::{Method, RequestHead, Version};
+pub use response::ResponseHead;
+pub use write::{CHUNK_END, write_chunk_size, write_decimal, write_field};

@@ -1,0 +1,368 @@
+//! The head of a request, and what it says about the way of the request.
+
+use std::ops::Range;
+
+use crate::length::declared;
+use crate::target::{Target, is_valid_host};
+use crate::{BadHead, BodyLength, FieldName, Fields, HeadLimits, request_line, target};
+
+/// What a request wants done. Names are case-sensitive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// `GET`
+    #[default]
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `DELETE`
+    Delete,
+    /// `OPTIONS`
+    Options,
+    /// `CONNECT`
+    Connect,
+    /// `TRACE`
+    Trace,
+    /// Any other.
+    Other,
+}
+
+impl Method {
+    /// Whether doing it twice is as good as once: RFC 9110, 9.2.2.
+    pub fn is_idempotent(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options)
+    }
+}
+
+/// The version of a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    #[default]
+    Http11,
+    /// HTTP/2, whose heads are written in another way and mean the same.
+    Http2,
+}
+
+/// The head of a request, with its bytes. It can be filled again and again without new memory.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    line: Vec<u8>,
+    method: Method,
+    method_end: usize,
+    target_start: usize,
+    target: Target,
+    version: Version,
+    /// The host if it is not in the target: the value of the field, or HTTP/2's `:authority`.
+    host: Option<Vec<u8>>,
+    fields: Fields,
+    body: Option<BodyLength>,
+    options: ConnectionOptions,
+}
+
+/// What a `Connection` field says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionOptions {
+    pub(crate) close: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) upgrade: bool,
+    /// It names fields.
+    pub(crate) others: bool,
+}
+
+impl ConnectionOptions {
+    pub(crate) fn of(fields: &Fields) -> Self {
+        let mut options = Self::default();
+        for element in fields.elements(FieldName::Connection) {
+            if element.eq_ignore_ascii_case(b"close") {
+                options.close = true;
+            } else if element.eq_ignore_ascii_case(b"keep-alive") {
+                options.keep_alive = true;
+            } else if element.eq_ignore_ascii_case(b"upgrade") {
+                options.upgrade = true;
+            } else {
+                options.others |= !element.is_empty();
+            }
+        }
+        options
+    }
+}
+
+impl RequestHead {
+    /// Reads a head that [`HeadEnd`](crate::HeadEnd) has found: all its bytes, and none behind it. After
+    /// an error what is here means nothing.
+    pub fn parse(&mut self, head: &[u8], limits: &HeadLimits) -> Result<(), BadHead> {
+        let line_end = memchr::memchr(b'\n', head).ok_or(BadHead::RequestLine)?;
+        let line = head[..line_end].strip_suffix(b"\r").ok_or(BadHead::BareLineFeed)?;
+        if line.len() > limits.request_line_max {
+            return Err(BadHead::RequestLineTooLong);
+        }
+        let parts = request_line::parse(line)?;
+        self.target = target::parse(parts.method, &line[parts.target.clone()])?;
+        self.fields.parse(&head[line_end + 1..], limits)?;
+        self.line.clear();
+        self.line.extend_from_slice(line);
+        (self.method, self.method_end) = (parts.method, parts.method_end);
+        (self.target_start, self.version) = (parts.target.start, parts.version);
+        self.host = None;
+        self.check_host()?;
+        self.body = declared(&self.fields, self.version == Version::Http10)?;
+        self.options = ConnectionOptions::of(&self.fields);
+        self.check_expectation()
+    }
+
+    /// Takes a head over from HTTP/2, whose library has read the fields: method, target in origin-form,
+    /// authority. The fields follow with [`RequestHead::push`]; they hold no `Host`.
+    pub fn start(&mut self, method: &[u8], origin: &[u8], authority: Option<&[u8]>) -> Result<(), BadHead> {
+        self.fields.clear();
+        self.line.clear();
+        self.line.extend_from_slice(method);
+        self.line.push(b' ');
+        self.line.extend_from_slice(origin);
+        (self.method, self.method_end) = (Method::of(method), method.len());
+        self.target_start = method.len() + 1;
+        self.version = Version::Http2;
+        self.target = target::parse(self.method, origin)?;
+        self.body = None;
+        self.options = ConnectionOptions::default();
+        if authority.is_some_and(|authority| !is_valid_host(authority)) || self.target.authority.is_some() {
+            return Err(BadHead::Host);
+        }
+        self.host = authority.map(<[u8]>::to_vec);
+        Ok(())
+    }
+
+    /// Adds a field to a head that was [started](RequestHead::start).
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.fields.push(name, value);
+    }
+
+    /// Says how long the body of a head is that was [started](RequestHead::start).
+    pub fn set_body(&mut self, body: BodyLength) {
+        self.body = Some(body);
+    }
+
+    /// What is to be done.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The name of what is to be done.
+    pub fn method_name(&self) -> &[u8] {
+        &self.line[..self.method_end]
+    }
+
+    /// Path and query, as they came; a slash (before the query) if there is no path.
+    pub fn write_origin(&self, out: &mut Vec<u8>) {
+        let origin = self.in_target(&self.target.origin);
+        if self.path_is_missing() {
+            out.push(b'/');
+        }
+        out.extend_from_slice(origin);
+    }
+
+    /// The path, as it came.
+    pub fn path(&self) -> &[u8] {
+        let path = self.in_target(&(self.target.origin.start..self.target.path_end));
+        match path {
+            // OPTIONS with an absolute target without a path is about the server as a whole.
+            [] if self.method == Method::Options && self.target.origin.is_empty() => b"*",
+            [] => b"/",
+            path => path,
+        }
+    }
+
+    /// What stands behind the question mark, if there is one.
+    pub fn query(&self) -> Option<&[u8]> {
+        self.in_target(&(self.target.path_end..self.target.origin.end)).strip_prefix(b"?")
+    }
+
+    /// The version that it came in.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Host and port that it is for, if it says so. Never two different ones.
+    pub fn host(&self) -> Option<&[u8]> {
+        match &self.target.authority {
+            Some(place) => Some(self.in_target(place)),
+            None => self.host.as_deref().or_else(|| self.fields.all(FieldName::Host).next()),
+        }
+    }
+
+    /// All its fields.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// How long its body is.
+    pub fn body(&self) -> BodyLength {
+        self.body.unwrap_or(BodyLength::None)
+    }
+
+    /// Whether the client would send another request on the same connection.
+    pub fn keeps_alive(&self) -> bool {
+        match self.version {
+            Version::Http10 => self.options.keep_alive && !self.options.close,
+            Version::Http11 => !self.options.close,
+            Version::Http2 => true,
+        }
+    }
+
+    /// Whether it waits for a `100 Continue` before it sends the body.
+    pub fn expects_continue(&self) -> bool {
+        self.version != Version::Http10 && self.fields.all(FieldName::Expect).next().is_some()
+    }
+
+    /// Whether the client understands trailers.
+    pub fn takes_trailers(&self) -> bool {
+        self.fields.elements(FieldName::Te).any(|element| element.eq_ignore_ascii_case(b"trailers"))
+    }
+
+    /// The protocol that it wants to change to. Not HTTP/2, which is chosen in other ways.
+    pub fn upgrade(&self) -> Option<&[u8]> {
+        if !self.options.upgrade || self.version != Version::Http11 {
+            return None;
+        }
+        let mut protocols = self.fields.all(FieldName::Upgrade);
+        let protocol = protocols.next().filter(|_| protocols.next().is_none())?;
+        let is_http2 = |name: &[u8]| name.len() >= 2 && name[..2].eq_ignore_ascii_case(b"h2");
+        let is_fine = crate::characters::is_whole_token(protocol.split(|byte| *byte == b'/').next()?)
+            && !protocol.contains(&b',')
+            && !is_http2(protocol);
+        is_fine.then_some(protocol)
+    }
+
+    /// Whether a `Connection` field takes this field off.
+    pub fn is_named_by_connection(&self, name: &[u8]) -> bool {
+        self.options.others && is_named(&self.fields, name)
+    }
+
+    fn path_is_missing(&self) -> bool {
+        self.method != Method::Connect && self.target.path_end == self.target.origin.start
+    }
+
+    fn in_target(&self, place: &Range<usize>) -> &[u8] {
+        &self.line[self.target_start + place.start..self.target_start + place.end]
+    }
+
+    /// Exactly one from HTTP/1.1 on, at most one before: RFC 9112, 3.2.
+    fn check_host(&self) -> Result<(), BadHead> {
+        let mut hosts = self.fields.all(FieldName::Host);
+        let host = hosts.next();
+        let is_missing = host.is_none() && self.version == Version::Http11;
+        if is_missing || hosts.next().is_some() || host.is_some_and(|host| !is_valid_host(host)) {
+            return Err(BadHead::Host);
+        }
+        match (&self.target.authority, host) {
+            (Some(authority), Some(host)) if !self.in_target(authority).eq_ignore_ascii_case(host) => {
+                Err(BadHead::HostDisagrees)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_expectation(&self) -> Result<(), BadHead> {
+        let mut expectations = self.fields.all(FieldName::Expect);
+        let is_known = expectations.all(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        if is_known || self.version == Version::Http10 { Ok(()) } else { Err(BadHead::Expectation) }
+    }
+}
+
+/// Whether an element of `Connection` is this name.
+pub(crate) fn is_named(fields: &Fields, name: &[u8]) -> bool {
+    fields.elements(FieldName::Connection).any(|element| element.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HeadEnd;
+
+    fn parse(text: &str) -> Result<RequestHead, BadHead> {
+        let limits = HeadLimits::default();
+        let end = HeadEnd::default().find(text.as_bytes(), &limits)?.expect("the head is whole");
+        let mut head = RequestHead::default();
+        head.parse(&text.as_bytes()[..end], &limits)?;
+        Ok(head)
+    }
+
+    fn fault(text: &str) -> Option<BadHead> {
+        parse(text).err()
+    }
+
+    #[test]
+    fn request_lines() {
+        for line in [
+            "GET  / HTTP/1.1",
+            " GET / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            "GET /",
+            "GET",
+            "GET / HTTP/11",
+            "GET / http/1.1",
+        ] {
+            assert_eq!(fault(&format!("{line}\r\nHost: h\r\n\r\n")), Some(BadHead::RequestLine), "{line}");
+        }
+        assert_eq!(fault("G(T / HTTP/1.1\r\nHost: h\r\n\r\n"), Some(BadHead::RequestLine));
+        assert_eq!(fault("GET / HTTP/2.0\r\nHost: h\r\n\r\n"), Some(BadHead::Version));
+        assert_eq!(fault("GET /\0 HTTP/1.1\r\nHost: h\r\n\r\n"), Some(BadHead::ControlCharacter));
+        assert_eq!(fault("GET /\rHTTP/1.1\r\nHost: h\r\n\r\n"), Some(BadHead::ControlCharacter));
+        let head = parse("get /a?b HTTP/1.0\r\n\r\n").unwrap();
+        assert_eq!(
+            (head.method(), head.method_name(), head.version()),
+            (Method::Other, &b"get"[..], Version::Http10)
+        );
+    }
+
+    #[test]
+    fn hosts_are_one_and_agree() {
+        let with = |target: &str, hosts: &str| fault(&format!("GET {target} HTTP/1.1\r\n{hosts}\r\n"));
+        assert_eq!(with("/", "Host: h\r\n"), None);
+        assert_eq!(with("/", "Host:\r\n"), None);
+        assert_eq!(with("/", ""), Some(BadHead::Host));
+        assert_eq!(with("/", "Host: h\r\nHost: h\r\n"), Some(BadHead::Host));
+        assert_eq!(with("/", "Host: a b\r\n"), Some(BadHead::Host));
+        assert_eq!(with("http://h:80/", "Host: H:80\r\n"), None);
+        assert_eq!(with("http://h:80/", "Host: h\r\n"), Some(BadHead::HostDisagrees));
+    }
+
+    #[test]
+    fn absolute_targets_become_origin_form() {
+        for (target, origin) in [("http://h", "/"), ("http://h?a", "/?a"), ("http://h/b?c", "/b?c")] {
+            let head = parse(&format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
+            let mut out = Vec::new();
+            head.write_origin(&mut out);
+            assert_eq!(out, origin.as_bytes());
+        }
+    }
+
+    #[test]
+    fn connections_are_kept_as_versions_say() {
+        let keeps = |version: &str, option: &str| {
+            parse(&format!("GET / HTTP/{version}\r\nHost: h\r\nConnection: {option}\r\n\r\n"))
+                .unwrap()
+                .keeps_alive()
+        };
+        assert!(keeps("1.1", "x") && !keeps("1.1", "x, CLOSE") && !keeps("1.1", "keep-alive, close"));
+        assert!(!keeps("1.0", "x") && keeps("1.0", "Keep-Alive"));
+    }
+
+    #[test]
+    fn upgrades_are_asked_for_twice_and_never_to_http_2() {
+        let wants = |lines: &str| {
+            let head = parse(&format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n")).unwrap();
+            head.upgrade().map(<[u8]>::to_vec)
+        };
+        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: websocket\r\n"), Some(b"websocket".to_vec()));
+        assert_eq!(wants("Upgrade: websocket\r\n"), None);
+        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: h2c\r\n"), None);
+        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n"), None);
+        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n"), None);
+    }
+}
