@@ -98,7 +98,7 @@ impl BodyReader {
     /// The trailers of a body that has ended.
     pub fn trailers(&self) -> Option<&Fields> {
         match &self.kind {
-            Kind::Chunked(chunked) => Some(chunked.trailer_fields()).filter(|fields| !fields.is_empty()),
+            Kind::Chunked(chunked) => chunked.trailer_fields().filter(|fields| !fields.is_empty()),
             Kind::Exact(_) | Kind::UntilClose => None,
         }
     }
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn chunks_that_are_none() {
-        let cases: [&[u8]; 22] = [
+        let cases: [&[u8]; 23] = [
             b"\r\n",
             b";a\r\n",
             b"+4\r\n",
@@ -160,6 +160,7 @@ mod tests {
             b"4;a\rb\r\n",
             b"8000000000000000\r\n",
             b"10000000000000000\r\n",
+            b"00000000000000004\r\n",
             b"4\r\nWikiX",
             b"4\r\nWiki\n",
             b"4\r\nWiki\rX",
@@ -177,6 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn trailers_are_there_only_when_all_of_them_are_fine() {
+        let trailers = |input: &[u8]| {
+            let mut reader = BodyReader::new(BodyLength::Chunked);
+            let _ = reader.look(input);
+            reader.trailers().map(Fields::len)
+        };
+        assert_eq!(trailers(b"0\r\na: b\r\n\r\n"), Some(1));
+        assert_eq!(trailers(b"0\r\n\r\n"), None);
+        assert_eq!(trailers(b"0\r\na: b\r\n"), None);
+        assert_eq!(trailers(b"0\r\na: b\r\nc\r\n\r\n"), None);
+    }
+
+    #[test]
     fn framing_has_limits() {
         let line = [b"1;".to_vec(), vec![b'a'; 2000], b"\r\n".to_vec()].concat();
         assert_eq!(read(BodyLength::Chunked, &line, 7), Err(BadBody::TooLong));
@@ -186,6 +200,27 @@ mod tests {
         assert_eq!(read(BodyLength::Chunked, &trailers, 100), Err(BadBody::TooLong));
         let many = [b"0\r\n".to_vec(), b"a: b\r\n".repeat(33), b"\r\n".to_vec()].concat();
         assert_eq!(read(BodyLength::Chunked, &many, 100), Err(BadBody::Malformed));
+    }
+
+    #[test]
+    fn limits_of_framing_are_exact_however_it_is_cut() {
+        let size = |length: usize, end: &str| [&b"1;"[..], &vec![b'a'; length - 2], end.as_bytes()].concat();
+        let trailers =
+            |length: usize, end: &str| [&b"0\r\na:"[..], &vec![b'b'; length - 6], end.as_bytes()].concat();
+        let cases = [
+            (size(1024, "\r\n"), None),
+            (size(1025, "\r\n"), Some(BadBody::TooLong)),
+            (size(1030, "\n"), Some(BadBody::TooLong)),
+            (trailers(8192, "\r\n\r\n"), None),
+            (trailers(8193, "\r\n\r\n"), Some(BadBody::TooLong)),
+            (trailers(8200, "\n"), Some(BadBody::TooLong)),
+        ];
+        for (input, fault) in cases {
+            for piece in [1, 2, 3, 1024, 1025, 1026, input.len()] {
+                let read = read(BodyLength::Chunked, &input, piece);
+                assert_eq!(read.err(), fault, "{} bytes by {piece}", input.len());
+            }
+        }
     }
 
     #[test]

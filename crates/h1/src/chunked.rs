@@ -8,6 +8,8 @@ use crate::{Fields, HeadLimits, Underscores};
 
 /// The longest line that gives a chunk's size, with its extensions.
 const SIZE_LINE_MAX: usize = 1024;
+/// The most digits of a size, with zeros in front of it. Some readers know no more than 64 bits.
+const DIGITS_MAX: usize = 16;
 /// The most bytes of extensions in a body. They mean nothing here, and cost time to read.
 const EXTENSIONS_MAX: usize = 16 << 10;
 /// The largest trailer section, and the most fields in it.
@@ -70,22 +72,26 @@ impl Chunked {
         self.at == At::End
     }
 
-    pub(crate) fn trailer_fields(&self) -> &Fields {
-        &self.trailers
+    pub(crate) fn trailer_fields(&self) -> Option<&Fields> {
+        self.is_end().then_some(&self.trailers)
     }
 
     fn size_line(&mut self, input: &[u8]) -> Result<Option<usize>, BadBody> {
         let Some(end) = memchr(b'\n', input) else {
-            return if input.len() > SIZE_LINE_MAX { Err(BadBody::TooLong) } else { Ok(None) };
+            // A carriage return may follow the line yet.
+            return if input.len() > SIZE_LINE_MAX + 1 { Err(BadBody::TooLong) } else { Ok(None) };
         };
-        let line = input[..end].strip_suffix(b"\r").ok_or(BadBody::Malformed)?;
-        if line.len() > SIZE_LINE_MAX {
+        if end > SIZE_LINE_MAX + 1 {
             return Err(BadBody::TooLong);
         }
+        let line = input[..end].strip_suffix(b"\r").ok_or(BadBody::Malformed)?;
         let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
         let extensions = &line[digits..];
         // White space before the semicolon is "bad" even in the RFC, and readers differ on it.
-        if digits == 0 || !(extensions.is_empty() || extensions[0] == b';') || !is_value(extensions) {
+        if !(1..=DIGITS_MAX).contains(&digits)
+            || !(extensions.is_empty() || extensions[0] == b';')
+            || !is_value(extensions)
+        {
             return Err(BadBody::Malformed);
         }
         self.extension_bytes += extensions.len();
@@ -112,11 +118,12 @@ impl Chunked {
     fn trailers(&mut self, input: &[u8]) -> Result<Option<usize>, BadBody> {
         let mut start = 0;
         while let Some(length) = memchr(b'\n', &input[start..]) {
-            let line = input[start..start + length].strip_suffix(b"\r").ok_or(BadBody::Malformed)?;
+            let line = &input[start..start + length];
             start += length + 1;
             if start > TRAILERS_MAX {
                 return Err(BadBody::TooLong);
             }
+            let line = line.strip_suffix(b"\r").ok_or(BadBody::Malformed)?;
             if line.is_empty() {
                 let limits = HeadLimits {
                     fields_max: TRAILER_FIELDS_MAX,
