@@ -65,7 +65,7 @@ pub(crate) fn is_valid_host(host: &[u8]) -> bool {
         }
         _ => {
             let end = memchr::memchr(b':', host).unwrap_or(host.len());
-            (host[..end].iter().all(|byte| is_host(*byte)), &host[end..])
+            (is_name(&host[..end]), &host[end..])
         }
     };
     let port_fits = match port {
@@ -74,6 +74,13 @@ pub(crate) fn is_valid_host(host: &[u8]) -> bool {
         _ => false,
     };
     name_fits && port_fits
+}
+
+/// Whether two hexadecimal digits follow each percent sign, and all else may stand there.
+fn is_name(name: &[u8]) -> bool {
+    let mut escaped = name.split(|byte| *byte == b'%').skip(1);
+    name.iter().all(|byte| is_host(*byte))
+        && escaped.all(|part| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit))
 }
 
 fn is_port(digits: &[u8]) -> bool {
@@ -122,12 +129,14 @@ mod tests {
 
     #[test]
     fn hosts() {
-        for host in ["", "a", "a.b:80", "127.0.0.1", "[::1]", "[::1]:8080", "a_b", "a:", "xn--a", "h:65535"] {
+        for host in
+            ["", "a", "%c3%A9", "a.b:80", "127.0.0.1", "[::1]", "[::1]:8080", "a_b", "a:", "xn--a", "h:65535"]
+        {
             assert!(is_valid_host(host.as_bytes()), "{host}");
         }
         let wrong = [
             "a b", "a/b", "a@b", "a:b", "a:1:2", "[::1", "[x]", "[::1]a", "::1", "h:65536", ":80", "a?b",
-            "a#", "a\"", "<a>", "\u{e9}", "h:+1",
+            "a#", "a\"", "<a>", "\u{e9}", "h:+1", "%", "a%2", "%zz", "%2:1",
         ];
         for host in wrong {
             assert!(!is_valid_host(host.as_bytes()), "{host}");
