@@ -4,7 +4,8 @@ use memchr::memchr;
 
 use crate::{BadHead, HeadLimits};
 
-/// Looks for the empty line at the end of a head that is still arriving.
+/// Looks for the empty line at the end of a head that is still arriving. One empty line may come before
+/// a request (some clients send it after a body: RFC 9112, 2.2); it belongs to the head.
 #[derive(Clone, Debug, Default)]
 pub struct HeadEnd {
     line_start: usize,
@@ -19,30 +20,37 @@ impl HeadEnd {
     pub fn find(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, BadHead> {
         while let Some(found) = memchr(b'\n', &bytes[self.seen..]) {
             let line_feed = self.seen + found;
+            self.check_size(line_feed, limits)?;
             let line = &bytes[self.line_start..line_feed];
             let Some((b'\r', line)) = line.split_last() else { return Err(BadHead::BareLineFeed) };
+            let is_first = self.line_start == 0;
             (self.seen, self.line_start) = (line_feed + 1, line_feed + 1);
-            if self.lines == 0 && line.len() > limits.request_line_max {
-                return Err(BadHead::RequestLineTooLong);
-            }
-            if line_feed >= limits.head_max {
-                return Err(BadHead::TooLarge);
+            if line.is_empty() && is_first {
+                continue;
             }
             if line.is_empty() {
                 return Ok(Some(line_feed + 1));
             }
             self.lines += 1;
             // The first line is no field.
-            if self.lines > limits.fields_max + 1 {
+            if self.lines - 1 > limits.fields_max {
                 return Err(BadHead::TooManyFields);
             }
         }
         self.seen = bytes.len();
-        // A carriage return may be the last byte yet.
-        if self.lines == 0 && bytes.len() > limits.request_line_max + 1 {
+        self.check_size(bytes.len(), limits)?;
+        Ok(None)
+    }
+
+    /// Whether a head may go on that has not ended before this byte. Of two limits the one counts that
+    /// was reached first, so that the answer does not depend on how many bytes came at once.
+    fn check_size(&self, byte: usize, limits: &HeadLimits) -> Result<(), BadHead> {
+        // A carriage return may follow the line yet.
+        let line_end_max = self.line_start.saturating_add(limits.request_line_max).saturating_add(1);
+        if self.lines == 0 && byte > line_end_max && line_end_max < limits.head_max {
             return Err(BadHead::RequestLineTooLong);
         }
-        if bytes.len() >= limits.head_max { Err(BadHead::TooLarge) } else { Ok(None) }
+        if byte >= limits.head_max { Err(BadHead::TooLarge) } else { Ok(()) }
     }
 }
 
@@ -83,6 +91,38 @@ mod tests {
             let padded = [bytes, if fault == BadHead::RequestLineTooLong { b"x" } else { b"" }].concat();
             assert_eq!(HeadEnd::default().find(&padded, &limits()), Err(fault), "{}", bytes.escape_ascii());
         }
+    }
+
+    #[test]
+    fn what_is_wrong_does_not_depend_on_the_cut() {
+        let short = HeadLimits { head_max: 10, ..limits() };
+        let endless =
+            HeadLimits { request_line_max: usize::MAX, fields_max: usize::MAX, ..HeadLimits::default() };
+        let cases: [(&[u8], &HeadLimits, BadHead); 5] = [
+            (b"GET /12345678901234567890\n", &limits(), BadHead::RequestLineTooLong),
+            (b"GET /12345678901234567890\r\n", &short, BadHead::TooLarge),
+            (b"GET /\r\na: 345678901234567890123456789012345678901234567890\n", &limits(), BadHead::TooLarge),
+            (b"GET /\r\na: b\n", &endless, BadHead::BareLineFeed),
+            (b"\r\nGET /12345678901234567890\n", &limits(), BadHead::RequestLineTooLong),
+        ];
+        for (bytes, limits, fault) in cases {
+            assert_eq!(HeadEnd::default().find(bytes, limits), Err(fault), "{}", bytes.escape_ascii());
+            let mut end = HeadEnd::default();
+            let found = (0..=bytes.len()).find_map(|cut| end.find(&bytes[..cut], limits).err());
+            assert_eq!(found, Some(fault), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn one_empty_line_may_come_before_a_request() {
+        let bytes = b"\r\nGET / HTTP/1.1\r\n\r\n";
+        for cut in 0..bytes.len() {
+            let mut end = HeadEnd::default();
+            assert_eq!(end.find(&bytes[..cut], &limits()), Ok(None), "{cut}");
+            assert_eq!(end.find(bytes, &limits()), Ok(Some(20)), "{cut}");
+        }
+        assert_eq!(HeadEnd::default().find(b"\r\n\r\nGET /", &limits()), Ok(Some(4)));
+        assert_eq!(HeadEnd::default().find(b"\r\nGET /12345678901\r\n\r\n", &limits()), Ok(Some(22)));
     }
 
     #[test]

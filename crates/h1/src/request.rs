@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::characters::is_whole_token;
 use crate::length::declared;
 use crate::target::{Target, is_valid_host};
 use crate::{BadHead, BodyLength, FieldName, Fields, HeadLimits, request_line, target};
@@ -65,6 +66,10 @@ pub struct RequestHead {
     options: ConnectionOptions,
 }
 
+/// The most bytes in `Connection` fields. Whoever forwards a message looks for each of its fields in
+/// there, and what is short is searched fast.
+const CONNECTION_MAX: usize = 1 << 10;
+
 /// What a `Connection` field says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnectionOptions {
@@ -76,7 +81,11 @@ pub(crate) struct ConnectionOptions {
 }
 
 impl ConnectionOptions {
-    pub(crate) fn of(fields: &Fields) -> Self {
+    pub(crate) fn of(fields: &Fields) -> Result<Self, BadHead> {
+        let length: usize = fields.all(FieldName::Connection).map(<[u8]>::len).sum();
+        if length > CONNECTION_MAX {
+            return Err(BadHead::TooLarge);
+        }
         let mut options = Self::default();
         for element in fields.elements(FieldName::Connection) {
             if element.eq_ignore_ascii_case(b"close") {
@@ -89,14 +98,16 @@ impl ConnectionOptions {
                 options.others |= !element.is_empty();
             }
         }
-        options
+        Ok(options)
     }
 }
 
 impl RequestHead {
     /// Reads a head that [`HeadEnd`](crate::HeadEnd) has found: all its bytes, and none behind it. After
-    /// an error what is here means nothing.
+    /// an error this is a part of what was read, of use to nobody but a log.
     pub fn parse(&mut self, head: &[u8], limits: &HeadLimits) -> Result<(), BadHead> {
+        self.forget();
+        let head = head.strip_prefix(b"\r\n").unwrap_or(head);
         let line_end = memchr::memchr(b'\n', head).ok_or(BadHead::RequestLine)?;
         let line = head[..line_end].strip_suffix(b"\r").ok_or(BadHead::BareLineFeed)?;
         if line.len() > limits.request_line_max {
@@ -104,37 +115,40 @@ impl RequestHead {
         }
         let parts = request_line::parse(line)?;
         self.target = target::parse(parts.method, &line[parts.target.clone()])?;
-        self.fields.parse(&head[line_end + 1..], limits)?;
-        self.line.clear();
         self.line.extend_from_slice(line);
         (self.method, self.method_end) = (parts.method, parts.method_end);
         (self.target_start, self.version) = (parts.target.start, parts.version);
-        self.host = None;
+        self.fields.parse(&head[line_end + 1..], limits)?;
         self.check_host()?;
         self.body = declared(&self.fields, self.version == Version::Http10)?;
-        self.options = ConnectionOptions::of(&self.fields);
+        self.options = ConnectionOptions::of(&self.fields)?;
         self.check_expectation()
     }
 
     /// Takes a head over from HTTP/2, whose library has read the fields: method, target in origin-form,
     /// authority. The fields follow with [`RequestHead::push`]; they hold no `Host`.
     pub fn start(&mut self, method: &[u8], origin: &[u8], authority: Option<&[u8]>) -> Result<(), BadHead> {
-        self.fields.clear();
-        self.line.clear();
+        self.forget();
+        self.version = Version::Http2;
+        self.target = target::parse(Method::of(method), origin)?;
         self.line.extend_from_slice(method);
         self.line.push(b' ');
         self.line.extend_from_slice(origin);
         (self.method, self.method_end) = (Method::of(method), method.len());
         self.target_start = method.len() + 1;
-        self.version = Version::Http2;
-        self.target = target::parse(self.method, origin)?;
-        self.body = None;
-        self.options = ConnectionOptions::default();
         if authority.is_some_and(|authority| !is_valid_host(authority)) || self.target.authority.is_some() {
             return Err(BadHead::Host);
         }
         self.host = authority.map(<[u8]>::to_vec);
         Ok(())
+    }
+
+    /// Nothing of the last head is left but its memory.
+    fn forget(&mut self) {
+        let (mut line, mut fields) = (std::mem::take(&mut self.line), std::mem::take(&mut self.fields));
+        line.clear();
+        fields.clear();
+        *self = Self { line, fields, ..Self::default() };
     }
 
     /// Adds a field to a head that was [started](RequestHead::start).
@@ -157,16 +171,13 @@ impl RequestHead {
         &self.line[..self.method_end]
     }
 
-    /// Path and query, as they came; a slash (before the query) if there is no path.
+    /// Path and query, as they came; [what stands for the path](RequestHead::path) if there is none.
     pub fn write_origin(&self, out: &mut Vec<u8>) {
-        let origin = self.in_target(&self.target.origin);
-        if self.path_is_missing() {
-            out.push(b'/');
-        }
-        out.extend_from_slice(origin);
+        out.extend_from_slice(self.path());
+        out.extend_from_slice(self.in_target(&(self.target.path_end..self.target.origin.end)));
     }
 
-    /// The path, as it came.
+    /// The path, as it came; a slash if there is none.
     pub fn path(&self) -> &[u8] {
         let path = self.in_target(&(self.target.origin.start..self.target.path_end));
         match path {
@@ -232,19 +243,13 @@ impl RequestHead {
         let mut protocols = self.fields.all(FieldName::Upgrade);
         let protocol = protocols.next().filter(|_| protocols.next().is_none())?;
         let is_http2 = |name: &[u8]| name.len() >= 2 && name[..2].eq_ignore_ascii_case(b"h2");
-        let is_fine = crate::characters::is_whole_token(protocol.split(|byte| *byte == b'/').next()?)
-            && !protocol.contains(&b',')
-            && !is_http2(protocol);
-        is_fine.then_some(protocol)
+        let mut parts = protocol.splitn(2, |byte| *byte == b'/');
+        (parts.all(is_whole_token) && !is_http2(protocol)).then_some(protocol)
     }
 
     /// Whether a `Connection` field takes this field off.
     pub fn is_named_by_connection(&self, name: &[u8]) -> bool {
         self.options.others && is_named(&self.fields, name)
-    }
-
-    fn path_is_missing(&self) -> bool {
-        self.method != Method::Connect && self.target.path_end == self.target.origin.start
     }
 
     fn in_target(&self, place: &Range<usize>) -> &[u8] {
@@ -343,6 +348,65 @@ mod tests {
     }
 
     #[test]
+    fn what_is_routed_is_what_is_written() {
+        let cases = [
+            ("OPTIONS *", "*"),
+            ("OPTIONS http://h", "*"),
+            ("OPTIONS http://h/", "/"),
+            ("OPTIONS http://h?a", "/?a"),
+            ("GET http://h", "/"),
+            ("GET //b?", "//b?"),
+        ];
+        for (start, expected) in cases {
+            let head = parse(&format!("{start} HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
+            let mut written = Vec::new();
+            head.write_origin(&mut written);
+            let query = head.query().map_or(Vec::new(), |query| [b"?", query].concat());
+            assert_eq!(written, expected.as_bytes(), "{start}");
+            assert_eq!(written, [head.path(), &query].concat(), "{start}");
+        }
+    }
+
+    #[test]
+    fn an_empty_line_before_a_request_is_passed_over_and_no_second_one() {
+        assert_eq!(parse("\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().path(), b"/a");
+        assert_eq!(fault("\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"), Some(BadHead::RequestLine));
+    }
+
+    #[test]
+    fn a_head_that_failed_can_be_asked_and_holds_nothing_of_the_one_before() {
+        let limits = HeadLimits::default();
+        let wrong = [
+            "GET /a/longer/path/than/before?q HTTP/1.1\r\nHost h\r\n\r\n",
+            "GET http://longer.than.before HTTP/1.1\r\n\0\r\n\r\n",
+            "G(T / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+        ];
+        for text in wrong {
+            let mut head = parse("POST /old HTTP/1.1\r\nHost: old\r\n\r\n").unwrap();
+            assert!(head.parse(text.as_bytes(), &limits).is_err());
+            let (host, mut origin) = (head.host(), Vec::new());
+            head.write_origin(&mut origin);
+            for part in [head.method_name(), head.path(), host.unwrap_or_default(), &origin] {
+                assert!(!part.ends_with(b"old") && part != b"POST", "{text:?}");
+            }
+            assert_eq!(head.query().unwrap_or(b"q"), b"q");
+        }
+        let mut head = parse("GET /old HTTP/1.1\r\nHost: old\r\n\r\n").unwrap();
+        assert!(head.start(b"GET", b"x", None).is_err());
+        assert_eq!((head.path(), head.host()), (&b"/"[..], None));
+    }
+
+    #[test]
+    fn a_connection_field_that_would_take_long_to_search_is_refused() {
+        let with = |names: &str| fault(&format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: {names}\r\n\r\n"));
+        assert_eq!(with(&"a,".repeat(500)), None);
+        assert_eq!(with(&"a,".repeat(600)), Some(BadHead::TooLarge));
+        let twice = format!("{0}\r\nConnection: {0}", "a".repeat(600));
+        assert_eq!(with(&twice), Some(BadHead::TooLarge));
+    }
+
+    #[test]
     fn connections_are_kept_as_versions_say() {
         let keeps = |version: &str, option: &str| {
             parse(&format!("GET / HTTP/{version}\r\nHost: h\r\nConnection: {option}\r\n\r\n"))
@@ -364,5 +428,8 @@ mod tests {
         assert_eq!(wants("Connection: Upgrade\r\nUpgrade: h2c\r\n"), None);
         assert_eq!(wants("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n"), None);
         assert_eq!(wants("Connection: Upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n"), None);
+        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: TLS/1.3\r\n"), Some(b"TLS/1.3".to_vec()));
+        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: a/b c\r\n"), None);
+        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: a/b/c\r\n"), None);
     }
 }

@@ -24,7 +24,7 @@ impl ResponseHead {
         let line = head[..line_end].strip_suffix(b"\r").ok_or(BadHead::BareLineFeed)?;
         self.parse_line(line)?;
         self.fields.parse(&head[line_end + 1..], limits)?;
-        self.options = ConnectionOptions::of(&self.fields);
+        self.options = ConnectionOptions::of(&self.fields)?;
         self.declared = declared(&self.fields, self.version == Version::Http10)?;
         Ok(())
     }
