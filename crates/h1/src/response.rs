@@ -3,7 +3,7 @@
 use crate::characters::is_value;
 use crate::length::declared;
 use crate::request::{ConnectionOptions, Version, is_named};
-use crate::{BadHead, BodyLength, Fields, HeadLimits, Method, request_line};
+use crate::{BadHead, BodyLength, Fields, HeadLimits, Method, Underscores, request_line};
 
 /// The head of an answer, with its bytes. It can be filled again and again without new memory.
 #[derive(Clone, Debug, Default)]
@@ -18,12 +18,14 @@ pub struct ResponseHead {
 
 impl ResponseHead {
     /// Reads a head that [`HeadEnd`](crate::HeadEnd) has found: all its bytes, and none behind it. After
-    /// an error what is here means nothing.
+    /// an error what is here means nothing. Names with underscores pass: nobody upstream has to be kept
+    /// from guessing.
     pub fn parse(&mut self, head: &[u8], limits: &HeadLimits) -> Result<(), BadHead> {
         let line_end = memchr::memchr(b'\n', head).ok_or(BadHead::StatusLine)?;
         let line = head[..line_end].strip_suffix(b"\r").ok_or(BadHead::BareLineFeed)?;
         self.parse_line(line)?;
-        self.fields.parse(&head[line_end + 1..], limits)?;
+        let limits = HeadLimits { underscores: Underscores::Keep, ..*limits };
+        self.fields.parse(&head[line_end + 1..], &limits)?;
         self.options = ConnectionOptions::of(&self.fields)?;
         self.declared = declared(&self.fields, self.version == Version::Http10)?;
         Ok(())
@@ -159,6 +161,12 @@ mod tests {
             assert_eq!(parse(&format!("{line}\r\n\r\n")).err(), Some(BadHead::StatusLine), "{line}");
         }
         assert_eq!(parse("HTTP/1.1 200 a\0b\r\n\r\n").err(), Some(BadHead::ControlCharacter));
+    }
+
+    #[test]
+    fn names_with_underscores_pass() {
+        let head = parse("HTTP/1.1 200 OK\r\nx_a: b\r\n\r\n").unwrap();
+        assert_eq!(head.fields().all_named(b"x_a").collect::<Vec<_>>(), [b"b"]);
     }
 
     #[test]
