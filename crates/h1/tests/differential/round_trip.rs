@@ -33,7 +33,9 @@ fn request(bytes: &[u8]) -> Result<bool, ()> {
     let is_named = |name: &[u8]| head.is_named_by_connection(name);
     let written = write(line, head.fields(), is_named, (head.body(), &body));
 
-    let Ok(Some(end)) = find(&written) else { unexplained(bytes, "what was written is no head") };
+    let Ok(Some(end)) = HeadEnd::default().find(&written, &HeadLimits::default()) else {
+        unexplained(bytes, "what was written is no head")
+    };
     let mut again = RequestHead::default();
     if let Err(fault) = again.parse(&written[..end], &HeadLimits::default()) {
         unexplained(bytes, &format!("what was written fails: {fault}, {}", written.escape_ascii()));
@@ -81,7 +83,9 @@ fn response(bytes: &[u8]) -> Result<bool, ()> {
     let framing = if length == BodyLength::UntilClose { BodyLength::Chunked } else { length };
     let written = write(line, head.fields(), is_named, (framing, &body));
 
-    let Ok(Some(end)) = find(&written) else { unexplained(bytes, "what was written is no head") };
+    let Ok(Some(end)) = HeadEnd::default().find(&written, &HeadLimits::default()) else {
+        unexplained(bytes, "what was written is no head")
+    };
     let mut again = ResponseHead::default();
     if let Err(fault) = again.parse(&written[..end], &HeadLimits::default()) {
         unexplained(bytes, &format!("what was written fails: {fault}, {}", written.escape_ascii()));
@@ -104,8 +108,8 @@ fn response(bytes: &[u8]) -> Result<bool, ()> {
     Ok(true)
 }
 
+/// With limits that leave room for the framing that a proxy adds.
 fn find(bytes: &[u8]) -> Result<Option<usize>, ()> {
-    // Framing that a proxy adds must not make a head too large.
     let limits = HeadLimits { head_max: 60 << 10, fields_max: 90, ..HeadLimits::default() };
     HeadEnd::default().find(bytes, &limits).map_err(drop)
 }
