@@ -191,6 +191,14 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_stays_one_whatever_follows() {
+        let mut reader = BodyReader::new(BodyLength::Chunked);
+        assert_eq!(reader.look(b"0\r\nno colon\r\n\r\n"), Err(BadBody::Malformed));
+        assert_eq!(reader.look(b"\r\n"), Err(BadBody::Malformed));
+        assert!(!reader.is_end());
+    }
+
+    #[test]
     fn framing_has_limits() {
         let line = [b"1;".to_vec(), vec![b'a'; 2000], b"\r\n".to_vec()].concat();
         assert_eq!(read(BodyLength::Chunked, &line, 7), Err(BadBody::TooLong));

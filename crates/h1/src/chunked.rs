@@ -35,10 +35,20 @@ enum At {
     DataEnd,
     Trailers,
     End,
+    Broken(BadBody),
 }
 
 impl Chunked {
+    /// A fault stays one: what follows it could be anything.
     pub(crate) fn look(&mut self, input: &[u8]) -> Result<Look, BadBody> {
+        let look = self.look_on(input);
+        if let Err(fault) = look {
+            self.at = At::Broken(fault);
+        }
+        look
+    }
+
+    fn look_on(&mut self, input: &[u8]) -> Result<Look, BadBody> {
         let mut skip = 0;
         loop {
             let rest = &input[skip..];
@@ -51,6 +61,7 @@ impl Chunked {
                 At::DataEnd => self.data_end(rest)?,
                 At::Trailers => self.trailers(rest)?,
                 At::End => return Ok(Look { skip, data: 0, is_end: true }),
+                At::Broken(fault) => return Err(fault),
             };
             match consumed {
                 Some(consumed) => skip += consumed,

@@ -1,6 +1,6 @@
 //! Header and trailer fields, in the order in which they came.
 
-use crate::characters::{is_token, is_value, trim};
+use crate::characters::{is_token, is_value, trim, trim_start};
 use crate::{BadHead, FieldName, HeadLimits, Underscores};
 
 /// Fields with their bytes, in one allocation that can be used again.
@@ -52,12 +52,16 @@ impl Fields {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
+        self.place(FieldName::of(name), (start, name.len()), (start + name.len(), value.len()));
+    }
+
+    fn place(&mut self, name: FieldName, (start, name_length): (usize, usize), value: (usize, usize)) {
         self.places.push(Place {
-            name: FieldName::of(name),
+            name,
             start: offset(start),
-            name_length: offset(name.len()),
-            value_start: offset(start + name.len()),
-            value_length: offset(value.len()),
+            name_length: offset(name_length),
+            value_start: offset(value.0),
+            value_length: offset(value.1),
         });
     }
 
@@ -85,19 +89,21 @@ impl Fields {
     /// Reads lines up to the empty one; all of them end as they should.
     pub(crate) fn parse(&mut self, lines: &[u8], limits: &HeadLimits) -> Result<(), BadHead> {
         self.clear();
-        let mut rest = lines;
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            let line = rest[..end].strip_suffix(b"\r").ok_or(BadHead::BareLineFeed)?;
-            rest = &rest[end + 1..];
+        // All at once: fields are then places in it.
+        self.bytes.extend_from_slice(lines);
+        let mut start = 0;
+        while let Some(length) = memchr::memchr(b'\n', &lines[start..]) {
+            let line = lines[start..start + length].strip_suffix(b"\r").ok_or(BadHead::BareLineFeed)?;
             if line.is_empty() {
                 break;
             }
-            self.parse_line(line, limits)?;
+            self.parse_line(start, line, limits)?;
+            start += length + 1;
         }
         if self.len() > limits.fields_max { Err(BadHead::TooManyFields) } else { Ok(()) }
     }
 
-    fn parse_line(&mut self, line: &[u8], limits: &HeadLimits) -> Result<(), BadHead> {
+    fn parse_line(&mut self, start: usize, line: &[u8], limits: &HeadLimits) -> Result<(), BadHead> {
         let name_length = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
         match line.get(name_length) {
             Some(b':') if name_length > 0 => {}
@@ -105,14 +111,17 @@ impl Fields {
             Some(byte) if *byte < 0x20 && *byte != b'\t' => return Err(BadHead::ControlCharacter),
             _ => return Err(BadHead::FieldName),
         }
-        let (name, value) = (&line[..name_length], trim(&line[name_length + 1..]));
+        let name = &line[..name_length];
+        let rest = trim_start(&line[name_length + 1..]);
+        let value_start = start + line.len() - rest.len();
+        let value = trim(rest);
         if !is_value(value) {
             return Err(BadHead::ControlCharacter);
         }
         if limits.underscores != Underscores::Keep && name.contains(&b'_') {
             return if limits.underscores == Underscores::Drop { Ok(()) } else { Err(BadHead::Underscore) };
         }
-        self.push(name, value);
+        self.place(FieldName::of(name), (start, name_length), (value_start, value.len()));
         Ok(())
     }
 

@@ -18,11 +18,18 @@ impl HeadEnd {
     /// brings the bytes of the last one and what came since. What cannot become a head that passes
     /// is an error at once.
     pub fn find(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, BadHead> {
+        // Looked for in all that is new at once: most heads hold none.
+        let control = first_control(&bytes[self.seen..]).map(|place| self.seen + place);
         while let Some(found) = memchr(b'\n', &bytes[self.seen..]) {
             let line_feed = self.seen + found;
+            self.check_control(control.filter(|place| *place < line_feed), limits)?;
             self.check_size(line_feed, limits)?;
             let line = &bytes[self.line_start..line_feed];
             let Some((b'\r', line)) = line.split_last() else { return Err(BadHead::BareLineFeed) };
+            // It looks empty to some readers.
+            if line.last() == Some(&b'\r') {
+                return Err(BadHead::ControlCharacter);
+            }
             let is_first = self.line_start == 0;
             (self.seen, self.line_start) = (line_feed + 1, line_feed + 1);
             if line.is_empty() && is_first {
@@ -37,9 +44,17 @@ impl HeadEnd {
                 return Err(BadHead::TooManyFields);
             }
         }
+        // A line that has begun badly need not be waited for.
+        self.check_control(control, limits)?;
         self.seen = bytes.len();
         self.check_size(bytes.len(), limits)?;
         Ok(None)
+    }
+
+    fn check_control(&self, place: Option<usize>, limits: &HeadLimits) -> Result<(), BadHead> {
+        let Some(place) = place else { return Ok(()) };
+        self.check_size(place, limits)?;
+        Err(BadHead::ControlCharacter)
     }
 
     /// Whether a head may go on that has not ended before this byte. Of two limits the one counts that
@@ -52,6 +67,14 @@ impl HeadEnd {
         }
         if byte >= limits.head_max { Err(BadHead::TooLarge) } else { Ok(()) }
     }
+}
+
+/// The first control character that no head holds. Line ends are looked at elsewhere.
+fn first_control(bytes: &[u8]) -> Option<usize> {
+    let is_control = |byte: u8| (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) | (byte == 0x7f);
+    // Without an early exit the compiler looks at many bytes at a time.
+    let is_any = bytes.iter().fold(false, |found, byte| found | is_control(*byte));
+    if is_any { bytes.iter().position(|byte| is_control(*byte)) } else { None }
 }
 
 #[cfg(test)]

@@ -66,7 +66,11 @@ impl FieldName {
             ],
             _ => &[],
         };
-        let found = candidates.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
+        // Most names are none of these, which their first letter shows.
+        let first = name.first().map(u8::to_ascii_lowercase);
+        let found = candidates
+            .iter()
+            .find(|(known, _)| known.first().copied() == first && name.eq_ignore_ascii_case(known));
         found.map_or(Self::Other, |(_, meaning)| *meaning)
     }
 
@@ -79,18 +83,6 @@ impl FieldName {
             Self::ContentLength | Self::Date | Self::Expect | Self::Host | Self::Via => false,
             Self::Forwarded | Self::XForwardedFor | Self::XForwardedHost | Self::XForwardedProto => false,
             Self::XRealIp | Self::XRequestId | Self::Other => false,
-        }
-    }
-
-    /// Whether a `Connection` field may not take it off: framing, routing and where it comes from are
-    /// not a client's to remove.
-    pub fn is_protected(self) -> bool {
-        match self {
-            Self::Host | Self::ContentLength | Self::TransferEncoding | Self::Date | Self::Via => true,
-            Self::Forwarded | Self::XForwardedFor | Self::XForwardedHost | Self::XForwardedProto => true,
-            Self::XRealIp | Self::XRequestId | Self::Expect => true,
-            Self::Connection | Self::KeepAlive | Self::ProxyConnection | Self::Upgrade => false,
-            Self::Te | Self::Trailer | Self::Other => false,
         }
     }
 }

@@ -106,7 +106,7 @@ impl RequestHead {
     /// Reads a head that [`HeadEnd`](crate::HeadEnd) has found: all its bytes, and none behind it. After
     /// an error this is a part of what was read, of use to nobody but a log.
     pub fn parse(&mut self, head: &[u8], limits: &HeadLimits) -> Result<(), BadHead> {
-        self.forget();
+        self.clear();
         let head = head.strip_prefix(b"\r\n").unwrap_or(head);
         let line_end = memchr::memchr(b'\n', head).ok_or(BadHead::RequestLine)?;
         let line = head[..line_end].strip_suffix(b"\r").ok_or(BadHead::BareLineFeed)?;
@@ -128,7 +128,7 @@ impl RequestHead {
     /// Takes a head over from HTTP/2, whose library has read the fields: method, target in origin-form,
     /// authority. The fields follow with [`RequestHead::push`]; they hold no `Host`.
     pub fn start(&mut self, method: &[u8], origin: &[u8], authority: Option<&[u8]>) -> Result<(), BadHead> {
-        self.forget();
+        self.clear();
         self.version = Version::Http2;
         self.target = target::parse(Method::of(method), origin)?;
         self.line.extend_from_slice(method);
@@ -144,7 +144,7 @@ impl RequestHead {
     }
 
     /// Nothing of the last head is left but its memory.
-    fn forget(&mut self) {
+    pub fn clear(&mut self) {
         let (mut line, mut fields) = (std::mem::take(&mut self.line), std::mem::take(&mut self.fields));
         line.clear();
         fields.clear();
@@ -339,8 +339,15 @@ mod tests {
 
     #[test]
     fn absolute_targets_become_origin_form() {
-        for (target, origin) in [("http://h", "/"), ("http://h?a", "/?a"), ("http://h/b?c", "/b?c")] {
-            let head = parse(&format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
+        let cases = [
+            ("GET http://h", "/"),
+            ("GET http://h?a", "/?a"),
+            ("GET http://h/b?c", "/b?c"),
+            ("OPTIONS http://h", "*"),
+            ("OPTIONS *", "*"),
+        ];
+        for (line, origin) in cases {
+            let head = parse(&format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
             let mut out = Vec::new();
             head.write_origin(&mut out);
             assert_eq!(out, origin.as_bytes());

@@ -47,7 +47,7 @@ impl ResponseHead {
         self.declared = Some(body);
     }
 
-    /// The status code, from 100 to 999.
+    /// The status code, from 100 to 599.
     pub fn status(&self) -> u16 {
         self.status
     }
@@ -111,7 +111,7 @@ impl ResponseHead {
         let [b' ', code @ .., b' '] = rest.get(..5).ok_or(BadHead::StatusLine)? else {
             return Err(BadHead::StatusLine);
         };
-        let [b'1'..=b'9', b'0'..=b'9', b'0'..=b'9'] = code else { return Err(BadHead::StatusLine) };
+        let [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'] = code else { return Err(BadHead::StatusLine) };
         let reason = &rest[5..];
         if !is_value(reason) {
             return Err(BadHead::ControlCharacter);
@@ -147,6 +147,7 @@ mod tests {
             "HTTP/1.1 20 OK",
             "HTTP/1.1 2000 OK",
             "HTTP/1.1 099 OK",
+            "HTTP/1.1 600 OK",
             "HTTP/2 200 OK",
             "HTTP/1.2 200 OK",
             "http/1.1 200 OK",

@@ -83,8 +83,8 @@ pub(crate) fn check_response(bytes: &[u8], tally: &mut Tally) {
     if result.is_ok_and(|status| status.is_complete()) {
         wrong = wrong_lengths(&headers, view.version == Some(0));
     }
-    if view.code.is_some_and(|code| code < 100) {
-        wrong.push(Class::StatusBelow100);
+    if view.code.is_some_and(|code| !(100..600).contains(&code)) {
+        wrong.push(Class::StatusOutOfRange);
     }
     if matches!(bytes.get(12), Some(b'\r' | b'\n')) {
         wrong.push(Class::NoSpaceAfterStatus);
@@ -175,7 +175,7 @@ fn classes_of(fault: BadHead) -> &'static [Class] {
     match fault {
         BadHead::BareLineFeed => &[Class::BareLineFeed],
         BadHead::RequestLine => &[Class::EmptyLines],
-        BadHead::StatusLine => &[Class::EmptyLines, Class::StatusBelow100, Class::NoSpaceAfterStatus],
+        BadHead::StatusLine => &[Class::EmptyLines, Class::StatusOutOfRange, Class::NoSpaceAfterStatus],
         BadHead::RequestLineTooLong | BadHead::TooLarge | BadHead::TooManyFields => &[Class::Limit],
         BadHead::Host => &[Class::Host],
         BadHead::HostDisagrees => &[Class::HostDisagrees],

@@ -81,7 +81,7 @@ fn answers_are_read_as_httparse_reads_them_or_refused_for_a_reason() {
         Class::Coding,
         Class::Limit,
         Class::HeldBack,
-        Class::StatusBelow100,
+        Class::StatusOutOfRange,
         Class::NoSpaceAfterStatus,
         Class::ReasonLeftOut,
     ]);

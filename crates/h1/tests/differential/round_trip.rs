@@ -159,7 +159,7 @@ fn passing<'a>(fields: &'a Fields, is_named: &impl Fn(&[u8]) -> bool) -> Vec<(&'
     let passes = |field: &h1::Field<'_>| {
         !field.name.is_hop_by_hop()
             && !own.contains(&field.name)
-            && (field.name.is_protected() || !is_named(field.name_bytes))
+            && (field.name != h1::FieldName::Other || !is_named(field.name_bytes))
     };
     fields.iter().filter(passes).map(|field| (field.name_bytes, field.value)).collect()
 }

@@ -30,8 +30,8 @@ pub(crate) enum Class {
     Limit,
     /// h1 looks for the end of the head first, and judges it then; httparse judges what is there.
     HeldBack,
-    /// httparse takes `099` for a status.
-    StatusBelow100,
+    /// httparse takes any three digits for a status, `099` and `999` too.
+    StatusOutOfRange,
     /// httparse takes a status line that ends behind the status: the space is missing.
     NoSpaceAfterStatus,
     /// httparse leaves a reason out that holds bytes above 0x7F.
