@@ -1,6 +1,8 @@
 //! Heartbeats: the regular question "are you well?", asked from a thread that does nothing else,
 //! so that neither requests nor edits can delay it.
 
+mod http2;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -32,10 +34,23 @@ const HOST_OF_SOCKETS: &str = "localhost";
 pub struct HeartbeatSettings {
     /// The path to ask for; any 2xx is a good answer.
     pub path: String,
+    /// What replicas speak.
+    pub protocol: HeartbeatProtocol,
     /// Time from one question to the next.
     pub every: Duration,
     /// Time for an answer.
     pub timeout: Duration,
+}
+
+/// What replicas speak when they are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeartbeatProtocol {
+    /// HTTP/1.1
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS. With the path `/grpc.health.v1.Health/Check` the question is gRPC's own, and
+    /// `SERVING` the good answer.
+    H2c,
 }
 
 /// Whom to ask, as a reconciler sees it now.
@@ -214,6 +229,10 @@ impl Patient {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        if self.settings.protocol == HeartbeatProtocol::H2c {
+            let is_well = http2::is_well(stream, host, &self.settings.path).await;
+            return if is_well { Pulse::Good } else { Pulse::Missed };
+        }
         let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
             return Pulse::Missed;
         };

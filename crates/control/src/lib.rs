@@ -18,9 +18,9 @@ mod shapes;
 
 pub use admin::{Admin, AdminAddress, AdminListener, Explainer, remove_stale_socket};
 pub use contract::Contract;
-pub use heartbeat::{HeartbeatSettings, Heartbeats};
+pub use heartbeat::{HeartbeatProtocol, HeartbeatSettings, Heartbeats};
 pub use journal::Journal;
-pub use metrics::{ServiceTraffic, TrafficSource};
+pub use metrics::{ServiceTraffic, Traffic, TrafficSource};
 pub use reconciler::{Control, EditError, Handle, ReconcilerSettings, StartError};
 pub use shapes::{
     ChoiceShape, EditShape, EventShape, ExplainShape, ExplanationShape, ReplicaShape, ScaleShape,

@@ -29,12 +29,23 @@ pub struct ServiceTraffic {
     pub unserved: u64,
 }
 
+/// What the data plane counted since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    /// Of each service.
+    pub services: Vec<ServiceTraffic>,
+    /// Lines that the access log lost; nothing if there is no access log.
+    pub access_log_dropped_lines: Option<u64>,
+    /// Connections of clients that each worker has now.
+    pub connections: Vec<usize>,
+}
+
 /// Reads the counters of this moment. Control does not know the proxy; the program connects them.
-pub type TrafficSource = Box<dyn Fn() -> Vec<ServiceTraffic> + Send + Sync>;
+pub type TrafficSource = Box<dyn Fn() -> Traffic + Send + Sync>;
 
 struct Snapshot {
     fleets: Vec<(String, FleetView)>,
-    traffic: Vec<ServiceTraffic>,
+    traffic: Traffic,
 }
 
 /// The page.
@@ -83,20 +94,36 @@ impl Collector for Snapshot {
         ];
         for (name, help, read) in counters {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for traffic in &self.traffic {
+            for traffic in &self.traffic.services {
                 let value = ConstCounter::new(read(traffic));
                 value.encode(metric.encode_family(&[("service", traffic.service.as_str())])?)?;
             }
         }
-        self.encode_answers(&mut encoder)
+        self.encode_answers(&mut encoder)?;
+        if let Some(lines) = self.traffic.access_log_dropped_lines {
+            let (name, help) = ("access_log_dropped_lines", "Lines that the access log lost");
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(lines).encode(metric)?;
+        }
+        self.encode_connections(&mut encoder)
     }
 }
 
 impl Snapshot {
+    fn encode_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Connections of clients, by worker";
+        let mut metric = encoder.encode_descriptor("connections", help, None, MetricType::Gauge)?;
+        for (worker, count) in self.traffic.connections.iter().enumerate() {
+            let worker = worker.to_string();
+            ConstGauge::new(*count as i64).encode(metric.encode_family(&[("worker", worker.as_str())])?)?;
+        }
+        Ok(())
+    }
+
     fn encode_answers(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let help = "Answers to clients, by class of status";
         let mut metric = encoder.encode_descriptor("answers", help, None, MetricType::Counter)?;
-        for traffic in &self.traffic {
+        for traffic in &self.traffic.services {
             for (class, count) in traffic.answers.iter().enumerate().skip(1) {
                 let class = format!("{class}xx");
                 let labels = [("service", traffic.service.as_str()), ("class", class.as_str())];

@@ -55,6 +55,7 @@ fn settings(state: Option<StateDir>) -> ReconcilerSettings {
             is_owned: true,
         },
         heartbeat: HeartbeatSettings {
+            protocol: control::HeartbeatProtocol::Http1,
             path: "/heartbeat".into(),
             every: Duration::from_millis(50),
             timeout: Duration::from_millis(50),

@@ -46,7 +46,8 @@ pub(crate) enum Command {
         #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDR")]
         listen: Address,
     },
-    /// Check a configuration file: says what is wrong, where, and what may have been meant.
+    /// Check a configuration file, and the certificates that it names: says what is wrong, where, and
+    /// what may have been meant.
     Validate {
         /// The file.
         #[arg(long, value_name = "FILE")]

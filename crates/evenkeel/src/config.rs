@@ -22,7 +22,8 @@ use std::path::Path;
 
 pub(crate) use problem::ConfigError;
 pub(crate) use settings::{
-    AdminAddress, Algorithm, DriverChoice, KeyRule, OnExit, ServerId, ServiceSettings, Settings,
+    AdminAddress, Algorithm, CONNECTIONS_MAX, DriverChoice, KeyRule, OnExit, ServerId, ServiceSettings,
+    Settings,
 };
 
 use problem::{Problems, Wrong};
@@ -30,7 +31,7 @@ use problem::{Problems, Wrong};
 /// A larger file is not a configuration, but somebody's mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The settings that a file asks for, or all of its problems.
+/// The settings that a file asks for, or all of its problems. Relative paths in it begin at its folder.
 pub(crate) fn read(path: &Path) -> Result<Settings, ConfigError> {
     let file_name = path.display().to_string();
     let bytes = read_bytes(path)
@@ -46,7 +47,8 @@ pub(crate) fn read(path: &Path) -> Result<Settings, ConfigError> {
         problems.add(Some(&at), Wrong::new("the file is not UTF-8 text"));
         problems.finish(&file_name)?;
     }
-    parse(&text, &file_name)
+    let folder = path.parent().unwrap_or(Path::new(""));
+    parse(&text, &file_name).map(|settings| settings.in_folder(folder))
 }
 
 /// The settings that a text asks for, or all of its problems, which are shown under the file's name.

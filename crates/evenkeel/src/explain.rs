@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use control::{Control, ExplainShape, Explainer, ExplanationShape};
 use fleet::Reader;
-use hyper::http::request::Parts;
-use hyper::{Method, Request};
+use h1::{BadHead, HeadEnd, HeadLimits, RequestHead};
+use hyper::Method;
 use placement::Key;
 use proxy::KeyRule;
 
@@ -27,10 +27,11 @@ pub(crate) fn explainer(settings: &Settings, controls: &[Control]) -> Explainer 
             )
         })
         .collect();
+    let limits = settings.clients.head.clone();
     Box::new(move |name, question| {
         let found = known.iter().find(|(service, ..)| service == name);
         let (_, words, rule, table) = found.ok_or_else(|| format!("there is no service '{name}'"))?;
-        let head = head_of(question)?;
+        let head = head_of(question, &limits)?;
         let client = question.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let table = table.load();
         let key = rule.key(&head, client, table.key_hash());
@@ -39,17 +40,26 @@ pub(crate) fn explainer(settings: &Settings, controls: &[Control]) -> Explainer 
     })
 }
 
-fn head_of(question: &ExplainShape) -> Result<Parts, String> {
+/// The head that such a request would have, read as the data plane reads it.
+fn head_of(question: &ExplainShape, limits: &HeadLimits) -> Result<RequestHead, String> {
     let path = question.path.as_deref().unwrap_or("/");
     if !path.starts_with('/') {
         return Err(format!("a path begins with a slash: {path:?}"));
     }
-    let mut request = Request::builder().uri(path);
+    let mut text = format!("GET {path} HTTP/1.0\r\n");
     for (name, value) in &question.headers {
-        request = request.header(name, value);
+        text = text + name + ": " + value + "\r\n";
     }
-    let request = request.body(()).map_err(|error| format!("this is no request: {error}"))?;
-    Ok(request.into_parts().0)
+    text += "\r\n";
+    let mut head = RequestHead::default();
+    let end = HeadEnd::default().find(text.as_bytes(), limits);
+    // Whoever smuggles an empty line into a value has written more than a head.
+    let is_whole = |end: Option<usize>| end == Some(text.len());
+    let parsed = end.and_then(|end| {
+        if is_whole(end) { head.parse(text.as_bytes(), limits) } else { Err(BadHead::ControlCharacter) }
+    });
+    parsed.map_err(|fault| format!("this is no request: {fault}"))?;
+    Ok(head)
 }
 
 fn rule_in_words(service: &ServiceSettings) -> String {

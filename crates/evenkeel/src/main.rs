@@ -6,6 +6,8 @@ mod config;
 
 mod say;
 
+mod descriptors;
+mod entrance;
 mod signals;
 mod state;
 mod up;

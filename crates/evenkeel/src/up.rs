@@ -1,25 +1,17 @@
 //! `evenkeel up`: the life of a balancer, from its configuration to its last request.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use control::{
-    Admin, AdminAddress, AdminListener, Contract, Control, Handle, Heartbeats, Journal, ServiceTraffic,
-    TrafficSource,
-};
+use control::{Admin, AdminAddress, AdminListener, Control, Handle, Heartbeats, Journal};
 use fleet::Edit;
-use hyper::http::request::Parts;
-use hyper::{Method, Response};
-use proxy::{Listeners, LocalAnswer, LocalEndpoints, ProxyHandle, ProxySettings, ServiceCounters};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{DemoDriver, UpOptions};
 use crate::config::{self, DriverChoice, OnExit, ServiceSettings, Settings};
+use crate::entrance::{self, Doors, Entrance, Serving};
 use crate::signals::EndSignals;
-use crate::{Outcome, Stopped, explain, failed, in_full, say, state, wiring};
+use crate::{Outcome, Stopped, descriptors, explain, failed, in_full, say, state, wiring};
 
 /// How long all replicas that were there before are waited for, once some of them take traffic.
 const TAKE_UP_PATIENCE: Duration = Duration::from_secs(5);
@@ -27,8 +19,11 @@ const TAKE_UP_PATIENCE: Duration = Duration::from_secs(5);
 /// Log lines that wait for a slow reader; more are dropped, so that nobody is held up by a log.
 const LOG_LINES_MAX: usize = 8192;
 
-/// Checks a configuration file.
+/// Checks a configuration file, and the certificates that it names.
 pub(crate) fn validate(path: &Path) -> Outcome {
+    let warnings =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr);
+    warnings.without_time().with_target(false).with_ansi(false).init();
     let settings = config::read(path).map_err(|error| {
         let plural = if error.count() == 1 { "" } else { "s" };
         (
@@ -36,8 +31,10 @@ pub(crate) fn validate(path: &Path) -> Outcome {
             format!("{error}\n\n{}: {} problem{plural}", path.display(), error.count()),
         )
     })?;
+    let doors = entrance::load(&settings).map_err(|text| (Stopped::BadConfiguration, text))?;
     let names: Vec<&str> = settings.services.iter().map(|service| service.name.as_str()).collect();
-    say!("{} is fine: {} on {}", path.display(), names.join(", "), settings.listen);
+    let addresses: Vec<String> = doors.iter().map(|door| door.address.to_string()).collect();
+    say!("{} is fine: {} on {}", path.display(), names.join(", "), addresses.join(", "));
     Ok(())
 }
 
@@ -54,21 +51,13 @@ pub(crate) fn run(options: &UpOptions) -> Outcome {
     } else {
         log.with_ansi(false).init();
     }
-    raise_descriptor_limit();
+    let doors = entrance::load(&settings).map_err(|text| (Stopped::BadConfiguration, text))?;
+    let connections_max = descriptors::connections_max(settings.connections_max, descriptors::raise_limit());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let outcome = runtime.block_on(balance(&settings));
+    let outcome = runtime.block_on(balance(&settings, doors, connections_max));
     // After a second signal workers may still be draining; the end does not wait for them.
     runtime.shutdown_background();
     outcome
-}
-
-/// As many descriptors as the system allows: each request under way needs two.
-fn raise_descriptor_limit() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "cannot raise the limit of open descriptors");
-    }
 }
 
 /// Flag beats environment beats file beats default.
@@ -79,7 +68,7 @@ fn settings(options: &UpOptions) -> Result<Settings, (Stopped, String)> {
         None => Settings::demo(),
     };
     if let Some(listen) = options.listen {
-        settings.listen = listen;
+        settings.listen = Some(listen);
     }
     if let Some(admin) = &options.admin {
         settings.admin =
@@ -97,14 +86,15 @@ fn settings(options: &UpOptions) -> Result<Settings, (Stopped, String)> {
     Ok(settings)
 }
 
-async fn balance(settings: &Settings) -> Outcome {
+async fn balance(settings: &Settings, doors: Doors, connections_max: usize) -> Outcome {
     let mut signals = EndSignals::listen().map_err(failed)?;
     say!("evenkeel {}", env!("CARGO_PKG_VERSION"));
     // Everything that can be in somebody else's way is claimed before the first replica starts.
-    let listeners = Listeners::bind(settings.listen, settings.workers)
-        .map_err(|error| failed(format!("{}; choose another address with --listen", in_full(&error))))?;
+    let entrance = Entrance::open(settings, doors).map_err(failed)?;
+    signals.renew_on_hangup(entrance.renewable(settings));
     let admin = bind_admin(settings).await?;
-    let owner = settings.owner.clone().unwrap_or_else(|| listeners.address().to_string());
+    let address = entrance.address();
+    let owner = settings.owner.clone().unwrap_or_else(|| address.to_string());
     let state = state::open(settings, &owner).map_err(|error| failed(in_full(&error)))?;
     let heartbeats = Heartbeats::start().map_err(failed)?;
     let shared = wiring::Shared { owner, state, journal: Journal::default(), heartbeats };
@@ -115,11 +105,10 @@ async fn balance(settings: &Settings) -> Outcome {
             control.map_err(|error| failed(format!("service '{}': {}", service.name, in_full(&error))))?,
         );
     }
-    let counters = Arc::new(OnceLock::new());
     say!("  admin on {}", admin.address());
     let handles = controls.iter().map(|control| control.handle.clone()).collect();
     let explainer = explain::explainer(settings, &controls);
-    let sources = (traffic_of(Arc::clone(&counters)), explainer);
+    let sources = (entrance.traffic(), explainer);
     tokio::spawn(Admin::new(handles, shared.journal.clone(), sources).serve(admin));
 
     let begun = Begun { settings, had_replicas: had_replicas(&controls), controls };
@@ -130,18 +119,14 @@ async fn balance(settings: &Settings) -> Outcome {
     if let Err(text) = filled {
         return begun.give_up(text, &mut signals).await;
     }
-    let address = listeners.address();
-    let proxy = match serve(settings, &begun.controls, listeners) {
-        Ok(proxy) => proxy,
+    let serving = match entrance.serve(settings, &begun.controls, connections_max) {
+        Ok(serving) => serving,
         Err(error) => {
             return begun.give_up(format!("cannot listen on {address}: {error}"), &mut signals).await;
         }
     };
-    let _ = counters.set(proxy.counters());
-    let endpoints = if settings.contract { " (with /rep, /add and /rm)" } else { "" };
-    say!("  listening on http://{address}{endpoints}, {} workers", settings.workers);
     signals.next().await;
-    end(settings, &begun.controls, proxy, &mut signals).await
+    end(settings, &begun.controls, serving, &mut signals).await
 }
 
 /// A balancer that is not up yet.
@@ -237,34 +222,18 @@ async fn take_up(service: &ServiceSettings, handle: &Handle) {
     tracing::warn!(service = %service.name, "not every replica is back; serving with those that are");
 }
 
-fn serve(settings: &Settings, controls: &[Control], listeners: Listeners) -> std::io::Result<ProxyHandle> {
-    let services = settings.services.iter().zip(controls);
-    let local = services.clone().find(|(service, _)| wiring::is_contract(service, settings));
-    let local = local.map(|(_, control)| {
-        let endpoints: Arc<dyn LocalEndpoints> =
-            Arc::new(ContractEndpoints(Contract::new(control.handle.clone())));
-        endpoints
-    });
-    let deadlines = settings.services.iter().map(|service| service.drain_deadline);
-    listeners.serve(&ProxySettings {
-        services: services.map(|(service, control)| wiring::data_plane(service, settings, control)).collect(),
-        local,
-        drain_deadline: deadlines.max().unwrap_or_default(),
-    })
-}
-
 /// Drains and ends. A second signal ends at once.
 async fn end(
     settings: &Settings,
     controls: &[Control],
-    proxy: ProxyHandle,
+    serving: Serving,
     signals: &mut EndSignals,
 ) -> Outcome {
     say!("  ending: no new connections, requests under way may finish (a second signal ends at once)");
     let is_ended = |index: usize| settings.services[index].on_exit == OnExit::Stop;
     let orderly = async {
         // Joining the workers blocks, and this thread has replicas to look after.
-        let _ = tokio::task::spawn_blocking(move || proxy.stop()).await;
+        let _ = tokio::task::spawn_blocking(move || serving.end()).await;
         // Those that stay stay; those that were on their way in or out are seen through.
         let stay =
             settings.services.iter().zip(controls).filter(|(service, _)| service.on_exit == OnExit::Keep);
@@ -292,39 +261,6 @@ async fn end(
 async fn end_replicas(controls: &[Control], is_ended: impl Fn(usize) -> bool) {
     let ending = controls.iter().enumerate().filter(|(index, _)| is_ended(*index));
     futures_util::future::join_all(ending.map(|(_, control)| control.handle.retire())).await;
-}
-
-fn traffic_of(counters: Arc<OnceLock<ServiceCounters>>) -> TrafficSource {
-    Box::new(move || {
-        let totals = counters.get().map(ServiceCounters::totals).unwrap_or_default();
-        let traffic = totals.into_iter().map(|(service, totals)| ServiceTraffic {
-            service,
-            answers: totals.answers,
-            attempts: totals.attempts,
-            replays: totals.replays,
-            waits: totals.waits,
-            unserved: totals.unserved,
-        });
-        traffic.collect()
-    })
-}
-
-/// Connects two rooms that do not know each other.
-#[derive(Debug)]
-struct ContractEndpoints(Contract);
-
-impl LocalEndpoints for ContractEndpoints {
-    fn serves(&self, method: &Method, path: &str) -> bool {
-        Contract::serves(method, path)
-    }
-
-    fn answer(&self, head: Parts, body: Bytes) -> LocalAnswer {
-        let contract = self.0.clone();
-        Box::pin(async move {
-            let answer: Response<Bytes> = contract.answer(head.uri.path(), body).await;
-            answer
-        })
-    }
 }
 
 impl DriverChoice {

@@ -46,6 +46,10 @@ pub(crate) async fn start_control(
         },
         heartbeat: HeartbeatSettings {
             path: service.heartbeat.path.clone(),
+            protocol: match service.protocol {
+                proxy::Protocol::Http1 => control::HeartbeatProtocol::Http1,
+                proxy::Protocol::H2c => control::HeartbeatProtocol::H2c,
+            },
             every: service.heartbeat.every,
             timeout: service.heartbeat.timeout,
         },
@@ -60,12 +64,13 @@ pub(crate) async fn start_control(
     Control::start(reconciler, &shared.heartbeats, make_driver).await
 }
 
-/// A service as the data plane sees it.
-pub(crate) fn data_plane(
-    service: &ServiceSettings,
-    settings: &Settings,
-    control: &Control,
-) -> proxy::ServiceSettings {
+/// The services as the data plane sees them.
+pub(crate) fn data_planes(settings: &Settings, controls: &[Control]) -> Vec<proxy::ServiceSettings> {
+    let services = settings.services.iter().zip(controls);
+    services.map(|(service, control)| data_plane(service, settings, control)).collect()
+}
+
+fn data_plane(service: &ServiceSettings, settings: &Settings, control: &Control) -> proxy::ServiceSettings {
     proxy::ServiceSettings {
         name: service.name.clone(),
         host: service.host.clone(),
@@ -73,6 +78,8 @@ pub(crate) fn data_plane(
         key: key_rule(&service.key),
         key_hash: control.table.load().key_hash(),
         is_contract: is_contract(service, settings),
+        protocol: service.protocol,
+        timeouts: service.timeouts.clone(),
         table: control.table.clone(),
         suspicions: control.suspicions.clone(),
     }

@@ -140,7 +140,7 @@ fn who_was_connected_when_the_end_came_is_answered() {
     let address = balancer.address;
     // While the balancer is stopped, the kernel connects clients and takes their requests for it.
     balancer.signal("-STOP");
-    let clients: Vec<_> = (0..40)
+    let clients: Vec<_> = (0..400)
         .map(|_| {
             let mut stream = std::net::TcpStream::connect(address).unwrap();
             stream.set_read_timeout(Some(rig::PATIENCE)).unwrap();

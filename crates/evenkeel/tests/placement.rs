@@ -18,12 +18,19 @@ use serde_json::Value;
 
 fn by_header(replicas: u32, more: &str) -> String {
     format!(
-        "contract = true\n[[service]]\nname = \"web\"\nkey = \"header:x-key\"\nreplicas = {replicas}\n{more}\n"
+        "contract = true\nlimits.requests_per_connection = 1_000_000\n[[service]]\nname = \"web\"\nkey = \"header:x-key\"\nreplicas = {replicas}\n{more}\n"
     )
 }
 
-/// Asks for `/home` with each key, one after the other on one connection; who answered.
+/// So many requests a connection may carry.
+const REQUESTS_MAX: usize = 1000;
+
+/// Asks for `/home` with each key, one after the other on few connections; who answered.
 fn owners(address: SocketAddr, keys: &[String]) -> Vec<String> {
+    keys.chunks(REQUESTS_MAX).flat_map(|keys| owners_on_one_connection(address, keys)).collect()
+}
+
+fn owners_on_one_connection(address: SocketAddr, keys: &[String]) -> Vec<String> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(rig::PATIENCE)).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());

@@ -1,11 +1,6 @@
 //! The access log: one line for each request. Workers hand over whole lines in batches and never
 //! wait for a disk or a pipe: what the writer cannot keep up with is dropped and counted.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the data plane that records with it is being written")
-)]
-
 mod line;
 #[cfg(test)]
 mod tests;

@@ -1,78 +1,117 @@
 //! Which replica next, and may we try again: the loop that a request goes round until it has an
 //! answer.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use fleet::{Claim, Life, Suspicion};
-use hyper::body::{Body, Incoming};
-use hyper::header::{HeaderValue, TRANSFER_ENCODING};
-use hyper::http::request::Parts;
-use hyper::{Method, Request, Response};
+use h1::{BodyLength, RequestHead, ResponseHead};
 use placement::Key;
 use tokio::time::Instant;
 
-use crate::body::{self, AnswerBody, RequestBody};
-use crate::forward::{self, Client};
+use crate::client::Client;
+use crate::connection::Unsent;
+use crate::exchange::{Exchange, Sending};
+use crate::forward::Passage;
+use crate::journey::Journey;
+use crate::peer::Copy;
 use crate::record::add_one;
 use crate::respond::{self, Failure, Replay};
-use crate::settings::{REPLAY_BODY_MAX, REPLAYS_MAX, RESPONSE_HEAD_TIMEOUT, WAIT_MAX};
-use crate::upstream::{Lease, Unanswered};
+use crate::route;
+use crate::settings::{Protocol, REPLAYS_MAX, WAIT_MAX};
+use crate::upload::{Resent, Streamed, Upload};
+use crate::upstream::Lease;
 use crate::worker::Service;
 
-/// How often a request may break a connection. One that kills whoever works on it must not go
-/// through the whole fleet.
-const BROKEN_MAX: usize = 3;
+/// With how many replicas a request may break off. One that kills whoever works on it must not go
+/// through a whole fleet; but three that are killed at a time, one after the other, may each meet the
+/// same innocent request.
+const BROKEN_MAX: usize = 4;
 
 /// How long to wait for news of replicas that failed but are still in the table.
 const NEWS_WAIT: Duration = Duration::from_secs(1);
 
-/// Takes a request to a replica, and to another one if that is needed and safe.
-pub(crate) async fn travel(
+/// Takes a request to a replica, and to another one if that is needed and safe. Without a failure the
+/// client has got an answer.
+pub(crate) async fn travel<C: Client>(
+    journey: &Journey<'_>,
     service: &Service,
-    request: Request<Incoming>,
-    client: &Client,
-) -> Response<AnswerBody> {
-    let (mut head, incoming) = request.into_parts();
+    (head, client): (&RequestHead, &mut C),
+) -> Result<(), Failure> {
     service.budget.borrow_mut().deposit();
-    let key = service.settings.key.key(&head, client.address.ip(), service.settings.key_hash);
+    let address = journey.origin.client(head, &journey.worker.clients.trusted_proxies);
+    let key = service.settings.key.key(head, address, service.settings.key_hash);
     let key = key.unwrap_or_else(|| Key::from_number(fastrand::u64(..)));
-    let uri = head.uri.clone();
-    forward::prepare_request(&mut head, client);
-    let mut travel = match Outbound::new(head, incoming).await {
-        Ok(outbound) => {
-            Travel { service, key, outbound, tried: Vec::new(), failures: Vec::new(), waited_until: None }
-        }
-        Err(failure) => return respond::failed(service, failure),
+    let upload = keep(journey, service, (head, &mut *client)).await?;
+    let answer = journey.worker.buffers.take_response();
+    let mut travel = Travel {
+        journey,
+        service,
+        head,
+        client,
+        key,
+        upload,
+        unsent: None,
+        answer,
+        tried: Vec::new(),
+        failures: Vec::new(),
+        broken: Vec::new(),
+        waited_until: None,
     };
-    match travel.go().await {
-        Ok((answer, place)) => respond::relay(service, uri.path(), answer, place),
-        Err(failure) => {
-            tracing::debug!(service = %service.settings.name, ?failure, attempts = travel.failures.len(), "a request failed");
-            add_one(&service.counters.unserved);
-            respond::failed(service, failure)
+    let outcome = travel.go().await;
+    if let Err(failure) = outcome {
+        tracing::debug!(service = %service.settings.name, ?failure, attempts = travel.failures.len(), "a request failed");
+        add_one(&service.counters.unserved);
+    }
+    journey.worker.buffers.put_response(travel.answer);
+    outcome
+}
+
+/// Keeps the body of a request that may be sent again, if it is small enough and comes by itself.
+async fn keep<C: Client>(
+    journey: &Journey<'_>,
+    service: &Service,
+    (head, client): (&RequestHead, &mut C),
+) -> Result<Upload, Failure> {
+    // HTTP/2 says of what has come to a replica that it was not looked at; HTTP/1 has no words for that.
+    let kept_max = match service.settings.protocol {
+        Protocol::Http1 => 0,
+        Protocol::H2c => usize::try_from(journey.worker.clients.replay_body_max).unwrap_or(usize::MAX),
+    };
+    match head.body() {
+        BodyLength::None => Ok(Upload::Whole(Vec::new())),
+        BodyLength::Exact(length)
+            if head.method().is_idempotent()
+                && length <= journey.worker.clients.replay_body_max
+                && !head.expects_continue() =>
+        {
+            Ok(Upload::Whole(route::read_whole(journey, head, client, length as usize).await?))
         }
+        _ => Ok(Upload::Streamed(Streamed::keeping(kept_max))),
     }
 }
 
 /// A request on its way.
-struct Travel<'a> {
+struct Travel<'a, C> {
+    journey: &'a Journey<'a>,
     service: &'a Service,
+    head: &'a RequestHead,
+    client: &'a mut C,
     key: Key,
-    outbound: Outbound,
+    upload: Upload,
+    /// What was taken from the client and not sent to anybody.
+    unsent: Option<Unsent>,
+    answer: Box<ResponseHead>,
     /// Whom not to ask again.
     tried: Vec<Life>,
     failures: Vec<Failure>,
+    /// Those with whom it broke off.
+    broken: Vec<Life>,
     /// When waiting ends, once it has begun.
     waited_until: Option<Instant>,
 }
 
-type Answered = (Response<Incoming>, (Lease, Claim));
-
-impl Travel<'_> {
-    async fn go(&mut self) -> Result<Answered, Failure> {
+impl<C: Client> Travel<'_, C> {
+    async fn go(&mut self) -> Result<(), Failure> {
         loop {
             let (claim, version) = {
                 let table = self.service.settings.table.load();
@@ -84,10 +123,13 @@ impl Travel<'_> {
             };
             let life = claim.life;
             match self.attempt(claim).await {
-                Ok(answered) => return Ok(answered),
+                Ok(()) => return Ok(()),
                 Err((failure, was_reused)) => {
                     self.suspect(life, failure);
                     self.failures.push(failure);
+                    if failure == Failure::Broken && !self.broken.contains(&life) {
+                        self.broken.push(life);
+                    }
                     if !self.may_replay(failure) {
                         return Err(failure);
                     }
@@ -102,52 +144,112 @@ impl Travel<'_> {
     }
 
     /// One attempt, on a kept connection or a new one. After a kept one broke, only new ones.
-    async fn attempt(&mut self, claim: Claim) -> Result<Answered, (Failure, bool)> {
+    async fn attempt(&mut self, claim: Claim) -> Result<(), (Failure, bool)> {
         add_one(&self.service.counters.attempts);
+        self.account(&claim);
+        let service = self.service;
         let may_reuse = !self.failures.contains(&Failure::Broken);
+        let is_careful = !self.is_replayable();
         loop {
-            let kept = if may_reuse { self.service.pool.take(claim.life) } else { None };
+            let kept = if may_reuse { service.pool.take(claim.life, is_careful).await } else { None };
             let mut lease = match kept {
                 Some(lease) => lease,
-                None => self.service.pool.connect(&claim).await.map_err(|failure| (failure, false))?,
+                None => {
+                    let connecting = service.pool.connect(&claim, service.settings.timeouts.connect);
+                    connecting.await.map_err(|failure| (failure, false))?
+                }
             };
             match self.exchange(&mut lease, &claim).await {
-                Ok(answer) => return Ok((answer, (lease, claim))),
+                Ok(is_usable) => {
+                    if let Some(is_sent) = is_usable {
+                        lease.give_back(&self.answer, is_sent);
+                    }
+                    return Ok(());
+                }
                 // Nothing was sent: the next kept connection, or a new one, is as good a first try.
-                Err(Failure::Unsent) if lease.is_reused => {}
-                Err(failure) => return Err((failure, lease.is_reused)),
+                Err(Failure::Unsent) if lease.was_worn() && self.can_send() => lease.broke(),
+                Err(failure) => {
+                    if failure == Failure::Broken {
+                        lease.broke();
+                    }
+                    return Err((failure, lease.was_worn()));
+                }
             }
         }
     }
 
-    /// Sends the request and waits for the answer's head, for the replica's end, or for too long.
-    async fn exchange(&mut self, lease: &mut Lease, claim: &Claim) -> Result<Response<Incoming>, Failure> {
-        let frames = Rc::clone(&self.outbound.frames);
-        let Some(request) = self.outbound.request() else { return Err(Failure::Broken) };
-        let is_replayable = self.outbound.is_replayable();
-        let mut answer = std::pin::pin!(lease.send(request));
-        let mut frames_seen = frames.get();
-        let mut patience = std::pin::pin!(tokio::time::sleep(RESPONSE_HEAD_TIMEOUT));
-        loop {
-            let mut table_changed = std::pin::pin!(self.service.table_changed.notified());
-            table_changed.as_mut().enable();
-            // It may have been given up while we connected. A request that cannot be sent again
-            // stays: the replica may yet come round.
-            if claim.gate.is_condemned() && is_replayable {
-                return Err(Failure::Condemned);
-            }
-            tokio::select! {
-                biased;
-                answered = answer.as_mut() => return answered.map_err(|unanswered| self.outbound.failure(unanswered)),
-                () = table_changed => {}
-                () = patience.as_mut() => {
-                    if frames.get() == frames_seen {
-                        return Err(Failure::TimedOut);
-                    }
-                    frames_seen = frames.get();
-                    patience.as_mut().reset(Instant::now() + RESPONSE_HEAD_TIMEOUT);
-                }
-            }
+    /// Sends the request and passes the answer on. What is said of a connection that may be used again is
+    /// whether all of the request was sent.
+    async fn exchange(&mut self, lease: &mut Lease, claim: &Claim) -> Result<Option<bool>, Failure> {
+        let is_replayable = self.is_replayable();
+        let sending = self.begin(lease)?;
+        let mut exchange = Exchange {
+            journey: self.journey,
+            timeouts: &self.service.settings.timeouts,
+            head: self.head,
+            client: &mut *self.client,
+            lease,
+            claim,
+            answer: &mut self.answer,
+            is_replayable,
+            sending,
+            interims: 0,
+        };
+        let asked = exchange.ask(&mut self.upload).await;
+        if asked == Err(Failure::Unsent) && matches!(self.upload, Upload::Streamed(_)) {
+            self.unsent = exchange.lease.take_back();
+        }
+        asked?;
+        self.journey.account.status.set(exchange.answer.status());
+        if exchange.is_upgrade() {
+            exchange.tunnel().await;
+            return Ok(None);
+        }
+        if self.service.settings.is_contract && exchange.answer.status() == 404 {
+            let (length, is_sent) = (exchange.answer.body(self.head.method()), exchange.is_sent());
+            let reply = respond::contract_not_found(self.head.path());
+            route::reply(self.journey, (self.head, &mut *self.client), &reply).await;
+            let is_whole = lease.discard_body(length, self.journey.watch).await;
+            return Ok(is_whole.then_some(is_sent));
+        }
+        let is_whole = exchange.relay(&mut self.upload).await;
+        Ok(is_whole.then(|| exchange.is_sent()))
+    }
+
+    /// Begins the request on a connection, or goes on where it was before anything was sent.
+    fn begin(&mut self, lease: &mut Lease) -> Result<Sending, Failure> {
+        if let (Some(unsent), Upload::Streamed(streamed)) = (self.unsent.take(), &self.upload) {
+            lease.resume_request(unsent);
+            return Ok(Sending::Streamed(streamed.so_far, Resent::default()));
+        }
+        let passage = Passage { origin: self.journey.origin, request_id: self.client.request_id() };
+        lease.begin_request(self.head, &passage)?;
+        Ok(match &self.upload {
+            Upload::Whole(_) => Sending::Whole(0),
+            Upload::Streamed(_) => Sending::Streamed(Copy::default(), Resent::default()),
+        })
+    }
+
+    /// Whether the request may be sent again after a replica may have acted on it.
+    fn is_replayable(&self) -> bool {
+        self.head.method().is_idempotent() && self.has_body()
+    }
+
+    /// Whether the body can still be sent from its beginning, also after some of it was sent.
+    fn has_body(&self) -> bool {
+        self.upload.is_whole()
+    }
+
+    /// Whether there is something to send in another attempt.
+    fn can_send(&self) -> bool {
+        self.has_body() || self.unsent.is_some()
+    }
+
+    fn account(&self, claim: &Claim) {
+        let account = &self.journey.account;
+        account.attempts.set(account.attempts.get() + 1);
+        if self.journey.worker.access_log.is_some() {
+            *account.replica.borrow_mut() = Some(claim.name.clone());
         }
     }
 
@@ -174,23 +276,40 @@ impl Travel<'_> {
         if service.settings.table.load().version() > version {
             return Ok(());
         }
-        match tokio::time::timeout_at(until, changed).await {
-            Ok(()) => Ok(()),
+        let begun = Instant::now();
+        let end = self.time_left().map(|left| begun + left).filter(|end| *end <= until);
+        let left = std::future::poll_fn(|context| self.client.poll_left(context));
+        let outcome = tokio::select! {
+            biased;
+            () = changed => Ok(()),
+            () = left => Err(Failure::ClientLeft),
             // Those who failed are still there: it is their failure that counts.
-            Err(_) if is_blamed_replica_left => Err(last.unwrap_or(Failure::WaitedInVain)),
-            Err(_) => Err(Failure::WaitedInVain),
-        }
+            () = tokio::time::sleep_until(end.unwrap_or(until)) => Err(match last {
+                _ if end.is_some() => Failure::TookTooLong,
+                Some(last) if is_blamed_replica_left => last,
+                _ => Failure::WaitedInVain,
+            }),
+        };
+        let waited = &self.journey.account.waited;
+        waited.set(waited.get() + begun.elapsed());
+        outcome
+    }
+
+    /// How much is left of the time that the request may take as a whole.
+    fn time_left(&self) -> Option<Duration> {
+        let end = self.journey.begun + self.service.settings.timeouts.request?;
+        Some(end.saturating_duration_since(self.journey.watch.now()))
     }
 
     fn may_replay(&self, failure: Failure) -> bool {
-        let is_within_limits = self.failures.len() < REPLAYS_MAX;
+        let may_go_on = self.can_send() && !self.journey.account.has_interim.get();
+        let is_within_limits = self.failures.len() < REPLAYS_MAX && may_go_on;
         match failure.replay() {
             Replay::Always => is_within_limits,
             Replay::IfIdempotent => {
-                let broken = self.failures.iter().filter(|failure| **failure == Failure::Broken).count();
                 is_within_limits
-                    && self.outbound.is_replayable()
-                    && broken < BROKEN_MAX
+                    && self.is_replayable()
+                    && self.broken.len() < BROKEN_MAX
                     && self.service.budget.borrow_mut().withdraw(Instant::now().into_std())
             }
             Replay::Never => false,
@@ -204,78 +323,4 @@ impl Travel<'_> {
             let _ = self.service.settings.suspicions.try_send(Suspicion { life, is_refusal });
         }
     }
-}
-
-/// A request, ready to be sent, once or more often.
-struct Outbound {
-    head: Parts,
-    body: Kept,
-    frames: Rc<Cell<u64>>,
-}
-
-enum Kept {
-    Whole(Bytes),
-    Once(Option<Incoming>),
-}
-
-impl Outbound {
-    /// Keeps the body of a request that may be sent again, if it is small enough.
-    async fn new(head: Parts, incoming: Incoming) -> Result<Self, Failure> {
-        let frames = Rc::default();
-        let is_small = incoming.size_hint().upper().is_some_and(|most| most <= REPLAY_BODY_MAX);
-        let body = if incoming.is_end_stream() {
-            Kept::Whole(Bytes::new())
-        } else if is_idempotent(&head.method) && is_small {
-            let whole = body::read_whole(incoming, REPLAY_BODY_MAX as usize).await;
-            Kept::Whole(whole.map_err(|unread| match unread {
-                body::Unread::TooSlow => Failure::ClientTooSlow,
-                body::Unread::TooLarge | body::Unread::Broken => Failure::ClientBroke,
-            })?)
-        } else {
-            Kept::Once(Some(incoming))
-        };
-        Ok(Self { head, body, frames })
-    }
-
-    /// Whether it may be sent again after a replica may have acted on it.
-    fn is_replayable(&self) -> bool {
-        is_idempotent(&self.head.method) && matches!(self.body, Kept::Whole(_))
-    }
-
-    /// The request, or nothing if its body has been sent already.
-    fn request(&mut self) -> Option<Request<RequestBody>> {
-        let body = match &mut self.body {
-            Kept::Whole(bytes) => RequestBody::Whole(bytes.clone()),
-            Kept::Once(incoming) => {
-                RequestBody::Streamed { incoming: incoming.take()?, frames: Rc::clone(&self.frames) }
-            }
-        };
-        let mut head = self.head.clone();
-        if body.size_hint().exact().is_none() {
-            // For some methods the library would otherwise send neither a length nor the body.
-            head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        Some(Request::from_parts(head, body))
-    }
-
-    /// What an unanswered request means; one that was never sent is kept for the next try.
-    fn failure(&mut self, unanswered: Unanswered) -> Failure {
-        match unanswered {
-            Unanswered::Unsent(request) => {
-                if let RequestBody::Streamed { incoming, .. } = request.into_body() {
-                    self.body = Kept::Once(Some(incoming));
-                }
-                Failure::Unsent
-            }
-            Unanswered::Sent(error) if error.is_parse() => Failure::Garbled,
-            // The library's word for a body that it was given and could not read on.
-            Unanswered::Sent(error) if error.is_user() => Failure::ClientBroke,
-            Unanswered::Sent(_) => Failure::Broken,
-        }
-    }
-}
-
-/// RFC 9110, 9.2.2.
-fn is_idempotent(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS)
 }

@@ -1,182 +1,174 @@
-//! Heads on their way through: what concerns one connection only is taken off, what the next one
-//! must know is put on. Paths, queries and bodies are not touched.
+//! Heads on their way through: what concerns one connection only is taken off, what the next one must
+//! know is put on. Framing is written, never copied. Paths, queries and bodies are not touched.
 
-use std::net::SocketAddr;
+use h1::{BodyLength, FieldName, RequestHead, ResponseHead, Version};
+use h1::{write_decimal, write_field};
 
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::http::uri::PathAndQuery;
-use hyper::{Uri, Version};
+use crate::origin::Origin;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// Headers about one connection. The coding of the body is one of them: it is chosen anew for the
-/// next connection.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// Headers of a request that are ours to write, or to leave out: the client's side has answered an
-/// expectation already, and what stands in `Forwarded` anybody could have written.
-const OURS: [HeaderName; 3] = [header::CONTENT_LENGTH, header::EXPECT, header::FORWARDED];
-
-/// Headers that a `Connection` header cannot take off.
-const PROTECTED: [HeaderName; 7] = [
-    header::HOST,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::FORWARDED,
-    X_FORWARDED_FOR,
-    X_FORWARDED_HOST,
-    X_FORWARDED_PROTO,
-];
-
-/// The client of a connection, with its address in the form that requests carry it.
-pub(crate) struct Client {
-    pub(crate) address: SocketAddr,
-    forwarded_for: HeaderValue,
+/// What a request carries beyond what its client has sent.
+pub(crate) struct Passage<'a> {
+    pub(crate) origin: &'a Origin,
+    /// The request's name in every log on its way, if it has one.
+    pub(crate) request_id: Option<&'a [u8]>,
 }
 
-impl Client {
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        let text = address.ip().to_canonical().to_string();
-        let forwarded_for = HeaderValue::from_str(&text).expect("an address is made of visible characters");
-        Self { address, forwarded_for }
-    }
-}
-
-/// Makes a client's request head into the one that a replica gets. What the client claims about
-/// whom it forwards for is replaced, not extended: anybody could write that.
-pub(crate) fn prepare_request(head: &mut Parts, client: &Client) {
-    let host = head.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    let host = host.or_else(|| head.headers.get(header::HOST).cloned());
-    head.uri = origin_form(&head.uri);
-    head.version = Version::HTTP_11;
-    head.extensions.clear();
-    let headers = &mut head.headers;
-    strip_hop_by_hop(headers);
-    // The library writes a length for every body but an empty one, which some servers insist on.
-    let is_empty_body = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
-    remove_all(headers, &OURS);
-    if is_empty_body {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-    }
-    headers.insert(X_FORWARDED_FOR, client.forwarded_for.clone());
-    headers.insert(X_REAL_IP, client.forwarded_for.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    match host {
-        Some(host) => {
-            headers.insert(header::HOST, host.clone());
-            headers.insert(X_FORWARDED_HOST, host);
-        }
-        None => {
-            headers.insert(header::HOST, HeaderValue::from_static("localhost"));
-            headers.remove(X_FORWARDED_HOST);
+/// Calls back with each field that a replica gets, but for those that frame the body.
+pub(crate) fn request_fields(head: &RequestHead, passage: &Passage<'_>, mut put: impl FnMut(&[u8], &[u8])) {
+    let origin = passage.origin;
+    for field in head.fields().iter() {
+        let is_passed = match field.name {
+            // These are ours to write.
+            FieldName::Host | FieldName::ContentLength | FieldName::XRequestId => false,
+            // Anybody could have written these; only those whom the operator trusts are believed.
+            FieldName::Forwarded | FieldName::XForwardedFor | FieldName::XRealIp => origin.is_trusted,
+            FieldName::XForwardedHost | FieldName::XForwardedProto => origin.is_trusted,
+            FieldName::Expect => head.expects_continue(),
+            name if name.is_hop_by_hop() => false,
+            FieldName::Other => !head.is_named_by_connection(field.name_bytes),
+            _ => true,
+        };
+        if is_passed && field.name != FieldName::XForwardedFor {
+            put(field.name_bytes, field.value);
         }
     }
+    put_forwarding(head, passage, &mut put);
 }
 
-/// Takes off what concerns only the connection that the head came on.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        for name in named_by_connection(headers) {
-            headers.remove(name);
+fn put_forwarding(head: &RequestHead, passage: &Passage<'_>, put: &mut impl FnMut(&[u8], &[u8])) {
+    let origin = passage.origin;
+    let is_given = |name: FieldName| origin.is_trusted && head.fields().all(name).next().is_some();
+    let address = origin.address_text();
+    if is_given(FieldName::XForwardedFor) {
+        let mut chain = Vec::new();
+        for value in head.fields().all(FieldName::XForwardedFor) {
+            chain.extend_from_slice(value);
+            chain.extend_from_slice(b", ");
+        }
+        chain.extend_from_slice(address);
+        put(b"x-forwarded-for", &chain);
+    } else {
+        put(b"x-forwarded-for", address);
+    }
+    if !is_given(FieldName::XRealIp) {
+        put(b"x-real-ip", address);
+    }
+    if !is_given(FieldName::XForwardedProto) {
+        put(b"x-forwarded-proto", if origin.is_tls { b"https" } else { b"http" });
+    }
+    if let Some(host) = head.host().filter(|_| !is_given(FieldName::XForwardedHost)) {
+        put(b"x-forwarded-host", host);
+    }
+    put(b"via", via(head.version()));
+    if let Some(id) = passage.request_id {
+        put(b"x-request-id", id);
+    }
+}
+
+fn via(version: Version) -> &'static [u8] {
+    match version {
+        Version::Http10 => b"1.0 evenkeel",
+        Version::Http11 => b"1.1 evenkeel",
+        Version::Http2 => b"2.0 evenkeel",
+    }
+}
+
+/// The whole head of a request for a replica that speaks HTTP/1.
+pub(crate) fn write_request(out: &mut Vec<u8>, head: &RequestHead, passage: &Passage<'_>) {
+    out.extend_from_slice(head.method_name());
+    out.push(b' ');
+    head.write_origin(out);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    // First, as RFC 9110, 7.2 would have it. One who named no host gets the name that every host has.
+    write_field(out, b"host", head.host().unwrap_or(b"localhost"));
+    request_fields(head, passage, |name, value| write_field(out, name, value));
+    if let Some(protocol) = head.upgrade() {
+        write_field(out, b"upgrade", protocol);
+        write_field(out, b"connection", b"upgrade");
+    }
+    write_length(out, head.body());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Calls back with each field of an answer that a client gets, but for those that frame the body.
+pub(crate) fn answer_fields(head: &ResponseHead, mut put: impl FnMut(&[u8], &[u8])) {
+    for field in head.fields().iter() {
+        let is_passed = match field.name {
+            FieldName::ContentLength => false,
+            name if name.is_hop_by_hop() => false,
+            FieldName::Other => !head.is_named_by_connection(field.name_bytes),
+            _ => true,
+        };
+        if is_passed {
+            put(field.name_bytes, field.value);
         }
     }
-    remove_all(headers, &HOP_BY_HOP);
 }
 
-// Most heads hold none of these, and to compare names costs less than to look for each by its hash.
-fn remove_all(headers: &mut HeaderMap, names: &[HeaderName]) {
-    while let Some(name) = headers.keys().find(|name| names.contains(name)).cloned() {
-        headers.remove(name);
+/// Writes how long a body is, where a head must say so.
+pub(crate) fn write_length(out: &mut Vec<u8>, length: BodyLength) {
+    match length {
+        BodyLength::None | BodyLength::UntilClose => {}
+        BodyLength::Exact(length) => {
+            out.extend_from_slice(b"content-length: ");
+            write_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        BodyLength::Chunked => write_field(out, b"transfer-encoding", b"chunked"),
     }
-}
-
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(header::CONNECTION).iter();
-    let tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let names = tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok());
-    names.filter(|name| !PROTECTED.contains(name)).collect()
-}
-
-/// Path and query alone, byte for byte.
-fn origin_form(uri: &Uri) -> Uri {
-    let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    Uri::from(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::Request;
+    use h1::HeadLimits;
 
-    fn prepared(request: hyper::http::request::Builder) -> Parts {
-        let (mut head, ()) = request.body(()).unwrap().into_parts();
-        prepare_request(&mut head, &Client::new("10.1.2.3:99".parse().unwrap()));
-        head
+    fn forwarded(head: &str, is_trusted: bool) -> String {
+        let mut request = RequestHead::default();
+        request.parse(head.as_bytes(), &HeadLimits::default()).unwrap();
+        let origin = Origin::new("10.1.2.3:99".parse().unwrap(), false, is_trusted);
+        let mut out = Vec::new();
+        write_request(&mut out, &request, &Passage { origin: &origin, request_id: Some(b"r1") });
+        String::from_utf8(out).unwrap()
     }
 
+    const OURS: &str = "x-forwarded-for: 10.1.2.3\r\nx-real-ip: 10.1.2.3\r\nx-forwarded-proto: http\r\nx-forwarded-host: h\r\nvia: 1.1 evenkeel\r\nx-request-id: r1\r\n";
+
     #[test]
-    fn hop_by_hop_headers_go_and_so_do_those_that_connection_names() {
-        let head = prepared(
-            Request::get("/")
-                .header("host", "h")
-                .header("connection", "close, X-Private , host, x-forwarded-for")
-                .header("x-private", "1")
-                .header("keep-alive", "timeout=5")
-                .header("upgrade", "websocket")
-                .header("te", "trailers")
-                .header("proxy-connection", "keep-alive")
-                .header("x-kept", "2"),
+    fn hop_by_hop_fields_go_and_so_do_those_that_connection_names() {
+        let head = "GET /a//../b?c=%2F&& HTTP/1.1\r\nHost: h\r\n\
+            Connection: close, X-Private , host, x-forwarded-for, content-length\r\nX-Private: 1\r\n\
+            Keep-Alive: timeout=5\r\nUpgrade: websocket\r\nTE: trailers\r\nProxy-Connection: keep-alive\r\n\
+            X-Kept: 2\r\nContent-Length: 0\r\n\r\n";
+        let expected = format!(
+            "GET /a//../b?c=%2F&& HTTP/1.1\r\nhost: h\r\nX-Kept: 2\r\n{OURS}content-length: 0\r\n\r\n"
         );
-        let mut names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
-        names.sort_unstable();
-        let expected =
-            ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-kept", "x-real-ip"];
-        assert_eq!(names, expected);
+        assert_eq!(forwarded(head, false), expected);
     }
 
     #[test]
-    fn what_a_client_claims_about_forwarding_is_replaced() {
-        let head = prepared(
-            Request::get("/")
-                .header("host", "shop.example:8080")
-                .header("x-forwarded-for", "6.6.6.6")
-                .header("x-forwarded-for", "7.7.7.7")
-                .header("x-forwarded-proto", "https")
-                .header("x-forwarded-host", "evil")
-                .header("forwarded", "for=6.6.6.6"),
-        );
-        let all = |name: &str| -> Vec<&str> {
-            head.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
-        };
-        assert_eq!(all("x-forwarded-for"), ["10.1.2.3"]);
-        assert_eq!(all("x-forwarded-proto"), ["http"]);
-        assert_eq!(all("x-forwarded-host"), ["shop.example:8080"]);
-        assert!(all("forwarded").is_empty());
-    }
-
-    #[test]
-    fn path_and_query_stay_as_they_are() {
-        for target in ["/", "/home?x=1", "/a//b/../c?q=%2F&&=", "/%zz"] {
-            assert_eq!(prepared(Request::get(target)).uri.to_string(), target);
+    fn what_a_stranger_claims_about_forwarding_is_replaced_and_who_is_trusted_is_extended() {
+        let head = "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 7.7.7.7\r\n\
+            X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\nForwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n\r\n";
+        assert_eq!(forwarded(head, false), format!("GET / HTTP/1.1\r\nhost: h\r\n{OURS}\r\n"));
+        let trusted = forwarded(head, true);
+        for line in [
+            "x-forwarded-for: 6.6.6.6, 7.7.7.7, 10.1.2.3\r\n",
+            "X-Forwarded-Proto: https\r\n",
+            "X-Forwarded-Host: shop\r\n",
+            "Forwarded: for=6.6.6.6\r\n",
+            "X-Real-IP: 6.6.6.6\r\n",
+        ] {
+            assert_eq!(trusted.matches(line).count(), 1, "{line}{trusted}");
         }
-        let absolute = prepared(Request::get("http://other.example/a?b").header("host", "h"));
-        assert_eq!(
-            (absolute.uri.to_string().as_str(), &absolute.headers["host"]),
-            ("/a?b", &HeaderValue::from_static("other.example"))
-        );
+        assert_eq!(trusted.to_ascii_lowercase().matches("x-forwarded-").count(), 3, "{trusted}");
+    }
+
+    #[test]
+    fn an_upgrade_passes_only_when_it_is_one() {
+        let ask = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        assert!(forwarded(ask, false).contains("upgrade: websocket\r\nconnection: upgrade\r\n"));
+        let ask = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n";
+        assert_eq!(forwarded(ask, false), format!("GET / HTTP/1.1\r\nhost: h\r\n{OURS}\r\n"));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use hyper::header::{COOKIE, HeaderName};
-use hyper::http::request::Parts;
+use h1::RequestHead;
+use http::HeaderName;
 use placement::{Key, KeyHash};
 
 /// What a service's requests are placed by.
@@ -27,50 +27,54 @@ impl KeyRule {
     /// The key of a request, hashed as its service's placement wants it, or nothing: one that lacks
     /// what the rule asks for is placed at random, as all are under [`KeyRule::Random`]. It goes
     /// somewhere, and not always to the same overloaded place.
-    pub fn key(&self, head: &Parts, client: IpAddr, hash: KeyHash) -> Option<Key> {
+    pub fn key(&self, head: &RequestHead, client: IpAddr, hash: KeyHash) -> Option<Key> {
         match self {
             Self::Random => None,
-            Self::Path => Some(hash.key(head.uri.path().as_bytes())),
+            Self::Path => Some(hash.key(head.path())),
             Self::ClientIp => Some(hash.key(client.to_canonical().to_string().as_bytes())),
-            Self::Header(name) => head.headers.get(name).map(|value| hash.key(value.as_bytes())),
+            Self::Header(name) => {
+                head.fields().all_named(name.as_str().as_bytes()).next().map(|value| hash.key(value))
+            }
             Self::Cookie(name) => cookie(head, name).map(|value| hash.key(value)),
-            Self::Query(name) => query(head, name).map(|value| hash.key(value.as_bytes())),
+            Self::Query(name) => query(head, name).map(|value| hash.key(value)),
         }
     }
 }
 
-fn cookie<'a>(head: &'a Parts, name: &str) -> Option<&'a [u8]> {
-    let pairs =
-        head.headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+fn cookie<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
+    let pairs = head.fields().all_named(b"cookie").flat_map(|value| value.split(|byte| *byte == b';'));
     let value = |pair: &'a [u8]| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=");
     pairs.filter_map(value).next()
 }
 
-fn query<'a>(head: &'a Parts, name: &str) -> Option<&'a str> {
-    let value = |pair: &'a str| match pair.split_once('=') {
-        Some((key, value)) => (key == name).then_some(value),
-        None => (pair == name).then_some(""),
+fn query<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
+    let value = |pair: &'a [u8]| match pair.strip_prefix(name.as_bytes())? {
+        [] => Some(&[][..]),
+        [b'=', value @ ..] => Some(value),
+        _ => None,
     };
-    head.uri.query()?.split('&').find_map(value)
+    head.query()?.split(|byte| *byte == b'&').find_map(value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::Request;
 
-    fn key(rule: &KeyRule, request: hyper::http::request::Builder) -> Option<Key> {
-        let (head, ()) = request.body(()).unwrap().into_parts();
-        rule.key(&head, "10.1.2.3".parse().unwrap(), KeyHash::Xxh3)
+    fn key(rule: &KeyRule, head: &RequestHead) -> Option<Key> {
+        rule.key(head, "10.1.2.3".parse().unwrap(), KeyHash::Xxh3)
+    }
+
+    fn request(target: &str) -> RequestHead {
+        let mut head = RequestHead::default();
+        head.start(b"GET", target.as_bytes(), None).unwrap();
+        head
     }
 
     #[test]
     fn each_rule_looks_at_its_own_part_of_the_request() {
-        let request = || {
-            Request::get("http://h/a/b?user=7&x=1")
-                .header("x-user", "alice")
-                .header("cookie", "theme=dark; session=s9")
-        };
+        let mut head = request("/a/b?users=6&user=7&x=1");
+        head.push(b"X-User", b"alice");
+        head.push(b"cookie", b"theme=dark; session=s9");
         let cases = [
             (KeyRule::Path, Key::of(b"/a/b")),
             (KeyRule::ClientIp, Key::of(b"10.1.2.3")),
@@ -79,14 +83,14 @@ mod tests {
             (KeyRule::Query("user".into()), Key::of(b"7")),
         ];
         for (rule, expected) in cases {
-            assert_eq!(key(&rule, request()), Some(expected), "{rule:?}");
+            assert_eq!(key(&rule, &head), Some(expected), "{rule:?}");
         }
     }
 
     #[test]
     fn a_request_without_the_part_has_no_key() {
         for rule in [KeyRule::Random, KeyRule::Cookie("session".into()), KeyRule::Query("user".into())] {
-            assert_eq!(key(&rule, Request::get("/")), None, "{rule:?}");
+            assert_eq!(key(&rule, &request("/")), None, "{rule:?}");
         }
     }
 }

@@ -2,11 +2,6 @@
 //! in front of the first byte of a connection. It never decides whom to believe, and never takes a
 //! byte that belongs to what follows.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the data plane that reads headers with it is being written")
-)]
-
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;

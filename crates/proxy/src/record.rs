@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use hyper::StatusCode;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What one worker counts for one service.
 #[derive(Debug, Default)]
@@ -18,8 +16,8 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn count_answer(&self, status: StatusCode) {
-        let class = usize::from(status.as_u16() / 100).min(5);
+    pub(crate) fn count_answer(&self, status: u16) {
+        let class = usize::from(status / 100).min(5);
         add_one(&self.answers[class]);
     }
 }
@@ -29,10 +27,11 @@ pub(crate) fn add_one(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The counters of all services in all workers.
+/// The counters of all services in all workers, and of the workers themselves.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceCounters {
     by_service: BTreeMap<String, Vec<Arc<Counters>>>,
+    connections: Vec<Arc<AtomicUsize>>,
 }
 
 /// What a service did since the start.
@@ -53,6 +52,16 @@ pub struct Totals {
 impl ServiceCounters {
     pub(crate) fn add(&mut self, service: &str, counters: Arc<Counters>) {
         self.by_service.entry(service.to_string()).or_default().push(counters);
+    }
+
+    /// The next worker counts its connections here.
+    pub(crate) fn add_worker(&mut self, connections: Arc<AtomicUsize>) {
+        self.connections.push(connections);
+    }
+
+    /// How many connections of clients each worker has now.
+    pub fn connections(&self) -> Vec<usize> {
+        self.connections.iter().map(|count| count.load(Ordering::Relaxed)).collect()
     }
 
     /// The sums of this moment, by service.

@@ -1,8 +1,6 @@
 //! TLS on client connections: the settings, handshakes, and certificates that are replaced while
 //! connections are made. It never asks what travels inside, and never shows what a key file holds.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the data plane that accepts through it is being written"))]
-
 mod certificates;
 #[cfg(test)]
 mod tests;

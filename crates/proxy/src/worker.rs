@@ -4,27 +4,42 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
-use crate::accept::{self, Listeners};
+use crate::accept::{self, Listeners, WorkerListeners};
+use crate::access_log::Recorder;
 use crate::budget::Budget;
+use crate::buffer::Buffers;
+use crate::date::Date;
 use crate::record::{Counters, ServiceCounters};
 use crate::room::Room;
-use crate::settings::{LocalEndpoints, ProxySettings, ServiceSettings};
+use crate::settings::{
+    ClientSettings, LocalEndpoints, POOL_LOOK_INTERVAL, ProxySettings, STOP_GRACE, ServiceSettings,
+};
+use crate::splice::Pipes;
 use crate::upstream::Pool;
+use crate::watch::Watches;
 
 /// A worker's state; requests of the worker share it.
 pub(crate) struct Worker {
     pub(crate) services: Vec<Service>,
     pub(crate) local: Option<Arc<dyn LocalEndpoints>>,
+    pub(crate) clients: ClientSettings,
+    pub(crate) access_log: Option<Recorder>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) pipes: Rc<Pipes>,
+    pub(crate) watches: Rc<Watches>,
+    pub(crate) date: Date,
     /// Turns true when the proxy is to stop.
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) drain_deadline: Duration,
     /// From then on each answer ends its connection.
     pub(crate) is_stopping: Cell<bool>,
+    /// From then on idle connections end.
+    pub(crate) is_over: Cell<bool>,
 }
 
 /// A service in one worker.
@@ -47,32 +62,34 @@ pub struct ProxyHandle {
     counters: ServiceCounters,
 }
 
+/// What one worker begins with; made outside its thread.
+struct Start {
+    settings: ProxySettings,
+    counters: Vec<Arc<Counters>>,
+    rooms: Vec<Arc<Room>>,
+    stop: watch::Receiver<bool>,
+}
+
 impl Listeners {
-    /// Starts to listen, and to serve, with one worker for each listener.
+    /// Starts to listen, and to serve, with so many workers as the listeners were bound for.
     pub fn serve(self, settings: &ProxySettings) -> std::io::Result<ProxyHandle> {
         let (stop, stopped) = watch::channel(false);
         let rooms: Vec<Arc<Room>> = settings.services.iter().map(|_| Arc::default()).collect();
         let mut counters = ServiceCounters::default();
         let mut threads = Vec::new();
-        for (number, listener) in self.into_sockets()?.into_iter().enumerate() {
+        for (number, listeners) in self.into_workers(&settings.clients)?.into_iter().enumerate() {
             let own: Vec<Arc<Counters>> = settings.services.iter().map(|_| Arc::default()).collect();
             for (service, counter) in settings.services.iter().zip(&own) {
                 counters.add(&service.name, Arc::clone(counter));
             }
-            let (settings, stopped, rooms) = (settings.clone(), stopped.clone(), rooms.clone());
-            let run = move || {
-                let states = settings.services.into_iter().zip(own.into_iter().zip(rooms));
-                let services =
-                    states.map(|(settings, (counters, room))| Service::new(settings, counters, room));
-                let worker = Worker {
-                    services: services.collect(),
-                    local: settings.local,
-                    stop: stopped,
-                    drain_deadline: settings.drain_deadline,
-                    is_stopping: Cell::new(false),
-                };
-                worker.run(listener);
+            counters.add_worker(listeners.connections());
+            let start = Start {
+                settings: settings.clone(),
+                counters: own,
+                rooms: rooms.clone(),
+                stop: stopped.clone(),
             };
+            let run = move || Worker::new(start).run(listeners);
             threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(run)?);
         }
         Ok(ProxyHandle { stop, threads, counters })
@@ -99,33 +116,57 @@ impl ProxyHandle {
 }
 
 impl Service {
-    fn new(settings: ServiceSettings, counters: Arc<Counters>, room: Arc<Room>) -> Self {
-        Self {
-            settings,
-            pool: Pool::default(),
-            budget: RefCell::default(),
-            counters,
-            room,
-            table_changed: Notify::new(),
-        }
+    fn new(settings: ServiceSettings, (counters, room): (Arc<Counters>, Arc<Room>), pool: Pool) -> Self {
+        Self { settings, pool, budget: RefCell::default(), counters, room, table_changed: Notify::new() }
     }
 
     /// Follows the routing table for this worker: one wake-up from outside, then all within.
-    async fn follow_table(&self) {
+    async fn follow_table(&self, watches: &Watches) {
         loop {
-            let version = {
-                let table = self.settings.table.load();
-                self.pool.keep_only(|life| table.replicas().any(|replica| replica.life == life));
-                table.version()
-            };
+            let version = self.settings.table.load().version();
+            self.tend_pool(watches.now());
             self.table_changed.notify_waiters();
+            // Those who wait for a replica that was given up must hear of it.
+            watches.wake_all();
             self.settings.table.newer_than(version).await;
         }
+    }
+
+    /// Drops the connections that no request will use.
+    fn tend_pool(&self, now: Instant) {
+        let table = self.settings.table.load();
+        self.pool.keep_only(|life| table.replicas().any(|replica| replica.life == life));
+        self.pool.tend(now);
     }
 }
 
 impl Worker {
-    fn run(self, listener: std::net::TcpListener) {
+    fn new(start: Start) -> Self {
+        let Start { settings, counters, rooms, stop } = start;
+        let buffers = Buffers::new(settings.clients.head.head_max);
+        let pipes = Pipes::new(settings.clients.connections_max);
+        let states = settings.services.into_iter().zip(counters.into_iter().zip(rooms));
+        let service = |(settings, state): (ServiceSettings, _)| {
+            let pool = Pool::new(&buffers, settings.protocol);
+            Service::new(settings, state, pool)
+        };
+        Self {
+            services: states.map(service).collect(),
+            local: settings.local,
+            clients: settings.clients,
+            access_log: settings.access_log.map(|log| log.recorder()),
+            buffers,
+            pipes,
+            watches: Watches::new(),
+            date: Date::default(),
+            stop,
+            drain_deadline: settings.drain_deadline,
+            is_stopping: Cell::new(false),
+            is_over: Cell::new(false),
+        }
+    }
+
+    fn run(self, listeners: WorkerListeners) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
@@ -135,8 +176,40 @@ impl Worker {
         let tasks = LocalSet::new();
         for index in 0..worker.services.len() {
             let worker = Rc::clone(&worker);
-            tasks.spawn_local(async move { worker.services[index].follow_table().await });
+            tasks.spawn_local(async move { worker.services[index].follow_table(&worker.watches).await });
         }
-        tasks.block_on(&runtime, accept::accept(worker, listener));
+        let watches = Rc::clone(&worker.watches);
+        tasks.spawn_local(async move { watches.keep().await });
+        let tending = Rc::clone(&worker);
+        tasks.spawn_local(async move { tending.tend_pools().await });
+        let recording = Rc::clone(&worker);
+        tasks.spawn_local(async move {
+            if let Some(log) = &recording.access_log {
+                log.flush_regularly().await;
+            }
+        });
+        let stopping = Rc::clone(&worker);
+        tasks.spawn_local(async move { stopping.follow_stop().await });
+        tasks.block_on(&runtime, accept::accept(worker, listeners));
+    }
+
+    /// Of idle connections that replicas close one hears only when one looks.
+    async fn tend_pools(&self) {
+        loop {
+            tokio::time::sleep(POOL_LOOK_INTERVAL).await;
+            let now = self.watches.now();
+            self.services.iter().for_each(|service| service.tend_pool(now));
+        }
+    }
+
+    /// Ends what is idle, a moment after the stop: a request may be in the kernel's hands already.
+    async fn follow_stop(&self) {
+        let mut stop = self.stop.clone();
+        if stop.wait_for(|is_stopping| *is_stopping).await.is_ok() {
+            self.is_stopping.set(true);
+            tokio::time::sleep(STOP_GRACE).await;
+            self.is_over.set(true);
+            self.watches.wake_all();
+        }
     }
 }

@@ -3,7 +3,9 @@
 //! A wrong value is noted and its default stands in for it, so that one run finds all problems.
 //! What comes out may be used only when no problem was noted.
 
+mod clients;
 mod driver;
+mod listeners;
 mod placing;
 mod service;
 
@@ -23,19 +25,20 @@ pub(super) fn check(file: &File, problems: &mut Problems<'_>) -> Settings {
     let base = Settings::with_defaults();
     let workers_default = u32::try_from(base.workers).expect("the default is at most WORKERS_MAX");
     let settings = Settings {
-        listen: checker.parse(&file.listen, value::socket_address).unwrap_or(base.listen),
+        listen: checker.listen(file).or(base.listen.filter(|_| file.listeners.is_none())),
+        listeners: checker.listeners(file),
         admin: checker.parse(&file.admin, value::admin_address).unwrap_or(base.admin),
         workers: checker.whole(&file.workers, 1..=WORKERS_MAX).unwrap_or(workers_default) as usize,
         state_dir: checker.parse(&file.state_dir, value::directory),
         owner: checker.parse(&file.owner, value::owner),
         contract: file.contract.as_ref().map_or(base.contract, |given| given.value),
+        clients: checker.clients(file),
+        connections_max: checker.connections_max(&file.limits),
+        access_log: file.access_log.as_ref().map(|table| checker.access_log(table)),
         services: checker.services(file.services.as_deref()),
     };
-    if let Err(what) = settings.check_addresses()
-        && let Some(given) = file.admin.as_ref().or(file.listen.as_ref())
-    {
-        checker.note(&given.at, Wrong::new(what).help("give one of them another port"));
-    }
+    checker.compare_addresses(file);
+    checker.refuse_lost_keys(file, &settings);
     settings
 }
 
@@ -172,6 +175,18 @@ impl Checker<'_, '_> {
     fn small(&mut self, given: &Option<Given<i128>>, limits: RangeInclusive<u16>) -> Option<u16> {
         let value = self.whole(given, u32::from(*limits.start())..=u32::from(*limits.end()))?;
         Some(u16::try_from(value).expect("the limits are those of a u16"))
+    }
+
+    /// A size within limits, in bytes.
+    fn size(&mut self, given: &Option<Given<String>>, limits: RangeInclusive<u64>) -> Option<u64> {
+        let given = given.as_ref()?;
+        let value = self.parse_given(given, value::size)?;
+        if limits.contains(&value) {
+            return Some(value);
+        }
+        let [start, end] = [*limits.start(), *limits.end()].map(value::shown_size);
+        self.note(&given.at, out_of_range(&given.key, (&start, &end), &format!(", not {:?}", given.value)));
+        None
     }
 
     /// A duration within limits.

@@ -1,17 +1,36 @@
 //! The shape of the configuration file: which keys each table has and which type their values
 //! are of. Nothing is required here, no default is known, and no value is interpreted.
 
+mod clients;
+
 use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
 use super::problem::{Problems, Span, Wrong};
 use super::reader::{DURATION, FLAG, Given, Level, NUMBER, Reader, SIZE, TEXT, WHOLE};
+pub(super) use clients::{
+    AccessLogTable, CertificateTable, LimitsTable, ListenerTable, TimeoutsTable, TlsTable,
+};
 
-const LEVELS: [Level; 4] = [
+const LEVELS: [Level; 11] = [
     Level {
         title: "the top of the file",
-        keys: &["listen", "admin", "workers", "state_dir", "owner", "contract", "service"],
+        keys: &[
+            "listen",
+            "listener",
+            "admin",
+            "workers",
+            "state_dir",
+            "owner",
+            "contract",
+            "request_id",
+            "trusted_proxies",
+            "limits",
+            "timeouts",
+            "access_log",
+            "service",
+        ],
     },
     Level {
         title: "[[service]]",
@@ -49,17 +68,47 @@ const LEVELS: [Level; 4] = [
             "stop_timeout",
             "stop_signal",
             "on_exit",
+            "protocol",
             "heartbeat",
             "drain",
+            "timeouts",
         ],
     },
     Level { title: "[service.heartbeat]", keys: &["path", "every", "timeout", "misses"] },
     Level { title: "[service.drain]", keys: &["deadline"] },
+    Level { title: "[service.timeouts]", keys: &["connect", "response", "idle", "request", "upgrade_idle"] },
+    Level { title: "[[listener]]", keys: &["address", "proxy_protocol", "tls"] },
+    Level {
+        title: "[listener.tls]",
+        keys: &["certificates", "client_authority", "client_certificate", "oldest_version", "http2"],
+    },
+    Level { title: "an entry of `certificates`", keys: &["certificate", "key"] },
+    Level {
+        title: "[limits]",
+        keys: &[
+            "connections",
+            "request_line",
+            "head",
+            "headers",
+            "requests_per_connection",
+            "replay_body",
+            "underscores",
+        ],
+    },
+    Level { title: "[timeouts]", keys: &["head", "idle", "body_grace", "body_rate", "write"] },
+    Level { title: "[access_log]", keys: &["format", "to"] },
 ];
 const TOP: usize = 0;
 const SERVICE: usize = 1;
 const HEARTBEAT: usize = 2;
 const DRAIN: usize = 3;
+const SERVICE_TIMEOUTS: usize = 4;
+const LISTENER: usize = 5;
+const TLS: usize = 6;
+const CERTIFICATE: usize = 7;
+const LIMITS: usize = 8;
+const TIMEOUTS: usize = 9;
+const ACCESS_LOG: usize = 10;
 
 type Text = Option<Given<String>>;
 type Texts = Option<Given<Vec<Given<String>>>>;
@@ -77,6 +126,12 @@ pub(super) struct File {
     pub(super) state_dir: Text,
     pub(super) owner: Text,
     pub(super) contract: Flag,
+    pub(super) request_id: Flag,
+    pub(super) trusted_proxies: Texts,
+    pub(super) listeners: Option<Vec<ListenerTable>>,
+    pub(super) limits: LimitsTable,
+    pub(super) timeouts: TimeoutsTable,
+    pub(super) access_log: Option<AccessLogTable>,
     pub(super) services: Option<Vec<ServiceTable>>,
 }
 
@@ -120,8 +175,10 @@ pub(super) struct ServiceTable {
     pub(super) stop_timeout: Text,
     pub(super) stop_signal: Text,
     pub(super) on_exit: Text,
+    pub(super) protocol: Text,
     pub(super) heartbeat: HeartbeatTable,
     pub(super) drain_deadline: Text,
+    pub(super) timeouts: ServiceTimeoutsTable,
 }
 
 /// `[service.heartbeat]`.
@@ -131,6 +188,16 @@ pub(super) struct HeartbeatTable {
     pub(super) every: Text,
     pub(super) timeout: Text,
     pub(super) misses: Whole,
+}
+
+/// `[service.timeouts]`.
+#[derive(Debug, Default)]
+pub(super) struct ServiceTimeoutsTable {
+    pub(super) connect: Text,
+    pub(super) response: Text,
+    pub(super) idle: Text,
+    pub(super) request: Text,
+    pub(super) upgrade_idle: Text,
 }
 
 impl File {
@@ -147,7 +214,7 @@ impl File {
         }
         let mut reader = Reader::new(document.get_ref(), (&LEVELS, TOP), problems);
         let services = reader
-            .take_tables("service")
+            .take_tables("service", "begin each with the header [[service]]")
             .map(|tables| tables.into_iter().map(|table| ServiceTable::read(&table, &mut reader)).collect());
         Some(Self {
             listen: reader.take("listen", &TEXT),
@@ -156,6 +223,12 @@ impl File {
             state_dir: reader.take("state_dir", &TEXT),
             owner: reader.take("owner", &TEXT),
             contract: reader.take("contract", &FLAG),
+            request_id: reader.take("request_id", &FLAG),
+            trusted_proxies: reader.take_list("trusted_proxies", &TEXT, "trusted_proxies = [\"10.0.0.0/8\"]"),
+            listeners: ListenerTable::read_all(&mut reader),
+            limits: LimitsTable::read(&mut reader),
+            timeouts: TimeoutsTable::read(&mut reader),
+            access_log: AccessLogTable::read(&mut reader),
             services,
         })
     }
@@ -200,8 +273,10 @@ impl ServiceTable {
             stop_timeout: reader.take("stop_timeout", &DURATION),
             stop_signal: reader.take("stop_signal", &TEXT),
             on_exit: reader.take("on_exit", &TEXT),
+            protocol: reader.take("protocol", &TEXT),
             heartbeat: HeartbeatTable::read(&mut reader),
             drain_deadline: read_drain_deadline(&mut reader),
+            timeouts: ServiceTimeoutsTable::read(&mut reader),
         }
     }
 }
@@ -222,6 +297,20 @@ impl HeartbeatTable {
             every: reader.take("every", &DURATION),
             timeout: reader.take("timeout", &DURATION),
             misses: reader.take("misses", &WHOLE),
+        }
+    }
+}
+
+impl ServiceTimeoutsTable {
+    fn read(service: &mut Reader<'_, '_, '_>) -> Self {
+        let Some(table) = service.take_table("timeouts") else { return Self::default() };
+        let mut reader = service.inner(table.value, (&LEVELS, SERVICE_TIMEOUTS));
+        Self {
+            connect: reader.take("connect", &DURATION),
+            response: reader.take("response", &DURATION),
+            idle: reader.take("idle", &DURATION),
+            request: reader.take("request", &DURATION),
+            upgrade_idle: reader.take("upgrade_idle", &DURATION),
         }
     }
 }

@@ -33,6 +33,8 @@ pub(super) const TEXT: Type<String> = Type { is: "a string", are: "strings", hel
 pub(super) const DURATION: Type<String> =
     Type { is: "a duration", are: "durations", help: Some(DURATION_HELP), read: text };
 pub(super) const SIZE: Type<String> = Type { is: "a size", are: "sizes", help: Some(SIZE_HELP), read: text };
+pub(super) const VERSION: Type<String> =
+    Type { is: "a string", are: "strings", help: Some("for example \"1.2\", in quotes"), read: text };
 pub(super) const WHOLE: Type<i128> = Type { is: "an integer", are: "integers", help: None, read: whole };
 pub(super) const NUMBER: Type<f64> = Type { is: "a number", are: "numbers", help: None, read: number };
 pub(super) const FLAG: Type<bool> = Type { is: "true or false", are: "booleans", help: None, read: flag };
@@ -83,10 +85,12 @@ impl<'d, 'p, 't> Reader<'d, 'p, 't> {
         for (key, _) in table.iter().filter(|(key, _)| !level.keys.contains(&key.get_ref().as_ref())) {
             let word = key.get_ref().as_ref();
             // A key under the wrong header is as common a slip as a wrong letter.
-            let home = levels.iter().find(|other| other.keys.contains(&word));
-            let help = match home {
-                Some(home) => format!("`{word}` is a key of {}; this is {}", home.title, level.title),
-                None => suggest::help(word, level.keys, '`'),
+            let homes = levels.iter().filter(|other| other.keys.contains(&word));
+            let homes: Vec<&str> = homes.map(|home| home.title).collect();
+            let help = if homes.is_empty() {
+                suggest::help(word, level.keys, '`')
+            } else {
+                format!("`{word}` is a key of {}; this is {}", homes.join(" and "), level.title)
             };
             problems.add(Some(&key.span()), Wrong::new(format!("unknown key `{word}`")).help(help));
         }
@@ -159,21 +163,20 @@ impl<'d, 'p, 't> Reader<'d, 'p, 't> {
 
     /// An array of tables, each with the place of its header; if it is there, what is not such a
     /// table is noted, and so is an array that holds none.
-    pub(super) fn take_tables(&mut self, key: &str) -> Option<Vec<Given<&'d DeTable<'d>>>> {
+    pub(super) fn take_tables(&mut self, key: &str, help: &str) -> Option<Vec<Given<&'d DeTable<'d>>>> {
         let given = self.find(key)?;
-        let help = format!("begin each with the header [[{key}]]");
         let mut tables = Vec::new();
         match given.value.get_ref() {
             DeValue::Array(array) => {
                 if array.is_empty() {
                     let wrong = Wrong::new(format!("`{key}` must hold at least one table"));
-                    self.problems.add(Some(&given.at), wrong.help(help.as_str()));
+                    self.problems.add(Some(&given.at), wrong.help(help));
                 }
                 for element in array {
                     match element.get_ref().as_table() {
                         Some(table) => tables.push(Given { at: element.span(), ..given.with(table) }),
                         None => {
-                            let wrong = Wrong::new(format!("`{key}` must hold tables")).help(help.as_str());
+                            let wrong = Wrong::new(format!("`{key}` must hold tables")).help(help);
                             self.problems.add(Some(&element.span()), wrong);
                         }
                     }

@@ -3,6 +3,8 @@
 //! Whoever holds a value of these types may trust it: the limits that are named here were checked
 //! at the door. No file, no text form and no running state is known here.
 
+mod listeners;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
@@ -12,11 +14,21 @@ use std::time::Duration;
 
 use fleet::Address;
 use placement::{ClassicHash, MaglevSize, Probe, RingLayout, SeatChoice, SeatNames};
+use proxy::{AccessLogSettings, ClientSettings, Protocol, ServiceTimeouts};
+
+pub(crate) use listeners::ListenerSettings;
+pub(super) use listeners::{Place, clashes};
 
 /// The most worker threads.
 pub(crate) const WORKERS_MAX: u32 = 256;
 /// The most services of one balancer.
 pub(crate) const SERVICES_MAX: usize = 64;
+/// The most further listeners.
+pub(crate) const LISTENERS_MAX: usize = 64;
+/// The most certificates of one listener.
+pub(crate) const CERTIFICATES_MAX: usize = 1000;
+/// The most connections of clients that anybody may ask for.
+pub(crate) const CONNECTIONS_MAX: u32 = 1_000_000;
 /// The highest value that `max_replicas` may have.
 pub(crate) const REPLICAS_MAX: u32 = 10_000;
 
@@ -28,8 +40,10 @@ pub(super) const NETWORK_DEFAULT: &str = "evenkeel";
 /// Everything that the operator decides.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
-    /// Where requests are accepted.
-    pub(crate) listen: SocketAddr,
+    /// The first listener, without TLS; left out only if there are others.
+    pub(crate) listen: Option<SocketAddr>,
+    /// The others, in the order of the file.
+    pub(crate) listeners: Vec<ListenerSettings>,
     /// Where the admin API is served.
     pub(crate) admin: AdminAddress,
     /// How many data-plane threads, from 1 to [`WORKERS_MAX`].
@@ -40,6 +54,12 @@ pub(crate) struct Settings {
     pub(crate) owner: Option<String>,
     /// Whether the first service answers `/rep`, `/add` and `/rm` on the listener.
     pub(crate) contract: bool,
+    /// What clients may do. How many of them may connect is not decided here, see `connections_max`.
+    pub(crate) clients: ClientSettings,
+    /// The most connections of clients; without it, as many as the system has descriptors for.
+    pub(crate) connections_max: Option<usize>,
+    /// Where requests are written down, if anywhere.
+    pub(crate) access_log: Option<AccessLogSettings>,
     /// From 1 to [`SERVICES_MAX`], in the order of the file.
     pub(crate) services: Vec<ServiceSettings>,
 }
@@ -85,6 +105,10 @@ pub(crate) struct ServiceSettings {
     pub(crate) start_timeout: Duration,
     /// The most replicas that anybody may ask for, from 1 to [`REPLICAS_MAX`].
     pub(crate) max_replicas: u32,
+    /// What replicas speak.
+    pub(crate) protocol: Protocol,
+    /// How long replicas may take.
+    pub(crate) timeouts: ServiceTimeouts,
     /// How replicas are asked whether they are well.
     pub(crate) heartbeat: Heartbeat,
     /// How long a replica on its way out may keep the requests that it has.
@@ -247,29 +271,21 @@ impl Settings {
         Ok(())
     }
 
-    /// Refuses a listener and an admin API that would be in each other's way. Port 0 means any that
-    /// is free.
-    pub(crate) fn check_addresses(&self) -> Result<(), String> {
-        let (listen, AdminAddress::Tcp(admin)) = (self.listen, &self.admin) else { return Ok(()) };
-        let is_everywhere = listen.ip().is_unspecified() || admin.ip().is_unspecified();
-        let is_same_port = listen.port() == admin.port() && listen.port() != 0;
-        if is_same_port && (listen.ip() == admin.ip() || is_everywhere) {
-            return Err(format!("`listen`, \"{listen}\", and `admin`, \"{admin}\", are the same"));
-        }
-        Ok(())
-    }
-
     /// Every default, and no service yet.
     pub(super) fn with_defaults() -> Self {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let cpus = available_parallelism().map_or(1, NonZero::get);
         Self {
-            listen: local(5000),
+            listen: Some(local(5000)),
+            listeners: Vec::new(),
             admin: AdminAddress::Tcp(local(5001)),
             workers: cpus.min(WORKERS_MAX as usize),
             state_dir: None,
             owner: None,
             contract: false,
+            clients: ClientSettings::default(),
+            connections_max: None,
+            access_log: None,
             services: Vec::new(),
         }
     }
@@ -293,6 +309,8 @@ impl ServiceSettings {
             server_id: ServerId::Name,
             start_timeout: Duration::from_secs(30),
             max_replicas: 100,
+            protocol: Protocol::default(),
+            timeouts: ServiceTimeouts::default(),
             heartbeat: Heartbeat::default(),
             drain_deadline: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),

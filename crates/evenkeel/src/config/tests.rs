@@ -1,13 +1,14 @@
 //! What files are accepted, and as what; what files are refused, and how that is shown.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use placement::{ClassicHash, MaglevSize, Probe, RingLayout, Seat, SeatChoice, SeatNames};
 
-use super::settings::Heartbeat;
 use super::*;
+
+mod clients;
+mod full;
 
 /// Cases for [`every_refusal_is_shown_as_agreed`]: `=== claim`, the file, `---`, what is shown.
 const REFUSALS: &str = include_str!("refusals.txt");
@@ -51,6 +52,21 @@ fn the_demo_is_what_an_equivalent_file_says() {
         listen = "127.0.0.1:5000"
         admin = "127.0.0.1:5001"
         contract = true
+        request_id = true
+        trusted_proxies = []
+        [limits]
+        request_line = "16KiB"
+        head = "64KiB"
+        headers = 100
+        requests_per_connection = 1000
+        replay_body = "64KiB"
+        underscores = "drop"
+        [timeouts]
+        head = "10s"
+        idle = "75s"
+        body_grace = "5s"
+        body_rate = "500B"
+        write = "30s"
         [[service]]
         name = "web"
         host = "*"
@@ -68,153 +84,19 @@ fn the_demo_is_what_an_equivalent_file_says() {
         on_exit = "stop"
         heartbeat = { path = "/heartbeat", every = "500ms", timeout = "250ms", misses = 2 }
         drain.deadline = "30s"
+        protocol = "http1"
+        [service.timeouts]
+        connect = "250ms"
+        response = "60s"
+        idle = "5m"
+        request = "0s"
+        upgrade_idle = "1h"
     "#;
     assert_eq!(accept(text), Settings::demo());
 }
 
-/// A file with every key; those of an algorithm stand in a service that has it.
-const FULL: &str = r#"
-        listen = "0.0.0.0:80"
-        admin = "unix:/run/evenkeel/admin.sock"
-        workers = 2
-        state_dir = "/var/lib/evenkeel"
-        owner = "shop:1"
-        contract = true
-        [[service]]
-        name = "web"
-        host = "*.Example.org"
-        path = "/shop"
-        replicas = 56
-        driver = "docker"
-        image = "evenkeel-replica"
-        command = ["serve", "--port={port}", "{name}", "{seat}", "{\"json\": {}}"]
-        port = 8080
-        network = "front"
-        publish = true
-        memory = "64MiB"
-        cpus = 2
-        env = { GREETING = "hello" }
-        key = "header:X-User"
-        algorithm = "classic"
-        slots = 512
-        virtual = 9
-        probe = "quadratic"
-        hash = "splitmix"
-        seat_choice = "spread"
-        load_factor = 2.5
-        server_id = "number"
-        start_timeout = "1m 30s"
-        max_replicas = 1_000
-        stop_timeout = "0s"
-        stop_signal = "SIGQUIT"
-        on_exit = "stop"
-        [service.heartbeat]
-        path = "/well?really"
-        every = "1s"
-        timeout = "1s"
-        misses = 5
-        [service.drain]
-        deadline = "2m"
-        [[service]]
-        name = "old"
-        driver = "static"
-        addresses = ["127.0.0.1:9001", "unix:/run/app.sock"]
-        algorithm = "ring"
-        layout = "ketama"
-        seat_names = ["10.0.0.1:80", "10.0.0.2:80"]
-        weights = [1, 65_536]
-        [[service]]
-        name = "envoy"
-        path = "/envoy"
-        command = ["serve", "{socket}", "{name}", "{seat}"]
-        socket = true
-        env = { PATH = "/bin" }
-        algorithm = "maglev"
-        table_size = 1009
-    "#;
-
-/// The first service of [`FULL`].
-fn full_web() -> ServiceSettings {
-    let command = ["serve", "--port={port}", "{name}", "{seat}", "{\"json\": {}}"];
-    ServiceSettings {
-        name: "web".into(),
-        host: "*.example.org".into(),
-        path: "/shop".into(),
-        replicas: 56,
-        driver: DriverChoice::Docker {
-            image: "evenkeel-replica".into(),
-            command: Some(command.map(str::to_owned).to_vec()),
-            network: "front".into(),
-            publish: true,
-            memory: Some(64 << 20),
-            cpus: Some(2.0),
-        },
-        port: 8080,
-        env: BTreeMap::from([("GREETING".into(), "hello".into())]),
-        key: KeyRule::Header("x-user".into()),
-        algorithm: Algorithm::Classic {
-            slots: 512,
-            virtual_servers: 9,
-            probe: Probe::Quadratic,
-            hash: ClassicHash::Splitmix,
-            seat_choice: SeatChoice::Spread,
-        },
-        weights: Vec::new(),
-        load_factor: 2.5,
-        server_id: ServerId::Number,
-        start_timeout: Duration::from_secs(90),
-        max_replicas: 1000,
-        heartbeat: Heartbeat {
-            path: "/well?really".into(),
-            every: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            misses: 5,
-        },
-        drain_deadline: Duration::from_secs(120),
-        stop_timeout: Duration::ZERO,
-        stop_signal: Some("SIGQUIT".into()),
-        on_exit: OnExit::Stop,
-    }
-}
-
 fn seat_names(listed: &[&str]) -> SeatNames {
     SeatNames::new(listed.iter().map(|name| (*name).to_owned()).collect()).unwrap()
-}
-
-#[test]
-fn a_full_file_is_understood() {
-    let addresses = vec!["127.0.0.1:9001".parse().unwrap(), "unix:/run/app.sock".parse().unwrap()];
-    let old = ServiceSettings {
-        replicas: 2,
-        driver: DriverChoice::Static { addresses },
-        on_exit: OnExit::Keep,
-        algorithm: Algorithm::Ring {
-            layout: RingLayout::Ketama,
-            names: seat_names(&["10.0.0.1:80", "10.0.0.2:80"]),
-        },
-        weights: vec![1, 65_536],
-        ..ServiceSettings::named("old")
-    };
-    let envoy = ServiceSettings {
-        path: "/envoy".into(),
-        driver: DriverChoice::Process {
-            command: Some(["serve", "{socket}", "{name}", "{seat}"].map(str::to_owned).to_vec()),
-            socket: true,
-        },
-        env: BTreeMap::from([("PATH".into(), "/bin".into())]),
-        algorithm: Algorithm::Maglev { size: MaglevSize::new(1009).unwrap(), names: seat_names(&[]) },
-        ..ServiceSettings::named("envoy")
-    };
-    let expected = Settings {
-        listen: "0.0.0.0:80".parse().unwrap(),
-        admin: AdminAddress::Unix(PathBuf::from("/run/evenkeel/admin.sock")),
-        workers: 2,
-        state_dir: Some(PathBuf::from("/var/lib/evenkeel")),
-        owner: Some("shop:1".into()),
-        contract: true,
-        services: vec![full_web(), old, envoy],
-    };
-    assert_eq!(accept(FULL), expected);
 }
 
 #[test]
@@ -311,9 +193,9 @@ fn values_have_the_meaning_that_is_documented() {
     assert_eq!(service("replicas = 0").replicas, 0);
     assert_eq!(service("host = \"10.0.0.1\"").host, "10.0.0.1");
     let same_port_elsewhere = "listen = \"127.0.0.2:5001\"\n[[service]]\nname = \"web\"";
-    assert_eq!(accept(same_port_elsewhere).listen.port(), 5001);
+    assert_eq!(accept(same_port_elsewhere).listen.unwrap().port(), 5001);
     let any_free_ports = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[service]]\nname = \"web\"";
-    assert_eq!(accept(any_free_ports).listen.port(), 0);
+    assert_eq!(accept(any_free_ports).listen.unwrap().port(), 0);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The text forms of single values: what the file says in a string, and what it means. Each
 //! function is pure; what it finds wrong is worded to follow the name of the key.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use fleet::Address;
 use hyper::header::HeaderName;
+use ipnet::{IpNet, Ipv4Net};
+use proxy::{AccessLogDestination, Protocol};
 
 use super::problem::Wrong;
 use super::reader::{DURATION_HELP, SIZE_HELP};
@@ -47,6 +49,14 @@ pub(super) fn on_exit(text: &str, driver: &DriverChoice) -> Parsed<OnExit> {
     Ok(chosen)
 }
 
+/// What replicas speak.
+pub(super) fn protocol(text: &str) -> Parsed<Protocol> {
+    let chosen = choice(text, &[("http1", Protocol::Http1), ("h2c", Protocol::H2c)]);
+    // The nearest word to "http2" would be the wrong one.
+    let is_newer = text.contains('2');
+    chosen.map_err(|wrong| if is_newer { wrong.help("\"h2c\" is HTTP/2 without TLS") } else { wrong })
+}
+
 /// One of the names that somebody else keeps.
 pub(super) fn known_name<T>(text: &str, names: &[&str], from_name: impl Fn(&str) -> Option<T>) -> Parsed<T> {
     let wrong = || Wrong::new(format!("cannot be {text:?}")).help(suggest::help(text, names, '"'));
@@ -85,10 +95,54 @@ pub(super) fn replica_address(text: &str) -> Parsed<Address> {
     text.parse().map_err(|_| must_be(&form, text).help(help))
 }
 
-/// A path on this machine.
+/// A directory on this machine.
 pub(super) fn directory(text: &str) -> Parsed<PathBuf> {
+    path(text, "the path of a directory")
+}
+
+/// A file on this machine.
+pub(super) fn file(text: &str) -> Parsed<PathBuf> {
+    path(text, "the path of a file")
+}
+
+fn path(text: &str, form: &str) -> Parsed<PathBuf> {
     let is_path = !text.is_empty() && !text.contains('\0');
-    is_path.then(|| PathBuf::from(text)).ok_or_else(|| must_be("the path of a directory", text))
+    is_path.then(|| PathBuf::from(text)).ok_or_else(|| must_be(form, text))
+}
+
+/// Where the access log goes.
+pub(super) fn log_destination(text: &str) -> Parsed<AccessLogDestination> {
+    match text {
+        "stdout" => return Ok(AccessLogDestination::Stdout),
+        "stderr" => return Ok(AccessLogDestination::Stderr),
+        _ => {}
+    }
+    if let Some(near) = suggest::nearest(text, &["stdout", "stderr"]).filter(|_| !text.contains('/')) {
+        let help = format!("did you mean \"{near}\"? A file of this name is \"./{text}\"");
+        return Err(Wrong::new(format!("cannot be {text:?}")).help(help));
+    }
+    path(text, "\"stdout\", \"stderr\" or the path of a file").map(AccessLogDestination::File)
+}
+
+/// An IP address, or a range of them.
+pub(super) fn address_range(text: &str) -> Parsed<IpNet> {
+    let help = "for example \"10.0.0.0/8\", \"192.0.2.7\" or \"::1\"";
+    let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    let range = address.ok().or_else(|| text.parse().ok());
+    let range = range.ok_or_else(|| must_be("an IP address, or a range of them", text).help(help))?;
+    // Whoever is trusted by mistake may claim to be anybody.
+    if range.addr() != range.network() {
+        let help = format!("perhaps \"{}\"", range.trunc());
+        return Err(must_be("a range that begins with its own first address", text).help(help));
+    }
+    Ok(as_ipv4(range).unwrap_or(range))
+}
+
+/// Clients of both kinds are compared by the plain form of their address.
+fn as_ipv4(range: IpNet) -> Option<IpNet> {
+    let IpNet::V6(range) = range else { return None };
+    let length = range.prefix_len().checked_sub(96)?;
+    Some(IpNet::V4(Ipv4Net::new(range.addr().to_ipv4_mapped()?, length).ok()?))
 }
 
 /// Who owns containers on a shared host.
@@ -234,6 +288,14 @@ pub(super) fn size(text: &str) -> Parsed<u64> {
     };
     // What does not fit is above every limit there is.
     count.parse::<u64>().map(|count| count.saturating_mul(unit)).map_err(|_| wrong())
+}
+
+/// A size in the largest unit that it is a whole number of.
+pub(super) fn shown_size(bytes: u64) -> String {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let fitting = units.into_iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
+    let (unit, bytes_each) = fitting.unwrap_or(("B", 1));
+    format!("{}{unit}", bytes / bytes_each)
 }
 
 /// One word of a command, with its placeholders checked.

@@ -21,8 +21,9 @@ impl Received {
     }
 }
 
-/// What the backend does with a request that is not a heartbeat; false ends the connection.
-pub type Behaviour = dyn Fn(&Received, &mut TcpStream) -> bool + Send + Sync;
+/// What the backend does with a head that is not a heartbeat's, and what it has got so far; false ends the
+/// connection.
+type Behaviour = dyn Fn(Received, &mut BufReader<TcpStream>, &Mutex<Vec<Received>>) -> bool + Send + Sync;
 
 pub struct Backend {
     pub address: SocketAddr,
@@ -31,8 +32,41 @@ pub struct Backend {
 }
 
 impl Backend {
+    /// Behaves like this with each request that has come whole; false ends the connection.
     pub fn start(behave: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on(TcpListener::bind("127.0.0.1:0").unwrap(), behave)
+    }
+
+    /// The same, on a listener that is there.
+    pub fn start_on(
+        listener: TcpListener,
+        behave: impl Fn(&Received, &mut TcpStream) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self::serving(listener, move |mut request, reader, received| {
+            let Some(body) = read_body(&request, reader) else { return false };
+            request.body = body;
+            received.lock().unwrap().push(request.clone());
+            behave(&request, reader.get_mut())
+        })
+    }
+
+    /// Behaves like this with each head; what comes behind it is to be read by the behaviour.
+    pub fn at_heads(
+        behave: impl Fn(&Received, &mut BufReader<TcpStream>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self::serving(TcpListener::bind("127.0.0.1:0").unwrap(), move |request, reader, received| {
+            received.lock().unwrap().push(request.clone());
+            behave(&request, reader)
+        })
+    }
+
+    fn serving(
+        listener: TcpListener,
+        behave: impl Fn(Received, &mut BufReader<TcpStream>, &Mutex<Vec<Received>>) -> bool
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
         let backend = Self {
             address: listener.local_addr().unwrap(),
             received: Arc::default(),
@@ -72,27 +106,26 @@ pub fn answer(stream: &mut TcpStream, status: &str, body: &str) -> bool {
 }
 
 fn serve(stream: TcpStream, received: &Mutex<Vec<Received>>, connections: &AtomicUsize, behave: &Behaviour) {
-    let mut writer = stream.try_clone().unwrap();
+    let _ = stream.set_nodelay(true);
     let mut reader = BufReader::new(stream);
     let mut is_counted = false;
-    while let Some(request) = read(&mut reader) {
+    while let Some(request) = read_head(&mut reader) {
         let goes_on = if request.line.starts_with("GET /heartbeat ") {
-            answer(&mut writer, "200 OK", "")
+            answer(reader.get_mut(), "200 OK", "")
         } else {
             if !std::mem::replace(&mut is_counted, true) {
                 connections.fetch_add(1, Ordering::Relaxed);
             }
-            received.lock().unwrap().push(request.clone());
-            behave(&request, &mut writer)
+            behave(request, &mut reader, received)
         };
         if !goes_on {
-            let _ = writer.shutdown(std::net::Shutdown::Both);
+            let _ = reader.get_ref().shutdown(std::net::Shutdown::Both);
             return;
         }
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Received> {
+fn read_head(reader: &mut BufReader<TcpStream>) -> Option<Received> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
@@ -106,17 +139,20 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Received> {
     }
     let headers = lines.get(1..)?.iter().filter_map(|line| line.split_once(": "));
     let headers: Vec<_> = headers.map(|(name, value)| (name.to_lowercase(), value.to_string())).collect();
-    let value = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let body = match (value("content-length"), value("transfer-encoding")) {
+    Some(Received { line: lines.first()?.clone(), headers, body: Vec::new() })
+}
+
+/// The body behind a head, if it comes whole.
+pub fn read_body(head: &Received, reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+    match (head.header("content-length").first(), head.header("transfer-encoding").first()) {
         (Some(length), _) => {
             let mut body = vec![0; length.parse().ok()?];
             reader.read_exact(&mut body).ok()?;
-            body
+            Some(body)
         }
-        (None, Some(_)) => read_chunks(reader)?,
-        (None, None) => Vec::new(),
-    };
-    Some(Received { line: lines.first()?.clone(), headers, body })
+        (None, Some(_)) => read_chunks(reader),
+        (None, None) => Some(Vec::new()),
+    }
 }
 
 fn read_chunks(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {

@@ -6,7 +6,10 @@
 pub mod backend;
 pub mod client;
 pub mod docker;
+pub mod inside;
 pub mod load;
+pub mod restless;
+pub mod tls;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -133,6 +136,21 @@ impl Balancer {
         self.child.id()
     }
 
+    /// Where its next listener is, in the order of the configuration; the first is `address`.
+    pub fn next_listener(&self) -> SocketAddr {
+        let address = |line: &str| {
+            address_in(line, "listening on http://").or_else(|| address_in(line, "listening on https://"))
+        };
+        self.says(|line| address(line).is_some()).and_then(|line| address(&line)).expect("it has another")
+    }
+
+    /// The next line in which it says something like this; nothing if none comes.
+    pub fn says(&self, is_meant: impl Fn(&str) -> bool) -> Option<String> {
+        let end = Instant::now() + PATIENCE;
+        let next = || self.output.recv_timeout(end.saturating_duration_since(Instant::now())).ok();
+        std::iter::from_fn(next).find(|line| is_meant(line))
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         client::send(self.address, "GET", path, "")
     }
@@ -211,6 +229,11 @@ pub fn kill(signal: &str, pid: u32) {
 
 /// The child processes of a balancer that are replicas: id and command line.
 pub fn replica_processes(balancer: u32) -> Vec<(u32, String)> {
+    children(balancer, " replica ")
+}
+
+/// The child processes of a balancer with this in their command line.
+pub fn children(balancer: u32, part: &str) -> Vec<(u32, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
@@ -221,7 +244,7 @@ pub fn replica_processes(balancer: u32) -> Vec<(u32, String)> {
         let (state, parent) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
         let command = std::fs::read_to_string(folder.join("cmdline")).unwrap_or_default();
         let command = command.trim_end_matches('\0').replace('\0', " ");
-        if parent == balancer.to_string() && state != "Z" && command.contains(" replica ") {
+        if parent == balancer.to_string() && state != "Z" && command.contains(part) {
             found.push((pid, command));
         }
     }

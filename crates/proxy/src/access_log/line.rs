@@ -55,9 +55,10 @@ pub(crate) enum HttpVersion {
 }
 
 /// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum Ending {
     /// The client got all of an answer.
+    #[default]
     Complete,
     /// The client did not wait for it.
     ClientLeft,

@@ -149,19 +149,9 @@ impl Checker<'_, '_> {
             command,
             network: self.parse(&table.network, value::network).unwrap_or_else(|| NETWORK_DEFAULT.to_owned()),
             publish: table.publish.as_ref().is_some_and(|given| given.value),
-            memory: self.memory(table),
+            memory: self.size(&table.memory, MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX),
             cpus: self.cpus(table),
         }
-    }
-
-    fn memory(&mut self, table: &ServiceTable) -> Option<u64> {
-        let given = table.memory.as_ref()?;
-        let bytes = self.parse_given(given, value::size)?;
-        if !(MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX).contains(&bytes) {
-            let what = format!("`memory` must be from 6MiB to 16384GiB, not {:?}", given.value);
-            self.note(&given.at, Wrong::new(what));
-        }
-        Some(bytes)
     }
 
     fn cpus(&mut self, table: &ServiceTable) -> Option<f64> {

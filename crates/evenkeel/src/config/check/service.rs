@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proxy::ServiceTimeouts;
+
 use super::Checker;
-use crate::config::file::{HeartbeatTable, ServiceTable};
+use crate::config::file::{HeartbeatTable, ServiceTable, ServiceTimeoutsTable};
 use crate::config::problem::Wrong;
 use crate::config::settings::{Heartbeat, REPLICAS_MAX, ServerId, ServiceSettings};
 use crate::config::{suggest, value};
@@ -14,8 +16,10 @@ const HEARTBEAT_EVERY_MIN: Duration = Duration::from_millis(10);
 const HEARTBEAT_EVERY_MAX: Duration = Duration::from_hours(1);
 const HEARTBEAT_TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const START_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+const CONNECT_MAX: Duration = Duration::from_mins(1);
+const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 /// For whatever is waited for: longer than this is as good as for ever.
-const WAIT_MAX: Duration = Duration::from_hours(24);
+pub(super) const WAIT_MAX: Duration = Duration::from_hours(24);
 
 /// What every replica is told; the operator's own value would never arrive.
 const ENV_RESERVED: [&str; 4] = ["SERVER_ID", "PORT", "EVENKEEL_SERVICE", "EVENKEEL_SEAT"];
@@ -51,6 +55,8 @@ impl Checker<'_, '_> {
                 .duration(&table.start_timeout, START_TIMEOUT_MIN..=WAIT_MAX)
                 .unwrap_or(base.start_timeout),
             max_replicas: max_replicas.unwrap_or(base.max_replicas),
+            protocol: self.parse(&table.protocol, value::protocol).unwrap_or(base.protocol),
+            timeouts: self.service_timeouts(&table.timeouts),
             heartbeat: self.heartbeat(&table.heartbeat),
             drain_deadline: self
                 .duration(&table.drain_deadline, Duration::ZERO..=WAIT_MAX)
@@ -134,5 +140,19 @@ impl Checker<'_, '_> {
             self.note(&given.at, Wrong::new(what));
         }
         heartbeat
+    }
+
+    fn service_timeouts(&mut self, table: &ServiceTimeoutsTable) -> ServiceTimeouts {
+        let base = ServiceTimeouts::default();
+        let limits = TIMEOUT_MIN..=WAIT_MAX;
+        ServiceTimeouts {
+            connect: self.duration(&table.connect, TIMEOUT_MIN..=CONNECT_MAX).unwrap_or(base.connect),
+            response: self.duration(&table.response, limits.clone()).unwrap_or(base.response),
+            idle: self.duration(&table.idle, limits.clone()).unwrap_or(base.idle),
+            request: self
+                .duration(&table.request, Duration::ZERO..=WAIT_MAX)
+                .filter(|limit| !limit.is_zero()),
+            upgrade_idle: self.duration(&table.upgrade_idle, limits).unwrap_or(base.upgrade_idle),
+        }
     }
 }

@@ -1,0 +1,121 @@
+//! The same question over HTTP/2, for replicas that speak nothing else; and in gRPC's own way.
+
+use bytes::Bytes;
+use h2::client;
+use hyper::http::{Request, Response, request};
+use hyper::{HeaderMap, Method};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What gRPC services answer that let themselves be asked: the protocol `grpc.health.v1`.
+const GRPC_HEALTH: &str = "/grpc.health.v1.Health/Check";
+/// An empty message: not compressed, no bytes. It asks for the server as a whole.
+const GRPC_QUESTION: &[u8] = &[0, 0, 0, 0, 0];
+/// A message of two bytes: field 1, `status`, is 1, `SERVING`.
+const GRPC_SERVING: &[u8] = &[0, 0, 0, 0, 2, 0x08, 1];
+/// The most of an answer that is looked at.
+const ANSWER_BYTES_MAX: usize = 1024;
+
+/// Whether a replica says that it is well. The deadline is the caller's.
+pub(super) async fn is_well<S>(stream: S, host: &str, path: &str) -> bool
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Ok((sender, connection)) = client::handshake(stream).await else { return false };
+    // The connection is driven beside the request; whatever came of it, it ends here.
+    let driven = tokio::spawn(connection);
+    let is_well =
+        if path == GRPC_HEALTH { ask_grpc(sender, host).await } else { ask(sender, host, path).await };
+    driven.abort();
+    is_well.unwrap_or(false)
+}
+
+fn question(method: Method, host: &str, path: &str) -> request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(format!("http://{host}{path}"))
+        .header("user-agent", "evenkeel-heartbeat")
+}
+
+async fn ask(sender: client::SendRequest<Bytes>, host: &str, path: &str) -> Option<bool> {
+    let request = question(Method::GET, host, path).body(()).ok()?;
+    let (answer, _) = sender.ready().await.ok()?.send_request(request, true).ok()?;
+    Some(answer.await.ok()?.status().is_success())
+}
+
+async fn ask_grpc(sender: client::SendRequest<Bytes>, host: &str) -> Option<bool> {
+    let request = question(Method::POST, host, GRPC_HEALTH)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .ok()?;
+    let (answer, mut body) = sender.ready().await.ok()?.send_request(request, false).ok()?;
+    body.send_data(Bytes::from_static(GRPC_QUESTION), true).ok()?;
+    let answer: Response<h2::RecvStream> = answer.await.ok()?;
+    let (parts, mut body) = answer.into_parts();
+    let mut message = Vec::new();
+    while let Some(bytes) = body.data().await {
+        let bytes = bytes.ok()?;
+        body.flow_control().release_capacity(bytes.len()).ok()?;
+        message.extend_from_slice(&bytes);
+        if message.len() > ANSWER_BYTES_MAX {
+            return None;
+        }
+    }
+    let trailers = body.trailers().await.ok()?;
+    let is_fine = |fields: &HeaderMap| fields.get("grpc-status").is_some_and(|status| status == "0");
+    Some(message == GRPC_SERVING && (is_fine(&parts.headers) || trailers.as_ref().is_some_and(is_fine)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::DuplexStream;
+
+    /// Answers one request, then goes on until the other side ends: with a status, and with a message and
+    /// trailers if there is one.
+    async fn replica(stream: DuplexStream, status: u16, message: &'static [u8]) {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let is_grpc = request.uri().path() == GRPC_HEALTH;
+            assert_eq!(request.method(), if is_grpc { Method::POST } else { Method::GET });
+            let answer = Response::builder().status(status).body(()).unwrap();
+            let mut body = respond.send_response(answer, message.is_empty()).unwrap();
+            if !message.is_empty() {
+                body.send_data(Bytes::from_static(message), false).unwrap();
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", "0".parse().unwrap());
+                body.send_trailers(trailers).unwrap();
+            }
+        }
+    }
+
+    async fn verdict(path: &str, status: u16, message: &'static [u8]) -> bool {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let replica = tokio::spawn(replica(theirs, status, message));
+        let verdict = is_well(ours, "replica", path).await;
+        replica.abort();
+        verdict
+    }
+
+    #[tokio::test]
+    async fn a_good_status_is_a_good_answer() {
+        assert!(verdict("/heartbeat", 200, b"").await);
+        assert!(verdict("/heartbeat", 204, b"").await);
+        assert!(!verdict("/heartbeat", 500, b"").await);
+    }
+
+    #[tokio::test]
+    async fn only_serving_is_a_good_answer_of_grpc() {
+        assert!(verdict(GRPC_HEALTH, 200, GRPC_SERVING).await);
+        assert!(!verdict(GRPC_HEALTH, 200, &[0, 0, 0, 0, 2, 0x08, 2]).await);
+        assert!(!verdict(GRPC_HEALTH, 200, b"").await);
+    }
+
+    #[tokio::test]
+    async fn who_speaks_no_http_2_is_not_well() {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        tokio::io::AsyncWriteExt::write_all(&mut theirs, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        drop(theirs);
+        assert!(!is_well(ours, "replica", "/").await);
+    }
+}

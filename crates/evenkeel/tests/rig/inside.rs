@@ -1,0 +1,107 @@
+//! The data plane alone, inside of the test: for settings that no file has and for looks at its gates.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet::{Address, Gate, Life, Publisher, Replica, ReplicaName, RoutingTable, Suspicion, routing};
+use placement::{Member, Placement, Rendezvous, Seat};
+use proxy::{
+    ClientSettings, KeyRule, ListenerSettings, Listeners, Protocol, ProxyHandle, ProxySettings,
+    ServiceSettings, ServiceTimeouts, Totals,
+};
+use tokio::sync::mpsc;
+
+/// What is set.
+#[derive(Default)]
+pub struct Set {
+    pub clients: ClientSettings,
+    pub timeouts: ServiceTimeouts,
+    pub protocol: Protocol,
+}
+
+/// A data plane with two workers in front of one service; dropping it stops it.
+pub struct Inside {
+    pub address: SocketAddr,
+    pub replicas: Vec<Arc<Replica>>,
+    pub proxy: Option<ProxyHandle>,
+    publisher: Publisher,
+    _suspicions: mpsc::Receiver<Suspicion>,
+}
+
+impl Inside {
+    /// In front of these addresses.
+    pub fn new<A: Clone + Into<Address>>(addresses: &[A], set: Set) -> Self {
+        let addresses = addresses.iter().cloned().map(Into::into);
+        let replicas: Vec<_> = (1..).zip(addresses).map(|(seat, address)| replica(seat, address)).collect();
+        let table = RoutingTable::new(1, placement(replicas.len() as u32), &replicas, 0.0);
+        let key_hash = table.key_hash();
+        let (publisher, reader) = routing(table);
+        let (suspicions, suspected) = mpsc::channel(1024);
+        let service = ServiceSettings {
+            name: "web".into(),
+            host: "*".into(),
+            path: "/".into(),
+            key: KeyRule::Random,
+            key_hash,
+            is_contract: false,
+            protocol: set.protocol,
+            timeouts: set.timeouts,
+            table: reader,
+            suspicions,
+        };
+        let listener = ListenerSettings::plain("127.0.0.1:0".parse().unwrap());
+        let listeners = Listeners::bind(&[listener], 2).unwrap();
+        let address = listeners.addresses()[0];
+        let settings = ProxySettings {
+            services: vec![service],
+            local: None,
+            drain_deadline: Duration::from_secs(1),
+            clients: set.clients,
+            access_log: None,
+        };
+        let proxy = Some(listeners.serve(&settings).unwrap());
+        Self { address, replicas, proxy, publisher, _suspicions: suspected }
+    }
+
+    /// How many requests are inside of all replicas.
+    pub fn claims(&self) -> u64 {
+        self.replicas.iter().map(|replica| replica.gate.claims()).sum()
+    }
+
+    /// What was counted until now.
+    pub fn totals(&self) -> Totals {
+        self.proxy.as_ref().unwrap().counters().totals()["web"]
+    }
+
+    /// Routes to so many of the replicas from now on; the others keep their seats.
+    pub fn publish(&mut self, count: usize) {
+        self.publisher.publish(placement(self.replicas.len() as u32), &self.replicas[..count], 0.0);
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if let Some(proxy) = self.proxy.take() {
+            proxy.stop();
+        }
+    }
+}
+
+fn replica(seat: u32, address: Address) -> Arc<Replica> {
+    Arc::new(Replica {
+        life: Life { seat: Seat::new(seat).unwrap(), incarnation: 1 },
+        name: ReplicaName::parse(&format!("web_{seat}")).unwrap(),
+        address,
+        weight: 1,
+        gate: Gate::default(),
+    })
+}
+
+fn placement(seats: u32) -> Placement {
+    let mut placement = Placement::Rendezvous(Rendezvous::default());
+    for seat in 1..=seats {
+        placement.insert(Member::new(Seat::new(seat).unwrap())).unwrap();
+    }
+    placement
+}
