@@ -12,6 +12,11 @@ mod rules;
 #[allow(dead_code, reason = "the tests have more classes of differences")]
 mod tally;
 
+#[path = "../../crates/proxy/src/proxy_protocol.rs"]
+#[allow(dead_code, reason = "what waits for bytes is not fuzzed")]
+mod proxy_protocol;
+
+use proxy_protocol::Outcome;
 use tally::Tally;
 
 /// A name, and what panics when the claim of that name is wrong.
@@ -23,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("response_head", response_head),
     ("body", body),
     ("round_trip", round_trip),
+    ("proxy_header", proxy_header),
 ];
 
 /// The head of a request, read as httparse reads it or refused for a reason.
@@ -49,4 +55,21 @@ pub fn body(data: &[u8]) {
 /// `HTTP/`, else a request.
 pub fn round_trip(data: &[u8]) {
     round_trip::check_round_trip(data, &mut Tally::default());
+}
+
+/// A PROXY protocol header: what a beginning says, more bytes never change.
+pub fn proxy_header(data: &[u8]) {
+    let whole = proxy_protocol::parse(data);
+    let first = (0..=data.len())
+        .map(|end| proxy_protocol::parse(&data[..end]))
+        .find(|said| *said != Ok(Outcome::Incomplete));
+    match first {
+        None => assert_eq!(whole, Ok(Outcome::Incomplete)),
+        Some(Ok(said @ Outcome::Complete { length, .. })) => {
+            assert!(length <= data.len());
+            assert_eq!(whole, Ok(said));
+        }
+        Some(Ok(Outcome::Incomplete)) => unreachable!("it was left out"),
+        Some(Err(_)) => assert!(whole.is_err()),
+    }
 }

@@ -1,0 +1,5 @@
+//! See `evenkeel_fuzz::proxy_header`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| evenkeel_fuzz::proxy_header(data));
