@@ -47,6 +47,32 @@ fn an_early_answer_arrives_while_the_upload_goes_on() {
     no_claims(&inside);
 }
 
+/// More than what every worker would pass on at a time.
+const CROWD: usize = 300;
+
+#[test]
+fn a_crowd_that_sends_in_drops_is_no_replicas_burden() {
+    let backend = Backend::start(|request, stream| answer(stream, "200 OK", &request.body.len().to_string()));
+    let inside = in_front_of(&backend);
+    let ask = |length: usize| format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n");
+    let lengths = (0..CROWD).map(|number| if number % 2 == 0 { 100 } else { 20_000 });
+    let mut crowd: Vec<(usize, Talk)> = lengths.map(|length| (length, Talk::to(inside.address))).collect();
+    crowd.iter_mut().for_each(|(length, talk)| talk.say(ask(*length)));
+    for _ in 0..10 {
+        crowd.iter_mut().for_each(|(_, talk)| talk.say("drop"));
+        let mut other = Talk::to(inside.address);
+        other.say("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(other.answer().status, 200);
+        assert!(inside.claims() < CROWD as u64 / 2, "{} are inside", inside.claims());
+    }
+    for (length, talk) in &mut crowd {
+        talk.say(vec![7; *length - 40]);
+        let answer = talk.answer();
+        assert_eq!((answer.status, answer.body), (200, length.to_string()));
+    }
+    no_claims(&inside);
+}
+
 #[test]
 fn a_no_to_a_large_upload_arrives_although_nobody_reads_the_rest() {
     let no = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 8\r\nConnection: close\r\n\r\ntoo much";

@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::connection::Unsent;
 use crate::exchange::{Exchange, Sending};
 use crate::forward::Passage;
+use crate::gather;
 use crate::journey::Journey;
 use crate::peer::Copy;
 use crate::record::add_one;
@@ -77,6 +78,7 @@ async fn keep<C: Client>(
         Protocol::Http1 => 0,
         Protocol::H2c => usize::try_from(journey.worker.clients.replay_body_max).unwrap_or(usize::MAX),
     };
+    let end = service.settings.timeouts.request.map(|limit| journey.begun + limit);
     match head.body() {
         BodyLength::None => Ok(Upload::Whole(Vec::new())),
         BodyLength::Exact(length)
@@ -84,7 +86,11 @@ async fn keep<C: Client>(
                 && length <= journey.worker.clients.replay_body_max
                 && !head.expects_continue() =>
         {
-            Ok(Upload::Whole(route::read_whole(journey, head, client, length as usize).await?))
+            Ok(Upload::Whole(gather::whole(journey, (head, client), (length as usize, end)).await?))
+        }
+        BodyLength::Exact(length) if !head.expects_continue() => {
+            let beginning = gather::beginning(journey, (length, client), end).await?;
+            Ok(Upload::Streamed(Streamed::begun(beginning, kept_max)))
         }
         _ => Ok(Upload::Streamed(Streamed::keeping(kept_max))),
     }
@@ -196,7 +202,7 @@ impl<C: Client> Travel<'_, C> {
             interims: 0,
         };
         let asked = exchange.ask(&mut self.upload).await;
-        if asked == Err(Failure::Unsent) && matches!(self.upload, Upload::Streamed(_)) {
+        if asked == Err(Failure::Unsent) && !self.upload.is_whole() {
             self.unsent = exchange.lease.take_back();
         }
         asked?;

@@ -35,6 +35,7 @@ mod upstream;
 
 // It goes there, and the answer comes back.
 mod exchange;
+mod gather;
 mod upload;
 
 mod client;

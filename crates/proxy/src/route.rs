@@ -9,6 +9,7 @@ use h1::{BadHead, BodyLength, Method, RequestHead, ResponseHead};
 use crate::access_log::Ending;
 use crate::attempt;
 use crate::client::Client;
+use crate::gather;
 use crate::journey::{Clocks, Journey};
 use crate::peer::Broken;
 use crate::respond::{self, Failure, Reply};
@@ -141,7 +142,7 @@ async fn answer_here<C: Client>(
     client: &mut C,
 ) {
     let service = journey.worker.services.first();
-    let body = match read_whole(journey, head, client, LOCAL_BODY_MAX).await {
+    let body = match gather::whole(journey, (head, client), (LOCAL_BODY_MAX, None)).await {
         Ok(body) => body,
         Err(Failure::ClientLeft) => return left(journey, client),
         Err(failure) => return fail(journey, service, (head, client), failure).await,
@@ -173,50 +174,6 @@ fn into_reply(answer: http::Response<Bytes>) -> Reply {
         head.push(name.as_str().as_bytes(), value.as_bytes());
     }
     Reply { head, body }
-}
-
-/// Reads a body that we must have whole, with the deadlines that every body has.
-pub(crate) async fn read_whole<C: Client>(
-    journey: &Journey<'_>,
-    head: &RequestHead,
-    client: &mut C,
-    most: usize,
-) -> Result<Vec<u8>, Failure> {
-    if matches!(head.body(), BodyLength::Exact(length) if length > most as u64) {
-        return Err(Failure::BodyTooLarge);
-    }
-    if head.expects_continue() && head.body() != BodyLength::None {
-        let mut go_on = ResponseHead::default();
-        go_on.start(100);
-        client.send_interim(&go_on);
-    }
-    let mut pace = crate::pace::ClientPace::begin();
-    let mut whole = Vec::new();
-    let read = |context: &mut Context<'_>| -> Poll<Result<(), Failure>> {
-        journey.watch.register(context.waker());
-        loop {
-            let length = match client.poll_body(context) {
-                Poll::Ready(Ok([])) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(bytes)) => {
-                    whole.extend_from_slice(bytes);
-                    bytes.len()
-                }
-                Poll::Ready(Err(Broken::Gone)) => return Poll::Ready(Err(Failure::ClientLeft)),
-                Poll::Ready(Err(Broken::Garbled)) => return Poll::Ready(Err(Failure::ClientBroke)),
-                Poll::Pending => {
-                    let _ = client.poll_flush(context);
-                    let is_late = pace.is_too_slow(journey, whole.len() as u64);
-                    return if is_late { Poll::Ready(Err(Failure::ClientTooSlow)) } else { Poll::Pending };
-                }
-            };
-            client.consume(length);
-            if whole.len() > most {
-                return Poll::Ready(Err(Failure::BodyTooLarge));
-            }
-        }
-    };
-    poll_fn(read).await?;
-    Ok(whole)
 }
 
 fn find<'a>(services: &'a [Service], head: &RequestHead) -> Option<&'a Service> {

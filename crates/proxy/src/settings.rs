@@ -26,6 +26,12 @@ pub(crate) const DISCARD_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) const DISCARD_TIMEOUT: Duration = Duration::from_millis(100);
 /// The largest body of a request to the balancer itself.
 pub(crate) const LOCAL_BODY_MAX: usize = 64 * 1024;
+/// So much of a body of known length is waited for before a replica is bothered with the request,
+pub(crate) const GATHERED_BODY: usize = 8 * 1024;
+/// for so long, because an answer may come early,
+pub(crate) const GATHER_PATIENCE: Duration = Duration::from_millis(100);
+/// or for as long as it takes, while more than this many requests of a worker are waited for.
+pub(crate) const GATHERING_FEW: usize = 64;
 /// The most idle connections to one replica that a worker keeps.
 pub(crate) const IDLE_CONNECTIONS_MAX: usize = 1024;
 /// How long a connection to a replica is kept that nobody needs.

@@ -53,6 +53,11 @@ impl Streamed {
         Self { so_far: Copy::default(), passed: 0, kept: Vec::new(), kept_max }
     }
 
+    /// One whose beginning lies here.
+    pub(crate) fn begun(beginning: Vec<u8>, kept_max: usize) -> Self {
+        Self { passed: beginning.len() as u64, kept: beginning, ..Self::keeping(kept_max) }
+    }
+
     /// Sends on as much as there is and as the replica takes.
     pub(crate) fn poll(
         &mut self,

@@ -33,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) pipes: Rc<Pipes>,
     pub(crate) watches: Rc<Watches>,
     pub(crate) date: Date,
+    /// How many requests are waited for, because little of their bodies has come.
+    pub(crate) gathering: Cell<usize>,
     /// Turns true when the proxy is to stop.
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) drain_deadline: Duration,
@@ -159,6 +161,7 @@ impl Worker {
             pipes,
             watches: Watches::new(),
             date: Date::default(),
+            gathering: Cell::new(0),
             stop,
             drain_deadline: settings.drain_deadline,
             is_stopping: Cell::new(false),
