@@ -2,22 +2,17 @@
 //! so that neither requests nor edits can delay it.
 
 mod http2;
+mod question;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use driver::EventSender;
 use fleet::{Address, Event, Life, Pulse};
-use http_body_util::Empty;
-use hyper::Request;
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, USER_AGENT};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -26,8 +21,15 @@ use tokio::time::Instant;
 const BOOT_EVERY_FOR: Duration = Duration::from_secs(30);
 const BOOT_EVERY: Duration = Duration::from_millis(10);
 
-/// What a replica behind a Unix socket is called, which has no host and no port.
-const HOST_OF_SOCKETS: &str = "localhost";
+/// How often a question is put within its timeout, each time over a connection of its own: what a
+/// network lost is not brought again in time otherwise.
+const TRIES: u32 = 3;
+
+/// How late our own timers may be before a bad outcome says more about us than about the replica.
+const LATE_MAX: Duration = Duration::from_millis(25);
+
+/// How long to look whether the answer is there already, and only we were late to see it.
+const LAST_LOOK: Duration = Duration::from_millis(2);
 
 /// How a service's replicas are asked.
 #[derive(Clone, Debug)]
@@ -53,14 +55,31 @@ pub enum HeartbeatProtocol {
     H2c,
 }
 
+/// How a question reaches a replica and its answer comes back.
+pub trait Asker: Send + Sync + 'static {
+    /// Asks once, without a deadline: dropping the future ends the question. Nothing, if it was not the
+    /// replica's doing that there was no answer.
+    fn ask<'a>(
+        &'a self,
+        address: &'a Address,
+        settings: &'a HeartbeatSettings,
+    ) -> BoxFuture<'a, Option<Pulse>>;
+}
+
 /// Whom to ask, as a reconciler sees it now.
 pub(crate) type Targets = BTreeMap<Life, Address>;
 
 /// The heartbeat thread. It ends when this is dropped.
-#[derive(Debug)]
 pub struct Heartbeats {
     runtime: tokio::runtime::Handle,
-    _ends_on_drop: watch::Sender<()>,
+    asker: Arc<dyn Asker>,
+    _ends_on_drop: Option<watch::Sender<()>>,
+}
+
+impl std::fmt::Debug for Heartbeats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Heartbeats").finish_non_exhaustive()
+    }
 }
 
 /// A reconciler's line to the heartbeat thread.
@@ -78,14 +97,21 @@ impl Heartbeats {
         let (ends_on_drop, mut end) = watch::channel(());
         let run = move || runtime.block_on(async move { while end.changed().await.is_ok() {} });
         std::thread::Builder::new().name("heartbeats".into()).spawn(run)?;
-        Ok(Self { runtime: handle, _ends_on_drop: ends_on_drop })
+        Ok(Self { runtime: handle, asker: Arc::new(question::Network), _ends_on_drop: Some(ends_on_drop) })
+    }
+
+    /// No thread: questions are put from the runtime that this is called in, by `asker`. For
+    /// simulations, in which everything happens on one thread.
+    pub fn within_this_runtime(asker: Arc<dyn Asker>) -> Self {
+        Self { runtime: tokio::runtime::Handle::current(), asker, _ends_on_drop: None }
     }
 
     /// Watches the replicas of one service, and reports each answer to its reconciler.
     pub(crate) fn watch(&self, settings: HeartbeatSettings, events: EventSender) -> HeartbeatLine {
         let (targets, targets_seen) = watch::channel(Arc::new(Targets::new()));
         let (pokes, pokes_seen) = watch::channel(Vec::new());
-        let ward = Ward { settings: Arc::new(settings), events, patients: BTreeMap::new() };
+        let asker = Arc::clone(&self.asker);
+        let ward = Ward { settings: Arc::new(settings), asker, events, patients: BTreeMap::new() };
         self.runtime.spawn(ward.run(targets_seen, pokes_seen));
         HeartbeatLine { targets, pokes }
     }
@@ -113,6 +139,7 @@ impl HeartbeatLine {
 /// The replicas of one service under watch.
 struct Ward {
     settings: Arc<HeartbeatSettings>,
+    asker: Arc<dyn Asker>,
     events: EventSender,
     patients: BTreeMap<Life, (AbortHandle, Arc<Notify>)>,
 }
@@ -127,6 +154,7 @@ impl Ward {
             let wanted = Arc::clone(&targets.borrow_and_update());
             self.follow(&wanted);
             tokio::select! {
+                biased;
                 changed = targets.changed() => if changed.is_err() { break },
                 changed = pokes.changed() => {
                     if changed.is_err() {
@@ -159,6 +187,7 @@ impl Ward {
                     life: *life,
                     address: address.clone(),
                     settings: Arc::clone(&self.settings),
+                    asker: Arc::clone(&self.asker),
                     events: self.events.clone(),
                 };
                 (tokio::spawn(patient.watch(Arc::clone(&poke))).abort_handle(), poke)
@@ -167,10 +196,22 @@ impl Ward {
     }
 }
 
+/// What came of a question.
+enum Verdict {
+    Given(Pulse),
+    /// None came within the timeout; perhaps because we were late ourselves.
+    NoneInTime {
+        was_late: bool,
+    },
+    /// It could not be put, and that was not the replica's doing.
+    NoneOfOurs,
+}
+
 struct Patient {
     life: Life,
     address: Address,
     settings: Arc<HeartbeatSettings>,
+    asker: Arc<dyn Asker>,
     events: EventSender,
 }
 
@@ -183,10 +224,13 @@ impl Patient {
             // A verdict given late says more about us than about the replica: no bad one counts.
             let was_late = due.elapsed() > self.settings.timeout;
             let asked_at = Instant::now();
-            let pulse = self.ask().await;
-            let took_too_long = asked_at.elapsed() > self.settings.timeout * 2;
-            is_booting &= pulse != Some(Pulse::Good) && begun.elapsed() < BOOT_EVERY_FOR;
-            let verdict = pulse.filter(|pulse| *pulse == Pulse::Good || !(was_late || took_too_long));
+            let verdict = match self.ask().await {
+                Verdict::Given(pulse) => Some(pulse).filter(|pulse| *pulse == Pulse::Good || !was_late),
+                Verdict::NoneInTime { was_late: false } if !was_late => Some(Pulse::Missed),
+                Verdict::NoneInTime { .. } | Verdict::NoneOfOurs => None,
+            };
+            let is_lost = verdict.is_none() && asked_at.elapsed() >= self.settings.timeout;
+            is_booting &= verdict != Some(Pulse::Good) && begun.elapsed() < BOOT_EVERY_FOR;
             if let Some(pulse) = verdict {
                 if self.events.send(Event::Beat(self.life, pulse)).await.is_err() {
                     return;
@@ -195,77 +239,34 @@ impl Patient {
                 tracing::debug!(life = %self.life, "a heartbeat round that we could not do well is discarded");
             }
             let every = if is_booting { BOOT_EVERY.min(self.settings.every) } else { self.settings.every };
-            due = asked_at + every;
+            // A round that was lost because we were late is made up for at once.
+            due = if is_lost { Instant::now() } else { asked_at + every };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(due) => {}
                 () = poke.notified() => due = Instant::now(),
             }
         }
     }
 
-    /// Nothing, if it was not the replica's doing that there was no answer.
-    async fn ask(&self) -> Option<Pulse> {
-        match tokio::time::timeout(self.settings.timeout, self.question()).await {
-            Ok(pulse) => pulse,
-            Err(_) => Some(Pulse::Missed),
+    /// Asks up to three times within the timeout; the first answer counts.
+    async fn ask(&self) -> Verdict {
+        let pause = self.settings.timeout / TRIES;
+        let begun = Instant::now();
+        let mut was_late = false;
+        let mut questions = FuturesUnordered::new();
+        for number in 1..=TRIES {
+            questions.push(self.asker.ask(&self.address, &self.settings));
+            let due = begun + pause * number;
+            if let Ok(verdict) = tokio::time::timeout_at(due, questions.next()).await {
+                return verdict.flatten().map_or(Verdict::NoneOfOurs, Verdict::Given);
+            }
+            was_late |= due.elapsed() > LATE_MAX.max(pause / 2);
+        }
+        // When we do not get to run, timers and answers are seen at the same time.
+        match tokio::time::timeout(LAST_LOOK, questions.next()).await {
+            Ok(Some(Some(Pulse::Good))) => Verdict::Given(Pulse::Good),
+            _ => Verdict::NoneInTime { was_late },
         }
     }
-
-    /// A new connection each time: that it can be made is part of the answer.
-    async fn question(&self) -> Option<Pulse> {
-        match &self.address {
-            Address::Tcp(address) => match TcpStream::connect(address).await {
-                Ok(stream) => Some(self.ask_over(stream, &address.to_string()).await),
-                Err(error) => without_connection(&error),
-            },
-            Address::Unix(path) => match UnixStream::connect(path).await {
-                Ok(stream) => Some(self.ask_over(stream, HOST_OF_SOCKETS).await),
-                Err(error) => without_connection(&error),
-            },
-        }
-    }
-
-    async fn ask_over<S>(&self, stream: S, host: &str) -> Pulse
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        if self.settings.protocol == HeartbeatProtocol::H2c {
-            let is_well = http2::is_well(stream, host, &self.settings.path).await;
-            return if is_well { Pulse::Good } else { Pulse::Missed };
-        }
-        let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
-            return Pulse::Missed;
-        };
-        let request = Request::get(&self.settings.path)
-            .header(HOST, host)
-            .header(CONNECTION, "close")
-            .header(USER_AGENT, "evenkeel-heartbeat")
-            .body(Empty::<Bytes>::new());
-        let Ok(request) = request else { return Pulse::Missed };
-        // The connection is driven beside the request; whatever came of it, it ends here.
-        let driven = tokio::spawn(connection);
-        let answer = sender.send_request(request).await;
-        driven.abort();
-        match answer {
-            Ok(answer) if answer.status().is_success() => Pulse::Good,
-            _ => Pulse::Missed,
-        }
-    }
-}
-
-/// What it says about a replica that no connection could be made. Nobody listens either where a
-/// socket has been removed.
-fn without_connection(error: &io::Error) -> Option<Pulse> {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(Pulse::Refused),
-        _ if is_our_own(error) => None,
-        _ => Some(Pulse::Missed),
-    }
-}
-
-/// Whether a connection failed for want of descriptors or ports of ours.
-fn is_our_own(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let ours = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(|errno| Some(errno.raw_os_error()));
-    ours.contains(&error.raw_os_error())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Address, Life, Moment, ReplicaName};
+use crate::{Address, Latencies, Life, Moment, ReplicaName};
 
 /// Something that happened to a fleet.
 #[derive(Clone, Debug)]
@@ -17,12 +17,18 @@ pub enum Event {
     Beat(Life, Pulse),
     /// The way of a request met something odd.
     Suspected(Suspicion),
+    /// How long some of the good answers took that came since the last time. Who gave none is left out.
+    Measured(Vec<Measured>),
     /// The driver found a replica frozen (`true`), or no longer frozen (`false`).
     Frozen(Life, bool),
     /// Nobody is inside a replica whose gate was closed.
     Drained(Life),
     /// Nothing is left of a replica.
     Stopped(Life),
+    /// What kept the driver from its work is over: its engine is back, or an image is there again.
+    Recovered,
+    /// Things may have happened that the driver could not see.
+    Overlooked,
     /// Everything that the driver knows to be ours, asked for at `asked_at`.
     Listed {
         /// When the question was put; what started later may be missing.
@@ -39,8 +45,21 @@ pub enum Pulse {
     Good,
     /// The connection was refused: nobody listens.
     Refused,
-    /// No answer, or a bad one.
+    /// No answer.
     Missed,
+    /// A bad answer, in time.
+    Unwell,
+}
+
+/// What was measured of one replica.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Whom.
+    pub life: Life,
+    /// How much of the load it should get, relative to the others.
+    pub weight: u32,
+    /// How long its good answers took; a sample of them.
+    pub latencies: Latencies,
 }
 
 /// What the way of a request noticed about a replica. Losing one is harmless.
@@ -48,8 +67,19 @@ pub enum Pulse {
 pub struct Suspicion {
     /// Whom.
     pub life: Life,
-    /// Whether the connection was refused, which counts as a death; if not, it broke or timed out.
-    pub is_refusal: bool,
+    /// Of what.
+    pub kind: SuspicionKind,
+}
+
+/// What the way of a request noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuspicionKind {
+    /// The connection was refused, which counts as a death.
+    Refused,
+    /// A connection broke, was not made, or nothing came in time. No sign by itself.
+    Broken,
+    /// So many answers in a row failed that it counts.
+    Failing,
 }
 
 /// How a replica ended.
@@ -87,6 +117,8 @@ pub enum Death {
     Exited(Exit),
     /// It is gone and nobody saw it go.
     Vanished,
+    /// More than one thing that runs says it is this life.
+    Doubled,
     /// It never ran.
     StartFailed(String),
     /// It ran, but no heartbeat was good within the start timeout.
@@ -95,11 +127,39 @@ pub enum Death {
     Ill(String),
 }
 
+impl Death {
+    /// The last lines that it wrote, the oldest first.
+    pub fn last_output(&self) -> &[String] {
+        match self {
+            Self::Exited(exit) => &exit.last_output,
+            _ => &[],
+        }
+    }
+
+    /// Whether more is known than that it is over.
+    pub(crate) fn is_told(&self) -> bool {
+        !matches!(self, Self::Exited(exit) if exit.code.is_none() && exit.signal.is_none())
+    }
+
+    /// Takes in what became known later of an exit that nobody had told.
+    pub(crate) fn refine(&mut self, told: &Exit) {
+        if self.is_told() {
+            return;
+        }
+        let mut told = told.clone();
+        if told.last_output.is_empty() {
+            told.last_output = self.last_output().to_vec();
+        }
+        *self = Self::Exited(told);
+    }
+}
+
 impl fmt::Display for Death {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(exit) => exit.fmt(f),
             Self::Vanished => f.write_str("it vanished"),
+            Self::Doubled => f.write_str("it is there twice"),
             Self::StartFailed(why) => write!(f, "could not be started: {why}"),
             Self::NeverHealthy => f.write_str("no good heartbeat within the start timeout"),
             Self::Ill(signs) => write!(f, "ill: {signs}"),

@@ -2,6 +2,9 @@
 //!
 //! One atomic, because two that must agree do not: a request that saw "open" and then counted
 //! itself in could slip in between a close and the look at the count that follows it.
+//!
+//! A replica on trial has a closed gate with an admission for a single request. Whoever is not on the
+//! look-out for it sees a closed gate, so it costs the others nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +12,9 @@ use event_listener::Event;
 
 const CLOSED: u64 = 1 << 63;
 const CONDEMNED: u64 = 1 << 62;
-const COUNT: u64 = CONDEMNED - 1;
+/// One request may enter although the gate is closed.
+const ADMISSION: u64 = 1 << 61;
+const COUNT: u64 = ADMISSION - 1;
 
 /// Open or closed, and the count of claims.
 #[derive(Debug, Default)]
@@ -22,6 +27,12 @@ impl Gate {
     /// Counts one in, if the gate is open and fewer than `bound` are inside.
     pub(crate) fn enter(&self, bound: u64) -> bool {
         let may_enter = |state: u64| (state & CLOSED == 0 && state & COUNT < bound).then_some(state + 1);
+        self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, may_enter).is_ok()
+    }
+
+    /// Counts one in through a closed gate, if there is an admission; the admission is then used up.
+    pub(crate) fn enter_on_trial(&self) -> bool {
+        let may_enter = |state: u64| (state & ADMISSION != 0).then(|| (state & !ADMISSION) + 1);
         self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, may_enter).is_ok()
     }
 
@@ -42,6 +53,18 @@ impl Gate {
         self.change_flags(CLOSED);
     }
 
+    /// Lets nobody in but whoever has an admission.
+    pub fn restrict(&self) {
+        let update = |state: u64| Some((state & (COUNT | ADMISSION)) | CLOSED);
+        // The closure never declines.
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, update);
+    }
+
+    /// Closes the gate to all but one request.
+    pub fn admit_one(&self) {
+        self.change_flags(CLOSED | ADMISSION);
+    }
+
     /// Lets nobody in, and tells who is inside not to count on an answer.
     pub fn condemn(&self) {
         self.change_flags(CLOSED | CONDEMNED);
@@ -55,6 +78,12 @@ impl Gate {
     /// Whether anybody may enter.
     pub fn is_open(&self) -> bool {
         self.state.load(Ordering::Acquire) & CLOSED == 0
+    }
+
+    /// How many are inside, if anybody may enter.
+    pub(crate) fn claims_if_open(&self) -> Option<u64> {
+        let state = self.state.load(Ordering::Relaxed);
+        (state & CLOSED == 0).then_some(state & COUNT)
     }
 
     /// How many are inside.
@@ -94,6 +123,25 @@ mod tests {
         assert!(gate.is_condemned());
         gate.open();
         assert!(gate.enter(u64::MAX) && !gate.is_condemned());
+        gate.leave();
+        gate.leave();
+        assert_eq!(gate.claims(), 0);
+    }
+
+    #[test]
+    fn a_trial_admits_one_at_a_time_and_nobody_who_does_not_ask_for_it() {
+        let gate = Gate::default();
+        assert!(!gate.enter_on_trial(), "an open gate needs no trial");
+        gate.admit_one();
+        assert!(!gate.enter(u64::MAX) && !gate.is_open());
+        gate.restrict();
+        assert!(gate.enter_on_trial() && !gate.enter_on_trial());
+        gate.admit_one();
+        gate.close();
+        assert!(!gate.enter_on_trial(), "closed is closed");
+        gate.admit_one();
+        gate.open();
+        assert!(!gate.enter_on_trial() && gate.enter(2) && !gate.enter(2));
         gate.leave();
         gate.leave();
         assert_eq!(gate.claims(), 0);

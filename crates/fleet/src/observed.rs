@@ -5,10 +5,17 @@ use std::time::Duration;
 
 use placement::Seat;
 
+use crate::conduct::Complaint;
+use crate::health::Signs;
 use crate::plan::StopHow;
+use crate::slowness::Comparison;
 use crate::{
-    Address, Death, Event, Exit, FleetSettings, Found, FoundState, Life, Moment, Pulse, ReplicaName,
+    Address, Death, Event, Exit, FleetSettings, Found, FoundState, HealthSettings, Life, Measured, Moment,
+    Pulse, ReplicaName, SuspicionKind,
 };
+
+/// A replica that serves for so short a time is not compared with its peers yet: its caches are cold.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
 /// How far a life has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,26 +55,35 @@ pub struct Known {
     pub(crate) signs: Signs,
 }
 
-/// Signs of illness. One may take a replica out of the table; two different ones may end it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Signs {
-    pub(crate) is_refusing: bool,
-    pub(crate) is_frozen: bool,
-    pub(crate) misses: u32,
-    pub(crate) silent_since: Option<Moment>,
-    /// Whether the driver was asked about this silence already.
-    pub(crate) was_inspected: bool,
-}
-
 /// What is remembered of a seat beyond the lives in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeatRecord {
     pub(crate) last_incarnation: u64,
     /// Deaths in a row, each soon after the life began.
     pub(crate) failures: u32,
+    /// Those of them that are its own fault; the next life waits the longer, the more there are.
+    pub(crate) strikes: u32,
+    /// How many of the latest of them never served.
+    pub(crate) unserved: u32,
     /// The next life does not begin before this.
     pub(crate) not_before: Moment,
     pub(crate) last_death: Option<(Life, Death)>,
+    /// The last lines that it wrote.
+    pub(crate) last_output: Vec<String>,
+}
+
+impl SeatRecord {
+    /// Whoever comes next is not to blame for the past.
+    pub(crate) fn forgive(&mut self, now: Moment) {
+        *self = Self { last_incarnation: self.last_incarnation, not_before: now, ..Self::default() };
+    }
+
+    /// How the last life ended, with its last lines if there are several.
+    pub(crate) fn why(&self) -> String {
+        let Some((_, death)) = &self.last_death else { return String::new() };
+        let lines = if self.last_output.len() > 1 { self.last_output.as_slice() } else { &[] };
+        lines.iter().fold(death.to_string(), |text, line| text + "\n  | " + line)
+    }
 }
 
 /// What is known to run.
@@ -75,20 +91,33 @@ pub(crate) struct SeatRecord {
 pub struct Observed {
     pub(crate) lives: BTreeMap<Life, Known>,
     pub(crate) seats: BTreeMap<Seat, SeatRecord>,
+    comparison: Comparison,
+    /// When so many looked ill the last time that it was rather not their fault.
+    pub(crate) mass_illness_at: Option<Moment>,
 }
 
 impl Observed {
     /// Whether a fact tells anything that is not known: a good heartbeat of a replica that is well,
     /// which is what most facts are, does not.
     pub fn is_news(&self, event: &Event) -> bool {
-        let Event::Beat(life, Pulse::Good) = event else { return true };
-        self.get(*life).is_some_and(|known| known.phase != Phase::Serving || known.signs != Signs::default())
+        match event {
+            Event::Beat(life, Pulse::Good) => self
+                .get(*life)
+                .is_some_and(|known| known.phase != Phase::Serving || known.signs.is_beating_badly()),
+            Event::Suspected(suspicion) if suspicion.kind == SuspicionKind::Failing => {
+                self.get(suspicion.life).is_some_and(|known| known.signs.conduct.can_be_complained_of())
+            }
+            _ => true,
+        }
     }
 
     /// Takes in a fact. News of lives that nobody knows is ignored: they are over.
-    pub fn observe(&mut self, event: &Event, now: Moment) {
+    pub(crate) fn observe(&mut self, event: &Event, settings: &HealthSettings, now: Moment) {
         match event {
             Event::Listed { asked_at, found } => self.observe_list(*asked_at, found, now),
+            Event::Recovered => self.forgive_failed_starts(now),
+            // Only a list can tell what it was.
+            Event::Overlooked => {}
             Event::Stopped(life) => {
                 self.lives.remove(life);
             }
@@ -100,12 +129,11 @@ impl Observed {
                 self.change(*life, |known| known.end(Death::Exited(exit.clone()), now));
                 self.refine(*life, exit);
             }
-            Event::Beat(life, pulse) => self.change(*life, |known| known.beat(*pulse, now)),
-            Event::Suspected(suspicion) if suspicion.is_refusal => {
-                self.change(suspicion.life, |known| known.signs.is_refusing |= known.phase == Phase::Serving);
+            Event::Beat(life, pulse) => self.change(*life, |known| known.beat(*pulse, settings, now)),
+            Event::Suspected(suspicion) => {
+                self.change(suspicion.life, |known| known.suspect(suspicion.kind, now));
             }
-            // A broken connection is no sign by itself: the next heartbeat will tell.
-            Event::Suspected(_) => {}
+            Event::Measured(measured) => self.compare(measured, settings, now),
             Event::Frozen(life, is_frozen) => self.change(*life, |known| known.signs.is_frozen = *is_frozen),
             Event::Drained(life) => self.change(*life, |known| {
                 if let Phase::Draining { is_empty } = &mut known.phase {
@@ -149,25 +177,65 @@ impl Observed {
         }
     }
 
+    /// Seats whose last life could not even be started were not to blame: they go on at once.
+    fn forgive_failed_starts(&mut self, now: Moment) {
+        for record in self.seats.values_mut() {
+            if matches!(record.last_death, Some((_, Death::StartFailed(_)))) {
+                (record.failures, record.unserved, record.strikes) = (0, 0, 0);
+                record.not_before = record.not_before.min(now);
+            }
+        }
+    }
+
     /// The first word of an exit may come before anybody knows how it ended; a later one may tell.
     fn refine(&mut self, life: Life, exit: &Exit) {
-        let record = self.seats.get_mut(&life.seat);
-        if let Some((dead, Death::Exited(first))) = record.and_then(|record| record.last_death.as_mut())
+        if let Some(record) = self.seats.get_mut(&life.seat)
+            && let Some((dead, death)) = record.last_death.as_mut()
             && *dead == life
-            && first.code.is_none()
-            && first.signal.is_none()
         {
-            let last_output = std::mem::take(&mut first.last_output);
-            *first = exit.clone();
-            if first.last_output.is_empty() {
-                first.last_output = last_output;
+            death.refine(exit);
+            // Also of one that was ended because it was never healthy.
+            if !exit.last_output.is_empty() {
+                record.last_output.clone_from(&exit.last_output);
+            }
+        }
+        if let Some(Phase::Over(death)) = self.lives.get_mut(&life).map(|known| &mut known.phase) {
+            death.refine(exit);
+        }
+    }
+
+    /// Takes in how long answers took. That there were any speaks for a replica, too.
+    fn compare(&mut self, measured: &[Measured], settings: &HealthSettings, now: Moment) {
+        for one in measured {
+            let Some(known) = self.lives.get_mut(&one.life) else { continue };
+            known.signs.vouch(settings);
+            if known.signs.conduct.complaint().is_none() {
+                if known.healthy_at.is_some_and(|since| now.saturating_sub(since) >= SETTLED_AFTER) {
+                    self.comparison.add(one);
+                }
+                continue;
+            }
+            let comparison = &self.comparison;
+            let excess = |answers: &_| comparison.excess(one.life, answers, settings.slow_factor);
+            known.signs.conduct.answer(&one.latencies, excess, now);
+        }
+        for (life, finding) in self.comparison.close(settings.slow_factor, now) {
+            let Some(known) = self.lives.get_mut(&life) else { continue };
+            if let Some(excess) = known.signs.pace.learn(finding, settings) {
+                known.signs.pace.begin_anew();
+                known.signs.conduct.complain(Complaint::Slow(excess), now);
             }
         }
     }
 
     fn observe_list(&mut self, asked_at: Moment, found: &[Found], now: Moment) {
-        for one in found {
+        for (index, one) in found.iter().enumerate() {
             match self.lives.get_mut(&one.life) {
+                // An order of a balancer that was killed may be carried out when the next one has given
+                // the same life to another. Which of the two is meant cannot be told any more.
+                Some(known) if found[..index].iter().any(|other| other.life == one.life) => {
+                    known.end(Death::Doubled, now);
+                }
                 None => self.insert(one.life, Known::found(one, now)),
                 Some(known) => known.found_again(&one.state, now),
             }
@@ -218,9 +286,8 @@ impl Known {
     }
 
     /// Whether nothing was heard or seen that speaks against it.
-    pub fn is_well(&self, settings: &FleetSettings) -> bool {
-        let signs = &self.signs;
-        !signs.is_refusing && !signs.is_frozen && signs.misses < settings.misses_max
+    pub fn is_well(&self) -> bool {
+        self.signs.are_none()
     }
 
     /// Whether its heartbeats are of interest.
@@ -228,33 +295,9 @@ impl Known {
         matches!(self.phase, Phase::Booting | Phase::Serving)
     }
 
-    /// Whether missed heartbeats are all that speaks against it.
-    pub(crate) fn is_only_silent(&self, settings: &FleetSettings) -> bool {
-        !self.is_well(settings) && !self.signs.is_refusing && !self.signs.is_frozen
-    }
-
     /// The different signs of illness, in words.
     pub(crate) fn signs_in_words(&self, settings: &FleetSettings, now: Moment) -> Vec<String> {
-        let mut words = Vec::new();
-        if self.signs.is_refusing {
-            words.push("connection refused".to_string());
-        }
-        if self.signs.is_frozen {
-            words.push("frozen".to_string());
-        }
-        // Beside what the driver has seen, one miss is confirmation enough.
-        let misses_needed = if self.signs.is_frozen { 1 } else { settings.misses_max };
-        if self.signs.misses >= misses_needed {
-            words.push(format!("heartbeats missed: {}", self.signs.misses));
-        }
-        if self.silence(now) >= settings.start_timeout {
-            words.push(format!("silent for as long as a start may take, {:?}", settings.start_timeout));
-        }
-        words
-    }
-
-    fn silence(&self, now: Moment) -> Duration {
-        self.signs.silent_since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+        self.signs.in_words(settings, now)
     }
 
     fn started(&mut self, address: Address, now: Moment) {
@@ -270,23 +313,30 @@ impl Known {
         }
     }
 
-    fn beat(&mut self, pulse: Pulse, now: Moment) {
+    fn beat(&mut self, pulse: Pulse, settings: &HealthSettings, now: Moment) {
         match (pulse, &self.phase) {
+            // The first good one is enough: until then requests may be waiting for somebody to serve.
             (Pulse::Good, Phase::Booting) => {
                 self.healthy_at = Some(now);
                 self.enter(Phase::Serving, now);
             }
-            // Who is frozen will not come up; who is merely not up yet is given time.
-            (Pulse::Refused | Pulse::Missed, Phase::Booting) if self.signs.is_frozen => {
-                self.signs.misses += 1;
+            (Pulse::Refused | Pulse::Missed | Pulse::Unwell, Phase::Booting) => {
+                self.signs.beat_while_booting();
             }
-            (Pulse::Good, Phase::Serving) => self.signs = Signs::default(),
-            (Pulse::Refused | Pulse::Missed, Phase::Serving) => {
-                self.signs.is_refusing |= pulse == Pulse::Refused;
-                self.signs.misses += 1;
-                self.signs.silent_since.get_or_insert(now);
-            }
+            (_, Phase::Serving) => self.signs.beat(pulse, settings, now),
             _ => {}
+        }
+    }
+
+    fn suspect(&mut self, kind: SuspicionKind, now: Moment) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        match kind {
+            SuspicionKind::Refused => self.signs.is_refusing = true,
+            SuspicionKind::Failing => self.signs.conduct.complain(Complaint::Failing, now),
+            // No sign by itself: the next heartbeat will tell.
+            SuspicionKind::Broken => {}
         }
     }
 }

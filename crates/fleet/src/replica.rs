@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::{Address, Gate, Life, ReplicaName};
+use crate::{Address, Answers, Gate, Life, ReplicaName};
 
 /// One running copy of the application.
 #[derive(Debug)]
@@ -18,12 +18,19 @@ pub struct Replica {
     pub weight: u32,
     /// Who may enter, and how many are inside.
     pub gate: Gate,
+    /// How its answers are.
+    pub answers: Answers,
 }
 
 impl Replica {
     /// A place inside, if the gate is open and fewer than `bound` are inside.
     pub(crate) fn claim(self: &Arc<Self>, bound: u64) -> Option<Claim> {
-        self.gate.enter(bound).then(|| Claim { replica: Arc::clone(self) })
+        self.gate.enter(bound).then(|| Claim { replica: Arc::clone(self), is_trial: false })
+    }
+
+    /// The one place that a replica on trial has to give.
+    pub(crate) fn claim_on_trial(self: &Arc<Self>) -> Option<Claim> {
+        self.gate.enter_on_trial().then(|| Claim { replica: Arc::clone(self), is_trial: true })
     }
 }
 
@@ -31,6 +38,15 @@ impl Replica {
 #[derive(Debug)]
 pub struct Claim {
     replica: Arc<Replica>,
+    is_trial: bool,
+}
+
+impl Claim {
+    /// Whether this request tries whether the replica is well again. If it fails, that says nothing
+    /// about the request.
+    pub fn is_trial(&self) -> bool {
+        self.is_trial
+    }
 }
 
 impl Deref for Claim {

@@ -4,6 +4,39 @@ use std::time::Duration;
 
 use placement::SeatChoice;
 
+use crate::RolloutSettings;
+
+/// What is taken for a sign of illness, and for an end of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthSettings {
+    /// Heartbeats missed in a row after which a replica counts as silent.
+    pub misses: u32,
+    /// Good heartbeats in a row after which it no longer does.
+    pub rise: u32,
+    /// Failed answers in a row after which a replica counts as failing; 0 means never.
+    pub failures: u32,
+    /// How many times as long as its peers a replica takes that counts as slow; 0 means that none does.
+    pub slow_factor: f64,
+    /// How long a replica is not asked for anything whose answers were bad, the first time.
+    pub ejection: Duration,
+    /// Whether any replica may get any request. If not, one may have to take longer than others, and
+    /// is slow only if it takes longer than it used to, too.
+    pub have_equal_work: bool,
+}
+
+impl Default for HealthSettings {
+    fn default() -> Self {
+        Self {
+            misses: 2,
+            rise: 2,
+            failures: 3,
+            slow_factor: 5.0,
+            ejection: Duration::from_secs(10),
+            have_equal_work: true,
+        }
+    }
+}
+
 /// The numbers that plans are made with.
 #[derive(Clone, Debug)]
 pub struct FleetSettings {
@@ -15,10 +48,12 @@ pub struct FleetSettings {
     pub start_timeout: Duration,
     /// How long a replica on its way out may keep the requests that it has.
     pub drain_deadline: Duration,
-    /// Heartbeats missed in a row after which a replica counts as silent.
-    pub misses_max: u32,
+    /// What is a sign of illness.
+    pub health: HealthSettings,
     /// Which free seat a new replica gets.
     pub seat_choice: SeatChoice,
+    /// How careful rollouts are that are taken up after a restart.
+    pub rollout: RolloutSettings,
     /// Whether replicas are ours to start and stop, or only watched.
     pub is_owned: bool,
 }

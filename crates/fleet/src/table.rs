@@ -1,6 +1,7 @@
 //! The routing table: who may get a request now. Immutable; a change is a new table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use event_listener::Event;
@@ -25,11 +26,14 @@ pub struct RoutingTable {
     placement: Placement,
     seats: Vec<Option<Arc<Replica>>>,
     has_members: bool,
+    has_trials: bool,
     load_factor: f64,
+    hold: Duration,
 }
 
 impl RoutingTable {
-    /// A table; `replicas` are those that may be routed to, each sits in its own seat.
+    /// A table; `replicas` are those that may be routed to, each sits in its own seat. Whose gate is
+    /// closed when the table is made is on trial.
     /// `load_factor` is the bound on a replica's share of the requests in flight, relative to the
     /// mean; below 1 there is no bound.
     pub fn new(version: u64, placement: Placement, replicas: &[Arc<Replica>], load_factor: f64) -> Self {
@@ -39,7 +43,13 @@ impl RoutingTable {
             seats[replica.life.seat.index()] = Some(Arc::clone(replica));
         }
         let has_members = placement.order(Key::from_number(0)).next().is_some();
-        Self { version, placement, seats, has_members, load_factor }
+        let has_trials = replicas.iter().any(|replica| !replica.gate.is_open());
+        Self { version, placement, seats, has_members, has_trials, load_factor, hold: Duration::ZERO }
+    }
+
+    /// Requests are held back for so long, and are to be patient for as much longer. Zero if they are not.
+    pub fn hold(&self) -> Duration {
+        self.hold
     }
 
     /// Rises with each table that is published.
@@ -73,6 +83,22 @@ impl RoutingTable {
             }
         }
         self.claim_below(key, tried, LoadBound::NONE)
+    }
+
+    /// A place in the replica that is the first choice of this key, if that one is on trial and has an
+    /// admission to give. For requests that can go elsewhere if the trial fails.
+    pub fn claim_on_trial(&self, key: Key) -> Option<Claim> {
+        if !self.has_trials {
+            return None;
+        }
+        let seat = self.placement.order(key).next()?;
+        self.seats.get(seat.index())?.as_ref()?.claim_on_trial()
+    }
+
+    /// Whether another replica takes requests, and answers them well as far as one knows.
+    pub fn has_better_than(&self, life: Life) -> bool {
+        let is_better = |replica: &Replica| replica.gate.is_open() && !replica.answers.are_failing();
+        self.replicas().any(|replica| replica.life != life && is_better(replica))
     }
 
     /// What would become of a request with this key now, seat by seat in the key's order.
@@ -113,7 +139,9 @@ impl RoutingTable {
         }
         let (mut in_flight, mut weight) = (0, 0);
         for replica in self.replicas() {
-            in_flight += replica.gate.claims();
+            // Whoever takes no requests carries nothing of the load.
+            let Some(claims) = replica.gate.claims_if_open() else { continue };
+            in_flight += claims;
             weight += u64::from(replica.weight);
         }
         LoadBound { per_weight: self.load_factor * (in_flight + 1) as f64 / weight.max(1) as f64 }
@@ -200,8 +228,18 @@ impl Publisher {
     /// Replaces the table by a newer one and wakes everyone who waits for a change. The arguments
     /// are those of [`RoutingTable::new`].
     pub fn publish(&mut self, placement: Placement, replicas: &[Arc<Replica>], load_factor: f64) {
+        self.replace(RoutingTable::new(0, placement, replicas, load_factor));
+    }
+
+    /// As [`publish`](Self::publish), with nobody to be routed to for the time of `hold`, though the fleet
+    /// has members.
+    pub fn publish_held(&mut self, placement: Placement, hold: Duration) {
+        self.replace(RoutingTable { hold, ..RoutingTable::new(0, placement, &[], 0.0) });
+    }
+
+    fn replace(&mut self, table: RoutingTable) {
         let version = self.board.table.load().version + 1;
-        self.board.table.store(Arc::new(RoutingTable::new(version, placement, replicas, load_factor)));
+        self.board.table.store(Arc::new(RoutingTable { version, ..table }));
         self.board.changed.notify(usize::MAX);
     }
 }
@@ -242,6 +280,7 @@ mod tests {
             address: "127.0.0.1:1".parse().unwrap(),
             weight: 1,
             gate: crate::Gate::default(),
+            answers: crate::Answers::default(),
         })
     }
 
@@ -313,6 +352,29 @@ mod tests {
         let highest = highest.into_inner();
         assert!(highest <= 7, "{highest} requests at once of {THREADS} on one of three");
         assert!(replicas.iter().all(|replica| replica.gate.claims() == 0));
+    }
+
+    #[test]
+    fn a_trial_is_for_the_keys_of_the_tried_and_the_others_do_not_notice() {
+        let replicas = [replica(1), replica(2), replica(3)];
+        let tried = &replicas[1];
+        assert!(table(3, &replicas, 1.25).claim_on_trial(Key::of(b"x")).is_none());
+        tried.gate.restrict();
+        let table = table(3, &replicas, 1.25);
+        let is_own = |key: Key| table.placement.order(key).next() == Some(tried.life.seat);
+        let keys = || (0..50u32).map(|number| Key::of(&number.to_le_bytes()));
+        let own = keys().find(|key| is_own(*key)).unwrap();
+        assert!(table.claim_on_trial(own).is_none(), "nothing was admitted");
+        tried.gate.admit_one();
+        for key in keys() {
+            assert_ne!(table.claim(key, &[]).unwrap().life, tried.life);
+            if !is_own(key) {
+                assert!(table.claim_on_trial(key).is_none());
+            }
+        }
+        let claim = table.claim_on_trial(own).unwrap();
+        assert!(claim.is_trial() && claim.life == tried.life);
+        assert!(table.claim_on_trial(own).is_none(), "one at a time");
     }
 
     #[test]

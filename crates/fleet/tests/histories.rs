@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use fleet::{
-    Action, Desired, Edit, Event, Exit, Fleet, FleetSettings, Life, Phase, Pulse, Standing, StopHow,
-    Suspicion,
+    Action, Death, Deployment, Desired, Edit, Event, Exit, Fleet, FleetSettings, HealthSettings, Life, Phase,
+    Pulse, Release, RolloutSettings, Sign, Standing, Step, StopHow, Suspicion, SuspicionKind,
 };
 use placement::{Placement, Rendezvous};
 
@@ -42,8 +42,9 @@ impl History {
             replicas_max: 12,
             start_timeout: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(5),
-            misses_max: 2,
+            health: HealthSettings::default(),
             seat_choice: placement::SeatChoice::Lowest,
+            rollout: fleet::RolloutSettings::default(),
             is_owned: true,
         };
         let fleet = Fleet::new(
@@ -71,7 +72,12 @@ impl History {
 
     fn edit(&mut self) {
         let count = self.random.u32(1..4);
-        let edit = match self.random.u32(0..4) {
+        let edit = match self.random.u32(0..5) {
+            4 => Edit::Deploy(Deployment {
+                release: Release::of_hash(self.random.u64(0..3)),
+                is_forced: self.random.bool(),
+                settings: RolloutSettings { at_once: count, ..RolloutSettings::default() },
+            }),
             0 => Edit::Remove { count, names: Vec::new() },
             1 => Edit::Scale { count: count * 2 },
             _ => Edit::Add { count, names: Vec::new() },
@@ -85,10 +91,12 @@ impl History {
 
     fn accident(&mut self) {
         let Some(life) = self.anyone() else { return };
-        let event = match self.random.u32(0..5) {
+        let event = match self.random.u32(0..7) {
             0 => Event::Frozen(life, true),
-            1 => Event::Suspected(Suspicion { life, is_refusal: true }),
+            1 => Event::Suspected(Suspicion { life, kind: SuspicionKind::Refused }),
             2 => Event::Beat(life, Pulse::Missed),
+            3 => Event::Beat(life, Pulse::Unwell),
+            4 => Event::Suspected(Suspicion { life, kind: SuspicionKind::Failing }),
             _ => Event::Exited(life, Exit::default()),
         };
         self.fleet.observe(&event, self.now);
@@ -123,7 +131,7 @@ impl History {
 
     /// No action may break a promise.
     fn judge(&self, action: &Action) {
-        let is_desired = |life: &Life| self.fleet.desired().berths().iter().any(|berth| berth.life == *life);
+        let is_desired = |life: &Life| self.fleet.desired().release_of(*life).is_some();
         let phase = |life: &Life| self.fleet.observed().get(*life).map(|known| known.phase.clone());
         let context = format!("seed {}: {action}", self.seed);
         match action {
@@ -140,8 +148,18 @@ impl History {
                 }
             }
             Action::Drain(life) => assert!(!is_desired(life), "{context}"),
-            Action::Replace(life, _) | Action::Inspect(life) => assert!(is_desired(life), "{context}"),
+            Action::Replace(life, Death::Ill(signs)) => {
+                let is_ill = ["refused", "frozen", "missed"].iter().any(|sign| signs.contains(sign));
+                assert!(is_desired(life), "{context}");
+                assert!(is_ill && signs.contains(", "), "{context}: for one sign, or answers alone");
+            }
+            Action::Replace(life, _) | Action::Inspect(life) | Action::Admit(life) => {
+                assert!(is_desired(life), "{context}");
+            }
             Action::Commit(_) | Action::Undo(..) => {}
+            // Nobody gets a seat who is not serving.
+            Action::Rollout(Step::Pass(life)) => assert_eq!(phase(life), Some(Phase::Serving), "{context}"),
+            Action::Rollout(_) => {}
         }
     }
 
@@ -165,12 +183,18 @@ impl History {
             let is_desired = berths.iter().any(|berth| berth.life == life);
             assert!(is_desired || !is_open, "seed {}: {life} is routed to without a berth", self.seed);
         }
+        let lives = || berths.iter().map(|berth| berth.life);
+        let mut signs = lives().filter_map(|life| self.fleet.illness(life, self.now)).map(|(sign, _)| sign);
+        let is_soft = signs.any(|sign| matches!(sign, Sign::Silent | Sign::Failing | Sign::Slow));
+        let is_empty = !lives().any(|life| self.fleet.standing(life) == Standing::Open);
+        assert!(!(is_soft && is_empty), "seed {}: the table is empty because of health alone", self.seed);
     }
 
     /// Without further accidents everything that should run does, and nothing else.
     fn come_to_rest(&mut self) {
-        for _ in 0..200 {
-            self.now += Duration::from_secs(1);
+        // Long enough for whoever was put out several times, and is never tried by anybody.
+        for _ in 0..250 {
+            self.now += Duration::from_secs(2);
             for event in std::mem::take(&mut self.news) {
                 self.fleet.observe(&event, self.now);
             }
@@ -184,6 +208,8 @@ impl History {
         }
         let berths = self.fleet.desired().berths();
         assert!(!self.fleet.desired().has_changes(), "seed {}: an addition was never settled", self.seed);
+        let is_rolling = self.fleet.desired().rolling().is_some();
+        assert!(!is_rolling, "seed {}: a rollout does not end", self.seed);
         assert!(self.fleet.is_whole(), "seed {}: not whole at rest", self.seed);
         assert_eq!(self.fleet.observed().lives().count(), berths.len(), "seed {}: leftovers", self.seed);
     }

@@ -5,13 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-use std::time::Duration;
+mod stage;
 
-use fleet::{
-    Action, Desired, Edit, Event, Exit, Fleet, FleetSettings, Found, FoundState, Life, Pulse, ReplicaName,
-    Standing, Suspicion,
-};
-use placement::{Placement, Rendezvous, Seat};
+use stage::{Stage, edit};
 
 const SCENARIOS: &[(&str, &str)] = &[
     (
@@ -148,8 +144,41 @@ const SCENARIOS: &[(&str, &str)] = &[
          plan: inspect 1.1; inspect 2.1
          after 50s
          plan: nothing
-         good 2.1
+         good 2.1 2.1
          open: 2.1 3.1",
+    ),
+    (
+        "when an illness of all ends for one after the other, nobody is ended for being the last",
+        "up 3
+         missed 1.1 2.1 3.1
+         missed 1.1 2.1 3.1
+         plan: inspect 1.1; inspect 2.1; inspect 3.1
+         after 40s
+         missed 1.1 2.1 3.1
+         good 1.1 2.1
+         good 1.1 2.1
+         open: 1.1 2.1
+         plan: nothing
+         after 19s
+         plan: nothing
+         good 3.1 3.1
+         open: 1.1 2.1 3.1
+         plan: nothing",
+    ),
+    (
+        "who is silent long after an illness of all is ended",
+        "up 3
+         missed 1.1 2.1 3.1
+         missed 1.1 2.1 3.1
+         plan: inspect 1.1; inspect 2.1; inspect 3.1
+         after 25s
+         good 1.1 2.1
+         good 1.1 2.1
+         after 29s
+         missed 3.1
+         plan: nothing
+         after 1s
+         plan: replace 3.1: ill: heartbeats missed: 3, silent for as long as a start may take, 30s",
     ),
     (
         "when most stay silent for twice as long as a start may take, they are replaced one by one",
@@ -293,6 +322,15 @@ const SCENARIOS: &[(&str, &str)] = &[
          plan: nothing
          shown: 1.1 web_1",
     ),
+    (
+        "of two that both say they are one life, neither can stay",
+        "up 1
+         found 1.1
+         plan: nothing
+         found 1.1 1.1
+         plan: replace 1.1: it is there twice
+         plan: start 1.2 web_?; kill 1.1",
+    ),
 ];
 
 #[test]
@@ -328,171 +366,21 @@ fn edits_that_make_no_sense_are_refused_and_change_nothing() {
     }
 }
 
-struct Stage {
-    fleet: Fleet,
-    now: Duration,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let settings = FleetSettings {
-            name_prefix: "web".into(),
-            replicas_max: 100,
-            start_timeout: Duration::from_secs(30),
-            drain_deadline: Duration::from_secs(30),
-            misses_max: 2,
-            seat_choice: placement::SeatChoice::Lowest,
-            is_owned: true,
-        };
-        let desired = Desired::new(7, Placement::Rendezvous(Rendezvous::default()), Vec::new());
-        Self { fleet: Fleet::new(settings, desired), now: Duration::from_secs(100) }
-    }
-
-    fn play(&mut self, claim: &str, line: &str) {
-        if let Some(expected) = line.strip_prefix("plan:") {
-            assert_eq!(self.perform(), expected.trim(), "{claim}: {line}");
-        } else if let Some(expected) = line.strip_prefix("shown:") {
-            assert_eq!(self.shown(), expected.trim(), "{claim}: {line}");
-        } else if let Some(expected) = line.strip_prefix("open:") {
-            assert_eq!(self.open(), expected.trim(), "{claim}: {line}");
-        } else {
-            self.happen(line);
+#[test]
+fn nothing_comes_between_a_size_that_was_asked_for_and_its_being_reached() {
+    for size in ["scale 3", "fill 3"] {
+        let mut stage = Stage::new();
+        stage.play(size, "up 1");
+        stage.play(size, size);
+        for line in ["remove 1", "add 1", "scale 2", "fill 5"] {
+            let refusal = stage.fleet.edit(&edit(line), stage.now).unwrap_err();
+            assert_eq!(refusal, fleet::Refusal::Busy, "{line} after {size}");
         }
-    }
-
-    fn happen(&mut self, line: &str) {
-        let (verb, rest) = line.split_once(' ').unwrap();
-        match verb {
-            "after" => self.now += humantime(rest),
-            "up" => self.bring_up(rest),
-            "kill" => self.kill_and_revive(rest),
-            "fill" | "add" | "remove" | "scale" => {
-                self.fleet.edit(&edit(line), self.now).unwrap();
-            }
-            "found" => {
-                let found = rest.split(' ').map(|text| Found {
-                    life: life(text),
-                    name: ReplicaName::parse(&format!("found_{text}")).unwrap(),
-                    state: FoundState::Running { address: address(), is_frozen: false },
-                });
-                let event = Event::Listed { asked_at: self.now, found: found.collect() };
-                self.fleet.observe(&event, self.now);
-            }
-            _ => {
-                for text in rest.split(' ') {
-                    self.fleet.observe(&event(verb, life(text)), self.now);
-                }
-            }
+        stage.perform();
+        for line in ["started 2.1 3.1", "good 2.1 3.1", "plan: commit 1"] {
+            stage.play(size, line);
         }
+        assert_eq!(stage.fleet.desired().settled().count(), 3, "{size}");
+        stage.play(size, "remove 1");
     }
-
-    fn bring_up(&mut self, count: &str) {
-        self.happen(&format!("fill {count}"));
-        self.perform();
-        let lives: Vec<Life> = self.fleet.desired().berths().iter().map(|berth| berth.life).collect();
-        for life in lives {
-            self.fleet.observe(&event("started", life), self.now);
-            self.fleet.observe(&event("good", life), self.now);
-        }
-        assert_eq!(self.perform(), "commit 0");
-    }
-
-    /// Kills the first seat's life and lets the next one serve at once, as often as the line says.
-    fn kill_and_revive(&mut self, line: &str) {
-        let times: u64 = line.split(' ').nth(2).unwrap().parse().unwrap();
-        for incarnation in 1..=times {
-            let [dead, next] =
-                [incarnation, incarnation + 1].map(|incarnation| life(&format!("1.{incarnation}")));
-            self.fleet.observe(&event("exited", dead), self.now);
-            self.perform();
-            assert!(self.perform().contains("start"), "it goes on at once");
-            for fact in [event("stopped", dead), event("started", next), event("good", next)] {
-                self.fleet.observe(&fact, self.now);
-            }
-        }
-    }
-
-    /// The actions that are planned now, in words; they are then carried out.
-    fn perform(&mut self) -> String {
-        let plan = self.fleet.plan(self.now);
-        assert_eq!(plan, self.fleet.plan(self.now), "a plan is repeatable");
-        for action in &plan.actions {
-            self.fleet.accept(action, self.now);
-        }
-        let words: Vec<String> = plan.actions.iter().map(Action::to_string).collect();
-        if words.is_empty() { "nothing".into() } else { mask(&words.join("; ")) }
-    }
-
-    fn shown(&self) -> String {
-        let berths = self.fleet.desired().settled();
-        let words: Vec<String> = berths.map(|berth| format!("{} {}", berth.life, berth.name)).collect();
-        mask(&words.join(", "))
-    }
-
-    fn open(&self) -> String {
-        let lives = self.fleet.observed().lives().map(|(life, _)| life);
-        let open = lives.filter(|life| self.fleet.standing(*life) == Standing::Open);
-        open.map(|life| life.to_string()).collect::<Vec<_>>().join(" ")
-    }
-}
-
-fn edit(line: &str) -> Edit {
-    let mut words = line.split(' ');
-    let verb = words.next().unwrap();
-    let count = words.next().unwrap().parse().unwrap();
-    let names = words.map(|name| ReplicaName::parse(name).unwrap()).collect();
-    match verb {
-        "fill" => Edit::Fill { count },
-        "add" => Edit::Add { count, names },
-        "remove" => Edit::Remove { count, names },
-        "scale" => Edit::Scale { count },
-        other => panic!("no such edit: {other}"),
-    }
-}
-
-fn event(verb: &str, life: Life) -> Event {
-    match verb {
-        "started" => Event::Started(life, address()),
-        "failed" => Event::StartFailed(life, "no such image".into()),
-        "exited" => Event::Exited(life, Exit { signal: Some(9), ..Exit::default() }),
-        "good" => Event::Beat(life, Pulse::Good),
-        "missed" => Event::Beat(life, Pulse::Missed),
-        "refused" => Event::Beat(life, Pulse::Refused),
-        "suspected" => Event::Suspected(Suspicion { life, is_refusal: true }),
-        "broken" => Event::Suspected(Suspicion { life, is_refusal: false }),
-        "frozen" => Event::Frozen(life, true),
-        "drained" => Event::Drained(life),
-        "stopped" => Event::Stopped(life),
-        other => panic!("no such fact: {other}"),
-    }
-}
-
-fn life(text: &str) -> Life {
-    let (seat, incarnation) = text.split_once('.').unwrap();
-    Life { seat: Seat::new(seat.parse().unwrap()).unwrap(), incarnation: incarnation.parse().unwrap() }
-}
-
-fn address() -> fleet::Address {
-    "127.0.0.1:9".parse().unwrap()
-}
-
-fn humantime(text: &str) -> Duration {
-    match text.strip_suffix("ms") {
-        Some(millis) => Duration::from_millis(millis.parse().unwrap()),
-        None => Duration::from_secs(text.strip_suffix('s').unwrap().parse().unwrap()),
-    }
-}
-
-/// Replaces the six random letters of a name by a question mark.
-fn mask(text: &str) -> String {
-    let mut masked = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("web_") {
-        let (before, name) = rest.split_at(at + 4);
-        let end = name.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(name.len());
-        masked.push_str(before);
-        masked.push_str(if end == 6 { "?" } else { &name[..end] });
-        rest = &name[end..];
-    }
-    masked + rest
 }

@@ -1,13 +1,15 @@
 //! Which replica next, and may we try again: the loop that a request goes round until it has an
 //! answer.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fleet::{Claim, Life, Suspicion};
+use fleet::{Claim, Life, RoutingTable, Suspicion, SuspicionKind};
 use h1::{BodyLength, RequestHead, ResponseHead};
 use placement::Key;
 use tokio::time::Instant;
 
+use crate::caution;
 use crate::client::Client;
 use crate::connection::Unsent;
 use crate::exchange::{Exchange, Sending};
@@ -16,11 +18,12 @@ use crate::gather;
 use crate::journey::Journey;
 use crate::peer::Copy;
 use crate::record::add_one;
-use crate::respond::{self, Failure, Replay};
+use crate::respond::{self, Failure, Replay, Reply};
 use crate::route;
 use crate::settings::{Protocol, REPLAYS_MAX, WAIT_MAX};
 use crate::upload::{Resent, Streamed, Upload};
 use crate::upstream::Lease;
+use crate::verdict::{TIMED_PARTS, Verdict};
 use crate::worker::Service;
 
 /// With how many replicas a request may break off. One that kills whoever works on it must not go
@@ -121,7 +124,7 @@ impl<C: Client> Travel<'_, C> {
         loop {
             let (claim, version) = {
                 let table = self.service.settings.table.load();
-                (table.claim(self.key, &self.tried), table.version())
+                (self.claim(&table), table.version())
             };
             let Some(claim) = claim else {
                 self.wait_for_news(version).await?;
@@ -140,13 +143,20 @@ impl<C: Client> Travel<'_, C> {
                         return Err(failure);
                     }
                     // A connection that was kept may break without the replica being at fault.
-                    if !was_reused {
+                    if !was_reused || failure == Failure::Distrusted {
                         self.tried.push(life);
                     }
                     add_one(&self.service.counters.replays);
                 }
             }
         }
+    }
+
+    /// The next replica. One on trial gets a request that it can do no harm to.
+    fn claim(&self, table: &RoutingTable) -> Option<Claim> {
+        let is_first = self.failures.is_empty() && self.is_replayable();
+        let tried_out = if is_first { table.claim_on_trial(self.key) } else { None };
+        tried_out.or_else(|| table.claim(self.key, &self.tried))
     }
 
     /// One attempt, on a kept connection or a new one. After a kept one broke, only new ones.
@@ -189,6 +199,7 @@ impl<C: Client> Travel<'_, C> {
     async fn exchange(&mut self, lease: &mut Lease, claim: &Claim) -> Result<Option<bool>, Failure> {
         let is_replayable = self.is_replayable();
         let sending = self.begin(lease)?;
+        let begun = self.is_timed(claim).then(Instant::now);
         let mut exchange = Exchange {
             journey: self.journey,
             timeouts: &self.service.settings.timeouts,
@@ -205,21 +216,75 @@ impl<C: Client> Travel<'_, C> {
         if asked == Err(Failure::Unsent) && !self.upload.is_whole() {
             self.unsent = exchange.lease.take_back();
         }
+        let (status, suspicions) = (exchange.answer.status(), &self.service.settings.suspicions);
+        let verdict = match asked {
+            Ok(()) => Verdict::of_status(status),
+            Err(failure) => Verdict::of_failure(failure, exchange.lease.was_worn()),
+        };
+        let may_go_elsewhere = exchange.is_replayable && !self.journey.account.has_interim.get();
+        if verdict == Verdict::Bad {
+            verdict.note(claim, suspicions);
+            if may_go_elsewhere
+                && matches!(asked, Ok(()) | Err(Failure::Garbled))
+                && caution::is_replica_to_blame(claim)
+                && caution::is_better_asked_elsewhere(self.service, claim)
+            {
+                return Err(Failure::Distrusted);
+            }
+        }
         asked?;
-        self.journey.account.status.set(exchange.answer.status());
+        self.journey.account.status.set(status);
         if exchange.is_upgrade() {
             exchange.tunnel().await;
             return Ok(None);
         }
-        if self.service.settings.is_contract && exchange.answer.status() == 404 {
-            let (length, is_sent) = (exchange.answer.body(self.head.method()), exchange.is_sent());
+        if let Some(begun) = begun.filter(|_| verdict == Verdict::Good) {
+            claim.answers.note_latency(begun.elapsed());
+        }
+        let (length, is_sent) = (exchange.answer.body(self.head.method()), exchange.is_sent());
+        if self.service.settings.is_contract && status == 404 {
             let reply = respond::contract_not_found(self.head.path());
             route::reply(self.journey, (self.head, &mut *self.client), &reply).await;
             let is_whole = lease.discard_body(length, self.journey.watch).await;
+            Verdict::Good.note(claim, suspicions);
             return Ok(is_whole.then_some(is_sent));
         }
+        if let BodyLength::Exact(bytes) = length
+            && verdict == Verdict::Good
+            && may_go_elsewhere
+            && caution::is_called_for(claim)
+            && caution::can_hold(bytes)
+        {
+            lease.expect_body(length);
+            return self.hold(lease, claim).await.map(|()| Some(is_sent));
+        }
         let is_whole = exchange.relay(&mut self.upload).await;
+        if verdict == Verdict::Good {
+            Verdict::of_ending(self.journey.account.ending.get()).note(claim, suspicions);
+        }
         Ok(is_whole.then(|| exchange.is_sent()))
+    }
+
+    /// Passes an answer on when all of it is there.
+    async fn hold(&mut self, lease: &mut Lease, claim: &Claim) -> Result<(), Failure> {
+        let suspicions = &self.service.settings.suspicions;
+        let idle = self.service.settings.timeouts.idle;
+        let Ok(body) = caution::read_whole(self.journey, lease, idle).await else {
+            Verdict::Bad.note(claim, suspicions);
+            let is_better_elsewhere = caution::is_better_asked_elsewhere(self.service, claim);
+            return Err(if is_better_elsewhere { Failure::Distrusted } else { Failure::Garbled });
+        };
+        Verdict::Good.note(claim, suspicions);
+        let reply = Reply { head: (*self.answer).clone(), body: body.into() };
+        route::reply(self.journey, (self.head, &mut *self.client), &reply).await;
+        Ok(())
+    }
+
+    /// Whether it is measured how long the answer takes. If the client is still sending, it is not the
+    /// replica alone that takes the time.
+    fn is_timed(&self, claim: &Claim) -> bool {
+        let number = self.service.counters.attempts.load(Ordering::Relaxed);
+        (number.is_multiple_of(TIMED_PARTS) || claim.is_trial()) && self.has_body()
     }
 
     /// Begins the request on a connection, or goes on where it was before anything was sent.
@@ -263,18 +328,23 @@ impl<C: Client> Travel<'_, C> {
     async fn wait_for_news(&mut self, version: u64) -> Result<(), Failure> {
         let service = self.service;
         let last = self.failures.last().copied();
-        let is_blamed_replica_left = {
+        let (is_blamed_replica_left, hold) = {
             let table = service.settings.table.load();
             if !table.has_members() {
                 return Err(last.unwrap_or(Failure::NoReplicas));
             }
-            table.replicas().any(|replica| self.tried.contains(&replica.life))
+            (table.replicas().any(|replica| self.tried.contains(&replica.life)), table.hold())
         };
         let _place = service.room.enter().ok_or(Failure::RoomFull)?;
         if self.waited_until.is_none() {
             add_one(&service.counters.waits);
         }
-        let until = *self.waited_until.get_or_insert_with(|| Instant::now() + WAIT_MAX);
+        let patience = Instant::now() + WAIT_MAX + hold;
+        // Whoever is held back is not to blame for the time that it takes.
+        let until = self
+            .waited_until
+            .map_or(patience, |until| if hold.is_zero() { until } else { until.max(patience) });
+        self.waited_until = Some(until);
         let until = if is_blamed_replica_left { until.min(Instant::now() + NEWS_WAIT) } else { until };
         let mut changed = std::pin::pin!(service.table_changed.notified());
         changed.as_mut().enable();
@@ -323,10 +393,10 @@ impl<C: Client> Travel<'_, C> {
     }
 
     fn suspect(&self, life: Life, failure: Failure) {
-        let is_refusal = failure == Failure::Refused;
+        let kind = if failure == Failure::Refused { SuspicionKind::Refused } else { SuspicionKind::Broken };
         if failure.is_suspicious() {
             // Full or closed: the heartbeats will find out.
-            let _ = self.service.settings.suspicions.try_send(Suspicion { life, is_refusal });
+            let _ = self.service.settings.suspicions.try_send(Suspicion { life, kind });
         }
     }
 }

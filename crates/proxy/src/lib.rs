@@ -28,6 +28,7 @@ mod key;
 mod attempt;
 
 mod budget;
+mod caution;
 mod room;
 
 mod idle;
@@ -48,6 +49,7 @@ mod respond;
 
 mod access_log;
 mod record;
+mod verdict;
 
 // What connections are made of.
 mod buffer;

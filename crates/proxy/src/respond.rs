@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     TimedOut,
     /// What came was no HTTP.
     Garbled,
+    /// A replica whose answers are not to be trusted now answered badly; another one is better asked.
+    Distrusted,
     /// The client has left.
     ClientLeft,
     /// The client's body broke off or was no HTTP.
@@ -65,7 +67,7 @@ impl Failure {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Refused | Self::Unreachable | Self::Unsent => 503,
-            Self::Broken | Self::Condemned | Self::Garbled => 502,
+            Self::Broken | Self::Condemned | Self::Garbled | Self::Distrusted => 502,
             Self::TimedOut | Self::TookTooLong => 504,
             Self::ClientBroke => 400,
             Self::ClientTooSlow => 408,
@@ -83,6 +85,8 @@ impl Failure {
     pub(crate) fn replay(self) -> Replay {
         match self {
             Self::Refused | Self::Unreachable | Self::Unsent => Replay::Always,
+            // Whether it may be sent again was asked before the answer was thrown away.
+            Self::Distrusted => Replay::Always,
             Self::Broken | Self::Condemned => Replay::IfIdempotent,
             // Every replica that is asked again could be kept busy as long.
             Self::TimedOut | Self::TookTooLong | Self::Garbled => Replay::Never,
@@ -100,7 +104,9 @@ impl Failure {
     fn text(self) -> String {
         let text = match self {
             Self::Refused | Self::Unreachable | Self::Unsent => "no replica could be reached",
-            Self::Broken | Self::Condemned => "the replica failed while it worked on this request",
+            Self::Broken | Self::Condemned | Self::Distrusted => {
+                "the replica failed while it worked on this request"
+            }
             Self::TimedOut => "the replica did not answer in time",
             Self::Garbled => "the replica's answer was not valid HTTP",
             Self::ClientLeft => "the client has left",
@@ -131,7 +137,7 @@ impl Failure {
             Self::Unreachable => "connection_timeout",
             Self::Unsent | Self::Broken | Self::Condemned => "connection_terminated",
             Self::TimedOut => "http_response_timeout",
-            Self::Garbled => "http_protocol_error",
+            Self::Garbled | Self::Distrusted => "http_protocol_error",
             Self::ClientLeft | Self::ClientBroke | Self::ClientTooSlow => "http_request_error",
             Self::BodyTooLarge | Self::BadHead(_) => "http_request_error",
             Self::MethodNotForwarded => "http_request_denied",

@@ -26,6 +26,8 @@ pub(crate) const DISCARD_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) const DISCARD_TIMEOUT: Duration = Duration::from_millis(100);
 /// The largest body of a request to the balancer itself.
 pub(crate) const LOCAL_BODY_MAX: usize = 64 * 1024;
+/// The longest answer of a replica that is not trusted that is read whole before it is passed on.
+pub(crate) const HELD_ANSWER_MAX: u64 = 64 * 1024;
 /// So much of a body of known length is waited for before a replica is bothered with the request,
 pub(crate) const GATHERED_BODY: usize = 8 * 1024;
 /// for so long, because an answer may come early,

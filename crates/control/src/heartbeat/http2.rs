@@ -15,18 +15,19 @@ const GRPC_SERVING: &[u8] = &[0, 0, 0, 0, 2, 0x08, 1];
 /// The most of an answer that is looked at.
 const ANSWER_BYTES_MAX: usize = 1024;
 
-/// Whether a replica says that it is well. The deadline is the caller's.
-pub(super) async fn is_well<S>(stream: S, host: &str, path: &str) -> bool
+/// Whether a replica says that it is well; nothing, if it says nothing that one understands. The
+/// deadline is the caller's.
+pub(super) async fn is_well<S>(stream: S, host: &str, path: &str) -> Option<bool>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Ok((sender, connection)) = client::handshake(stream).await else { return false };
+    let Ok((sender, connection)) = client::handshake(stream).await else { return None };
     // The connection is driven beside the request; whatever came of it, it ends here.
     let driven = tokio::spawn(connection);
     let is_well =
         if path == GRPC_HEALTH { ask_grpc(sender, host).await } else { ask(sender, host, path).await };
     driven.abort();
-    is_well.unwrap_or(false)
+    is_well
 }
 
 fn question(method: Method, host: &str, path: &str) -> request::Builder {
@@ -94,7 +95,7 @@ mod tests {
         let replica = tokio::spawn(replica(theirs, status, message));
         let verdict = is_well(ours, "replica", path).await;
         replica.abort();
-        verdict
+        verdict.expect("it was understood")
     }
 
     #[tokio::test]
@@ -116,6 +117,6 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(4096);
         tokio::io::AsyncWriteExt::write_all(&mut theirs, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         drop(theirs);
-        assert!(!is_well(ours, "replica", "/").await);
+        assert_eq!(is_well(ours, "replica", "/").await, None);
     }
 }

@@ -1,0 +1,93 @@
+//! One question "are you well?" to one replica, and what its answer says. When to ask and what to
+//! make of silence is the caller's.
+
+use std::io;
+
+use bytes::Bytes;
+use fleet::{Address, Pulse};
+use futures_util::future::{BoxFuture, FutureExt};
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper::header::{CONNECTION, HOST, USER_AGENT};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::{Asker, HeartbeatProtocol, HeartbeatSettings, http2};
+
+/// What a replica behind a Unix socket is called, which has no host and no port.
+const HOST_OF_SOCKETS: &str = "localhost";
+
+/// Asks over the network, over a new connection each time: that it can be made is part of the answer.
+pub(super) struct Network;
+
+impl Asker for Network {
+    fn ask<'a>(
+        &'a self,
+        address: &'a Address,
+        settings: &'a HeartbeatSettings,
+    ) -> BoxFuture<'a, Option<Pulse>> {
+        async move {
+            match address {
+                Address::Tcp(address) => match TcpStream::connect(address).await {
+                    Ok(stream) => Some(ask_over(stream, &address.to_string(), settings).await),
+                    Err(error) => without_connection(&error),
+                },
+                Address::Unix(path) => match UnixStream::connect(path).await {
+                    Ok(stream) => Some(ask_over(stream, HOST_OF_SOCKETS, settings).await),
+                    Err(error) => without_connection(&error),
+                },
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn ask_over<S>(stream: S, host: &str, settings: &HeartbeatSettings) -> Pulse
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    if settings.protocol == HeartbeatProtocol::H2c {
+        return match http2::is_well(stream, host, &settings.path).await {
+            Some(true) => Pulse::Good,
+            Some(false) => Pulse::Unwell,
+            None => Pulse::Missed,
+        };
+    }
+    let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
+        return Pulse::Missed;
+    };
+    let request = Request::get(&settings.path)
+        .header(HOST, host)
+        .header(CONNECTION, "close")
+        .header(USER_AGENT, "evenkeel-heartbeat")
+        .body(Empty::<Bytes>::new());
+    let Ok(request) = request else { return Pulse::Missed };
+    // The connection is driven beside the request; whatever came of it, it ends here.
+    let driven = tokio::spawn(connection);
+    let answer = sender.send_request(request).await;
+    driven.abort();
+    match answer {
+        Ok(answer) if answer.status().is_success() => Pulse::Good,
+        Ok(_) => Pulse::Unwell,
+        Err(_) => Pulse::Missed,
+    }
+}
+
+/// What it says about a replica that no connection could be made. Nobody listens either where a
+/// socket has been removed.
+fn without_connection(error: &io::Error) -> Option<Pulse> {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(Pulse::Refused),
+        _ if is_our_own(error) => None,
+        _ => Some(Pulse::Missed),
+    }
+}
+
+/// Whether a connection failed for want of descriptors or ports of ours.
+fn is_our_own(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(|errno| Some(errno.raw_os_error()));
+    ours.contains(&error.raw_os_error())
+}

@@ -1,0 +1,177 @@
+//! How a replica's answers are taken: it is trusted, or not asked for a while, or on trial. A trial is
+//! a few requests with pauses between them, each of which could go elsewhere if it fails. Bad answers
+//! alone never end a replica.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::{HealthSettings, Latencies, Moment};
+
+/// The longest time for which a replica is not asked, however often that was in vain.
+const EJECTION_MAX: Duration = Duration::from_secs(300);
+
+/// How long a replica has to be trusted before what was earlier is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+
+/// The time from one request on trial to the next.
+const TRIAL_PAUSE: Duration = Duration::from_millis(500);
+
+/// How many good answers end a trial well.
+const TRIAL_ANSWERS: u32 = 5;
+
+/// How often somebody is admitted to a trial. If too few come that could go elsewhere, nobody will
+/// ever know, and the replica gets the benefit of the doubt.
+const TRIAL_ADMISSIONS_MAX: u32 = 60;
+
+/// What one can say against answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Complaint {
+    /// Too many in a row failed.
+    Failing,
+    /// They take far longer than those of its peers.
+    Slow(Excess),
+}
+
+/// How long answers take that take too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Excess {
+    pub(crate) own: Duration,
+    pub(crate) peers: Duration,
+}
+
+/// What is thought of the answers of one life.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Conduct {
+    state: State,
+    /// How often it was not asked for a while, the last times in a row.
+    ejections: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Trusted { since: Moment },
+    Out { complaint: Complaint, since: Moment },
+    OnTrial(Box<Trial>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Trial {
+    complaint: Complaint,
+    admissions: u32,
+    next_at: Moment,
+    answers: Latencies,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Trusted { since: Moment::ZERO }
+    }
+}
+
+impl Conduct {
+    /// What speaks against it now, on trial or not.
+    pub(crate) fn complaint(&self) -> Option<Complaint> {
+        match &self.state {
+            State::Trusted { .. } => None,
+            State::Out { complaint, .. } => Some(*complaint),
+            State::OnTrial(trial) => Some(trial.complaint),
+        }
+    }
+
+    /// Whether a request may be admitted now and then.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        matches!(self.state, State::OnTrial(_))
+    }
+
+    /// Whether a complaint would tell anything new.
+    pub(crate) fn can_be_complained_of(&self) -> bool {
+        !matches!(self.state, State::Out { .. })
+    }
+
+    /// Takes in that answers are bad. What was asked before it was put out tells nothing new.
+    pub(crate) fn complain(&mut self, complaint: Complaint, now: Moment) {
+        match self.state {
+            State::Out { .. } => return,
+            State::Trusted { since } if now.saturating_sub(since) > FORGOTTEN_AFTER => self.ejections = 0,
+            State::Trusted { .. } | State::OnTrial(_) => {}
+        }
+        self.ejections = self.ejections.saturating_add(1);
+        self.state = State::Out { complaint, since: now };
+    }
+
+    /// When the next request may be admitted. `random` spreads the first ones, so that those who
+    /// failed together do not come back together.
+    pub(crate) fn next_admission(&self, settings: &HealthSettings, random: u64) -> Option<Moment> {
+        match &self.state {
+            State::Trusted { .. } => None,
+            State::Out { since, .. } => {
+                let doubled = settings.ejection.saturating_mul(1 << self.ejections.saturating_sub(1).min(16));
+                let time = doubled.min(EJECTION_MAX.max(settings.ejection));
+                Some(*since + time + time / 4 * (random % 1000) as u32 / 1000)
+            }
+            State::OnTrial(trial) => Some(trial.next_at),
+        }
+    }
+
+    /// Notes that a request is admitted now.
+    pub(crate) fn admit(&mut self, now: Moment) {
+        match &mut self.state {
+            State::Trusted { .. } => {}
+            State::Out { complaint, .. } => {
+                self.state = State::OnTrial(Box::new(Trial {
+                    complaint: *complaint,
+                    admissions: 1,
+                    next_at: now + TRIAL_PAUSE,
+                    answers: Latencies::default(),
+                }));
+            }
+            State::OnTrial(trial) if trial.admissions < TRIAL_ADMISSIONS_MAX => {
+                trial.admissions += 1;
+                trial.next_at = now + TRIAL_PAUSE;
+            }
+            State::OnTrial(_) => self.state = State::Trusted { since: now },
+        }
+    }
+
+    /// Takes in good answers. When there are enough of them for a verdict, `excess` says whether they
+    /// were too slow.
+    pub(crate) fn answer(
+        &mut self,
+        answers: &Latencies,
+        excess: impl FnOnce(&Latencies) -> Option<Excess>,
+        now: Moment,
+    ) {
+        let State::OnTrial(trial) = &mut self.state else { return };
+        trial.answers.merge(answers);
+        if trial.answers.count() < TRIAL_ANSWERS {
+            return;
+        }
+        match excess(&trial.answers) {
+            Some(excess) => self.complain(Complaint::Slow(excess), now),
+            None => self.state = State::Trusted { since: now },
+        }
+    }
+
+    /// What speaks against it, in words.
+    pub(crate) fn in_words(&self) -> Option<String> {
+        match &self.state {
+            State::Trusted { .. } => None,
+            State::Out { complaint, .. } => Some(complaint.to_string()),
+            State::OnTrial(trial) => {
+                let (complaint, good) = (trial.complaint, trial.answers.count());
+                Some(format!("{complaint}; on trial, {good} of {TRIAL_ANSWERS} answers good"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failing => f.write_str("answers failed in a row"),
+            Self::Slow(Excess { own, peers }) => {
+                write!(f, "answers take {own:.1?}, those of its peers {peers:.1?}")
+            }
+        }
+    }
+}
