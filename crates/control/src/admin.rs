@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fleet::{Edit, Refusal, ReplicaName};
+use driver::Spec;
+use fleet::{Edit, Refusal, ReplicaName, RolloutSettings};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -24,8 +25,11 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::journal::Journal;
 use crate::metrics::{self, TrafficSource};
-use crate::reconciler::{EditError, Handle};
-use crate::shapes::{EditShape, ExplainShape, ExplanationShape, ScaleShape, ServiceShape};
+use crate::reconciler::{EditError, Handle, PAUSE_MAX};
+use crate::shapes::{
+    DeployShape, DeployedShape, EditShape, ExplainShape, ExplanationShape, PauseShape, ScaleShape,
+    ServiceShape,
+};
 
 /// The largest body of an admin request.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -35,6 +39,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after an accept failed, for descriptors to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long requests are held back unless somebody says.
+const PAUSE_DEFAULT: Duration = Duration::from_secs(30);
 
 /// Where the admin API listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,11 +66,16 @@ pub struct Admin {
     journal: Journal,
     traffic: TrafficSource,
     explainer: Explainer,
+    deployer: Deployer,
 }
 
 /// Says which way a request to a service would take, or what is wrong with the question. Control
 /// does not know the proxy's key rules; the program connects them.
 pub type Explainer = Box<dyn Fn(&str, &ExplainShape) -> Result<ExplanationShape, String> + Send + Sync>;
+
+/// Says what the operator's configuration asks for a service to run, now that it is read anew, or why it
+/// cannot be deployed. Control knows no configuration; the program connects them.
+pub type Deployer = Box<dyn Fn(&str) -> Result<(Spec, RolloutSettings), String> + Send + Sync>;
 
 struct Failure {
     status: StatusCode,
@@ -122,9 +133,9 @@ impl Admin {
     pub fn new(
         services: Vec<Handle>,
         journal: Journal,
-        (traffic, explainer): (TrafficSource, Explainer),
+        (traffic, explainer, deployer): (TrafficSource, Explainer, Deployer),
     ) -> Self {
-        Self { services, journal, traffic, explainer }
+        Self { services, journal, traffic, explainer, deployer }
     }
 
     /// Serves until dropped.
@@ -158,6 +169,7 @@ impl Admin {
                 Ok(json(StatusCode::OK, &shapes))
             }
             (&Method::POST, ["v1", "services", name, "explain"]) => self.explain(name, request).await,
+            (&Method::POST, ["v1", "services", name, "deploy"]) => self.deploy(name, request).await,
             (&Method::GET, ["v1", "events"]) => Ok(json(StatusCode::OK, &self.journal.events())),
             (_, ["v1", "services", name, rest @ ..]) => match self.find(name) {
                 Ok(handle) => answer_service(handle, rest, request).await,
@@ -173,6 +185,25 @@ impl Admin {
         let question: ExplainShape = read_json(request).await?;
         let explained = (self.explainer)(name, &question);
         explained.map(|shape| json(StatusCode::OK, &shape)).map_err(|text| Failure::bad_request(&text))
+    }
+
+    async fn deploy(&self, name: &str, request: Request<Incoming>) -> Answer {
+        let handle = self.find(name)?;
+        let DeployShape { force } = read_json(request).await?;
+        let conflict = |text| Failure { status: StatusCode::CONFLICT, text };
+        let (spec, settings) = (self.deployer)(name).map_err(conflict)?;
+        let (status, shape) = match handle.deploy(spec, (force, settings)).await {
+            Ok(view) => {
+                let service = ServiceShape::new(handle, &view);
+                (StatusCode::ACCEPTED, DeployedShape { has_begun: true, reason: None, service })
+            }
+            Err(EditError::Refused(refusal @ Refusal::NothingToDeploy)) => {
+                let reason = Some(refusal.to_string());
+                (StatusCode::OK, DeployedShape { has_begun: false, reason, service: shape(handle) })
+            }
+            Err(error) => return Err(Failure::from_error(&error)),
+        };
+        Ok(json(status, &shape))
     }
 
     fn find(&self, name: &str) -> Result<&Handle, Failure> {
@@ -230,18 +261,39 @@ async fn answer_service(handle: &Handle, rest: &[&str], request: Request<Incomin
             let (count, names) = count_and_names(&read_json(request).await?)?;
             Edit::Remove { count, names }
         }
+        (&Method::POST, ["pause"]) => {
+            let length = pause_length(&read_json(request).await?)?;
+            let view = handle.pause(length).await.map_err(|error| Failure::from_error(&error))?;
+            return Ok(json(StatusCode::OK, &ServiceShape::new(handle, &view)));
+        }
+        (&Method::POST, ["resume"]) => {
+            let view = handle.resume().await.map_err(|error| Failure::from_error(&error))?;
+            return Ok(json(StatusCode::OK, &ServiceShape::new(handle, &view)));
+        }
         (&Method::PUT, ["scale"]) => {
             let ScaleShape { replicas: count } = read_json(request).await?;
             Edit::Scale { count }
         }
         _ => {
             return Err(Failure::not_found(
-                "a service has: GET, GET POST DELETE replicas, PUT scale, POST explain",
+                "a service has: GET, GET POST DELETE replicas, PUT scale, POST explain deploy pause resume",
             ));
         }
     };
     let view = handle.edit(edit).await.map_err(|error| Failure::from_error(&error))?;
-    Ok(json(StatusCode::OK, &ServiceShape::new(handle.service(), &view)))
+    Ok(json(StatusCode::OK, &ServiceShape::new(handle, &view)))
+}
+
+fn pause_length(shape: &PauseShape) -> Result<Duration, Failure> {
+    let Some(text) = &shape.length else { return Ok(PAUSE_DEFAULT) };
+    let length = humantime::parse_duration(text);
+    let length =
+        length.map_err(|error| Failure::bad_request(&format!("\"for\" is no duration like 30s: {error}")))?;
+    if length.is_zero() || length > PAUSE_MAX {
+        let max = humantime::format_duration(PAUSE_MAX);
+        return Err(Failure::bad_request(&format!("\"for\" must be more than nothing and at most {max}")));
+    }
+    Ok(length)
 }
 
 fn count_and_names(shape: &EditShape) -> Result<(u32, Vec<ReplicaName>), Failure> {
@@ -274,7 +326,7 @@ async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T,
 }
 
 fn shape(handle: &Handle) -> ServiceShape {
-    ServiceShape::new(handle.service(), &handle.view())
+    ServiceShape::new(handle, &handle.view())
 }
 
 impl Failure {
@@ -289,7 +341,7 @@ impl Failure {
     fn from_error(error: &EditError) -> Self {
         let status = match error {
             EditError::Refused(Refusal::Busy) | EditError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            EditError::Refused(_) => StatusCode::CONFLICT,
+            EditError::Refused(_) | EditError::NotRunnable(_) => StatusCode::CONFLICT,
             EditError::Undone(_) | EditError::NotStored(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self { status, text: error.to_string() }

@@ -130,7 +130,7 @@ impl Refused {
                 Self { status: StatusCode::SERVICE_UNAVAILABLE, text: error.to_string() }
             }
             EditError::Refused(refused) => Self::bad_request(refusal(&refused)),
-            EditError::Undone(_) | EditError::NotStored(_) => {
+            EditError::Undone(_) | EditError::NotStored(_) | EditError::NotRunnable(_) => {
                 Self { status: StatusCode::INTERNAL_SERVER_ERROR, text: error.to_string() }
             }
         }

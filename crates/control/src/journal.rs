@@ -30,22 +30,65 @@ impl Journal {
         (life, name): (Life, Option<&ReplicaName>),
         (event, reason): (&str, Option<String>),
     ) {
+        self.push(EventShape {
+            at: now(),
+            service: service.to_string(),
+            seat: Some(life.seat.number()),
+            incarnation: Some(life.incarnation),
+            replica: name.map(ToString::to_string),
+            event: event.to_string(),
+            reason,
+            last_output: Vec::new(),
+        });
+    }
+
+    /// That lives keep failing in a seat, with what the last one wrote.
+    pub(crate) fn record_output(
+        &self,
+        service: &str,
+        (life, name): (Life, &ReplicaName),
+        (reason, last_output): (&str, &[String]),
+    ) {
+        self.push(EventShape {
+            at: now(),
+            service: service.to_string(),
+            seat: Some(life.seat.number()),
+            incarnation: Some(life.incarnation),
+            replica: Some(name.to_string()),
+            event: "crash-looping".into(),
+            reason: Some(reason.to_string()),
+            last_output: last_output.to_vec(),
+        });
+    }
+
+    /// Something that happened to a service as a whole.
+    pub(crate) fn record_of_service(&self, service: &str, event: &str, reason: Option<String>) {
+        self.push(EventShape {
+            at: now(),
+            service: service.to_string(),
+            seat: None,
+            incarnation: None,
+            replica: None,
+            event: event.to_string(),
+            reason,
+            last_output: Vec::new(),
+        });
+    }
+
+    fn push(&self, event: EventShape) {
         let mut events = self.lock();
         if events.len() == EVENTS_MAX {
             events.pop_front();
         }
-        events.push_back(EventShape {
-            at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-            service: service.to_string(),
-            seat: life.seat.number(),
-            incarnation: life.incarnation,
-            replica: name.map(ToString::to_string),
-            event: event.to_string(),
-            reason,
-        });
+        events.push_back(event);
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<EventShape>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// For people; nothing is ever decided by it.
+fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }

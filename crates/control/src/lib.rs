@@ -16,14 +16,14 @@ mod contract;
 mod metrics;
 mod shapes;
 
-pub use admin::{Admin, AdminAddress, AdminListener, Explainer, remove_stale_socket};
+pub use admin::{Admin, AdminAddress, AdminListener, Deployer, Explainer, remove_stale_socket};
 pub use contract::Contract;
-pub use heartbeat::{HeartbeatProtocol, HeartbeatSettings, Heartbeats};
+pub use heartbeat::{Asker, HeartbeatProtocol, HeartbeatSettings, Heartbeats};
 pub use journal::Journal;
 pub use metrics::{ServiceTraffic, Traffic, TrafficSource};
-pub use reconciler::{Control, EditError, Handle, ReconcilerSettings, StartError};
+pub use reconciler::{Control, EditError, Handle, PAUSE_MAX, ReconcilerSettings, StartError};
 pub use shapes::{
-    ChoiceShape, EditShape, EventShape, ExplainShape, ExplanationShape, ReplicaShape, ScaleShape,
-    ServiceShape,
+    ChoiceShape, CrashLoopShape, DeployShape, DeployedShape, EditShape, EventShape, ExplainShape,
+    ExplanationShape, PauseShape, ReplicaShape, RolloutShape, ScaleShape, ServiceShape,
 };
-pub use wish::{StateDir, WishError};
+pub use wish::{StateDir, WishError, WishStore};

@@ -1,8 +1,9 @@
 //! The metrics page: what the fleets are and what the data plane counted, in OpenMetrics text.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use fleet::FleetView;
+use fleet::{FleetView, Sign};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -43,15 +44,49 @@ pub struct Traffic {
 /// Reads the counters of this moment. Control does not know the proxy; the program connects them.
 pub type TrafficSource = Box<dyn Fn() -> Traffic + Send + Sync>;
 
+/// What a replica was taken out of the table for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EjectionKind {
+    Dead,
+    Ill(Sign),
+}
+
+/// How many replicas of a service were taken out of the table since the start, by kind. Those that were
+/// meant to go do not count.
+#[derive(Debug, Default)]
+pub(crate) struct Ejections {
+    dead: AtomicU64,
+    ill: [AtomicU64; Sign::ALL.len()],
+}
+
+impl Ejections {
+    pub(crate) fn count(&self, kind: EjectionKind) {
+        let counter = match kind {
+            EjectionKind::Dead => &self.dead,
+            EjectionKind::Ill(sign) => &self.ill[sign as usize],
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn by_kind(&self) -> Vec<(&'static str, u64)> {
+        let ill = Sign::ALL.iter().map(|sign| (sign.as_str(), &self.ill[*sign as usize]));
+        let all = std::iter::once(("dead", &self.dead)).chain(ill);
+        all.map(|(kind, count)| (kind, count.load(Ordering::Relaxed))).collect()
+    }
+}
+
 struct Snapshot {
     fleets: Vec<(String, FleetView)>,
+    ejections: Vec<(String, Vec<(&'static str, u64)>)>,
     traffic: Traffic,
 }
 
 /// The page.
 pub(crate) fn page(services: &[Handle], traffic: &TrafficSource) -> String {
     let fleets = services.iter().map(|handle| (handle.service().to_string(), (*handle.view()).clone()));
-    let snapshot = Snapshot { fleets: fleets.collect(), traffic: traffic() };
+    let ejections =
+        services.iter().map(|handle| (handle.service().to_string(), handle.ejections().by_kind()));
+    let snapshot = Snapshot { fleets: fleets.collect(), ejections: ejections.collect(), traffic: traffic() };
     let mut registry = Registry::with_prefix("evenkeel");
     registry.register_collector(Box::new(snapshot));
     let mut page = String::new();
@@ -70,9 +105,14 @@ impl fmt::Debug for Snapshot {
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         type Gauge = (&'static str, &'static str, fn(&FleetView) -> usize);
-        let gauges: [Gauge; 2] = [
+        let gauges: [Gauge; 3] = [
             ("replicas_desired", "Replicas that should run", |view| view.replicas.len()),
             ("replicas_ready", "Replicas that take traffic", FleetView::ready),
+            (
+                "replicas_crash_looping",
+                "Replicas that do not serve because lives keep failing in their seats",
+                FleetView::crash_looping,
+            ),
         ];
         for (name, help, read) in gauges {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
@@ -100,6 +140,7 @@ impl Collector for Snapshot {
             }
         }
         self.encode_answers(&mut encoder)?;
+        self.encode_ejections(&mut encoder)?;
         if let Some(lines) = self.traffic.access_log_dropped_lines {
             let (name, help) = ("access_log_dropped_lines", "Lines that the access log lost");
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
@@ -116,6 +157,18 @@ impl Snapshot {
         for (worker, count) in self.traffic.connections.iter().enumerate() {
             let worker = worker.to_string();
             ConstGauge::new(*count as i64).encode(metric.encode_family(&[("worker", worker.as_str())])?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_ejections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Replicas taken out of the routing table for their health, by what was seen first";
+        let mut metric = encoder.encode_descriptor("ejections", help, None, MetricType::Counter)?;
+        for (service, kinds) in &self.ejections {
+            for (kind, count) in kinds {
+                let labels = [("service", service.as_str()), ("kind", *kind)];
+                ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }

@@ -4,13 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driver::{Driver, EventSender, StartOrder};
-use fleet::{Action, Event, Life, Moment, Replica, ReplicaName, StopHow};
+use fleet::{Action, Event, Life, Moment, Release, Replica, StopHow};
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::clock::Clock;
 
 /// The first pause before a failed stop is tried again; each further one is twice as long.
 const STOP_RETRY_FIRST: Duration = Duration::from_millis(200);
-const STOP_RETRY_LONGEST: Duration = Duration::from_secs(30);
+const STOP_RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+/// How long a list may take altogether. After that it is given up, and the next one tells more.
+const LIST_LIMIT: Duration = Duration::from_secs(10);
+/// One list is under way at most, and one more waits for it. Whoever wants a third gets what the
+/// second will find.
+const LISTS_MAX: usize = 2;
 
 /// What deeds are done with.
 #[derive(Clone)]
@@ -20,17 +27,32 @@ pub(crate) struct Performer {
     pub(crate) events: EventSender,
     pub(crate) start_timeout: Duration,
     pub(crate) clock: Clock,
+    pub(crate) lists: Lists,
+}
+
+/// Who may list when.
+#[derive(Clone)]
+pub(crate) struct Lists {
+    room: Arc<Semaphore>,
+    turn: Arc<Mutex<()>>,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self { room: Arc::new(Semaphore::new(LISTS_MAX)), turn: Arc::default() }
+    }
 }
 
 impl Performer {
     /// Begins a deed in a task of its own. `replica` is the one that the action is about, if it
-    /// ever ran. Commits and undos are the reconciler's own.
-    pub(crate) fn begin(&self, action: &Action, replica: Option<Arc<Replica>>) {
+    /// ever ran, and `release` what it runs, or shall. Commits, undos, admissions and rollouts are the
+    /// reconciler's own.
+    pub(crate) fn begin(&self, action: &Action, (replica, release): (Option<Arc<Replica>>, Release)) {
         let performer = self.clone();
         match action {
             Action::Start(life, name) => {
-                let (life, name) = (*life, name.clone());
-                tokio::spawn(async move { performer.start(life, name).await });
+                let order = StartOrder { life: *life, name: name.clone(), release };
+                tokio::spawn(async move { performer.start(order).await });
             }
             Action::Stop(life, how) => {
                 let (life, how) = (*life, *how);
@@ -53,26 +75,37 @@ impl Performer {
                     performer.report(Event::Drained(life)).await;
                 });
             }
-            Action::Replace(..) | Action::Commit(..) | Action::Undo(..) => {}
+            Action::Replace(..)
+            | Action::Admit(..)
+            | Action::Commit(..)
+            | Action::Undo(..)
+            | Action::Rollout(_) => {}
         }
     }
 
     /// Asks the driver for everything that is ours.
     pub(crate) fn begin_list(&self) {
+        let Ok(room) = Arc::clone(&self.lists.room).try_acquire_owned() else { return };
         let performer = self.clone();
         tokio::spawn(async move {
-            let asked_at: Moment = performer.clock.now();
-            match performer.driver.list().await {
-                Ok(found) => performer.report(Event::Listed { asked_at, found }).await,
-                Err(error) => {
-                    tracing::warn!(service = %performer.service, "cannot list replicas: {}", error.in_full());
-                }
-            }
+            let turn = performer.lists.turn.lock().await;
+            performer.list().await;
+            drop((turn, room));
         });
     }
 
-    async fn start(self, life: Life, name: ReplicaName) {
-        let order = StartOrder { life, name };
+    async fn list(&self) {
+        let asked_at: Moment = self.clock.now();
+        let why = match tokio::time::timeout(LIST_LIMIT, self.driver.list()).await {
+            Ok(Ok(found)) => return self.report(Event::Listed { asked_at, found }).await,
+            Ok(Err(error)) => error.in_full(),
+            Err(_) => format!("it takes longer than {LIST_LIMIT:?}"),
+        };
+        tracing::warn!(service = %self.service, "cannot list replicas: {why}");
+    }
+
+    async fn start(self, order: StartOrder) {
+        let life = order.life;
         let event = match tokio::time::timeout(self.start_timeout, self.driver.start(order)).await {
             Ok(Ok(address)) => Event::Started(life, address),
             Ok(Err(error)) => Event::StartFailed(life, error.in_full()),

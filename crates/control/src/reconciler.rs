@@ -1,17 +1,20 @@
 //! The one task that owns a fleet: observe, plan, perform, publish.
 
 mod edits;
+mod look;
+mod pause;
 mod show;
+mod storing;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use driver::{Driver, EVENTS_CAPACITY, EventSender};
 use fleet::{
-    Action, Event, Fleet, FleetSettings, FleetView, Life, Publisher, Reader, Replica, RoutingTable,
-    Suspicion, routing,
+    Action, Event, Fleet, FleetSettings, FleetView, Life, Publisher, Pulse, Reader, Replica, RoutingTable,
+    Standing, Suspicion, SuspicionKind, routing,
 };
 use placement::{Placement, Seat};
 use tokio::sync::{mpsc, watch};
@@ -20,14 +23,20 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::heartbeat::{HeartbeatLine, HeartbeatSettings, Heartbeats};
 use crate::journal::Journal;
-use crate::perform::Performer;
-use crate::wish::{StateDir, WishError};
+use crate::metrics::Ejections;
+use crate::perform::{Lists, Performer};
+use crate::wish::{WishError, WishStore};
 
-use edits::{Command, Edits};
+use edits::{Command, Edits, Shown};
 pub use edits::{EditError, Handle};
+pub use pause::PAUSE_MAX;
+use storing::Storing;
 
 /// How often the driver is asked for everything, to repair whatever was missed.
 const LIST_EVERY: Duration = Duration::from_secs(10);
+
+/// How often one looks at how long answers took.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Room for commands and for suspicions. Callers wait when the first is full; when the second is,
 /// the suspicion is dropped, and heartbeats find out later.
@@ -53,7 +62,7 @@ pub struct ReconcilerSettings {
     /// The bound on a replica's load; below 1 there is none.
     pub load_factor: f64,
     /// Where the wish is kept, if it is.
-    pub state: Option<StateDir>,
+    pub state: Option<Arc<dyn WishStore>>,
     /// Where it is written down what happens to replicas.
     pub journal: Journal,
 }
@@ -78,11 +87,17 @@ struct Reconciler {
     heartbeats: HeartbeatLine,
     clock: Clock,
     load_factor: f64,
+    /// How many failed answers in a row of a replica are worth a word.
+    failures_max: u32,
     replicas: BTreeMap<Life, Arc<Replica>>,
     publisher: Publisher,
     published: Published,
+    pause: Option<pause::Pause>,
     view: watch::Sender<Arc<FleetView>>,
     journal: Journal,
+    ejections: Arc<Ejections>,
+    /// When the clock began, for people.
+    began_at: SystemTime,
 }
 
 /// What the last published table was made of.
@@ -91,6 +106,8 @@ struct Published {
     generation: u64,
     seats: Vec<Seat>,
     routable: Vec<Life>,
+    pause: Option<pause::Pause>,
+    on_trial: Vec<Life>,
 }
 
 struct Inbox {
@@ -126,31 +143,46 @@ impl Control {
         let is_restored = desired.generation() > 0;
         let mut fleet = Fleet::new(settings.fleet.clone(), desired);
         fleet.adopt(&found, clock.now());
+        let outdated = fleet.settle_releases(driver.release(), |life| driver.release_of(life));
+        if outdated > 0 {
+            tracing::warn!(
+                service,
+                "{outdated} replicas run something else than the configuration asks for; `evenkeel deploy` brings them up to date"
+            );
+        }
         let first = RoutingTable::new(0, fleet.placement().clone(), &[], settings.load_factor);
         let (publisher, table) = routing(first);
         let (view, view_seen) = watch::channel(Arc::new(fleet.view(clock.now())));
+        let ejections = Arc::<Ejections>::default();
+        let storing = Storing::new(service, settings.state, settings.journal.clone());
+        let shown = Shown { view: view_seen, trouble: storing.trouble(), ejections: Arc::clone(&ejections) };
+        let handle = Handle::new(service, (commands_in, Arc::clone(&driver)), shown);
         let performer = Performer {
             service: service.into(),
             driver,
             events: events_in.clone(),
             start_timeout: settings.fleet.start_timeout,
-            clock,
+            clock: clock.clone(),
+            lists: Lists::default(),
         };
         let reconciler = Reconciler {
             fleet,
-            edits: Edits::new(service, settings.state),
+            edits: Edits::new(storing),
             performer,
             heartbeats: heartbeats.watch(settings.heartbeat, events_in),
             clock,
             load_factor: settings.load_factor,
+            failures_max: settings.fleet.health.failures,
             replicas: BTreeMap::new(),
             publisher,
             published: Published::default(),
+            pause: None,
             view,
             journal: settings.journal,
+            ejections,
+            began_at: SystemTime::now(),
         };
         tokio::spawn(reconciler.run(Inbox { commands, events, suspicions }));
-        let handle = Handle::new(service, commands_in, view_seen);
         Ok(Self { handle, table, suspicions: suspicions_in, is_restored })
     }
 }
@@ -168,19 +200,36 @@ pub enum StartError {
 impl Reconciler {
     async fn run(mut self, mut inbox: Inbox) {
         let mut list_at = Instant::now() + LIST_EVERY;
+        let mut look_at = Instant::now() + LOOK_EVERY;
         loop {
-            let again_at = self.step().await;
+            let again_at = self.step(&mut inbox).await;
             if self.edits.is_retired() && self.fleet.observed().lives().next().is_none() {
                 self.finish_retiring().await;
             }
-            let again_at = again_at.map_or(list_at, |again_at| again_at.min(list_at));
+            let pause_end = self.pause.map(|pause| self.clock.instant(pause.until));
+            let moments = [again_at, pause_end, Some(look_at)].into_iter().flatten();
+            let again_at = moments.fold(list_at, Instant::min);
             if self.hear(&mut inbox, again_at).await.is_break() {
                 return;
+            }
+            if Instant::now() >= look_at {
+                look_at = Instant::now() + LOOK_EVERY;
+                self.look(|_| true);
             }
             if Instant::now() >= list_at {
                 list_at = Instant::now() + LIST_EVERY;
                 self.performer.begin_list();
+                self.store_again(&mut inbox).await;
             }
+        }
+    }
+
+    /// Stores the wish once more if it could not be stored. A fleet that ends has none any more, and the
+    /// stored one is for the next balancer.
+    async fn store_again(&mut self, inbox: &mut Inbox) {
+        if !self.edits.is_retired() {
+            self.edits.storing.try_again(self.fleet.desired()).await;
+            self.catch_up(inbox);
         }
     }
 
@@ -189,12 +238,10 @@ impl Reconciler {
     async fn hear(&mut self, inbox: &mut Inbox, until: Instant) -> ControlFlow<()> {
         let mut has_news = false;
         while !has_news {
+            // In this order, and not by chance, so that a simulation can be repeated. Nobody starves:
+            // each command ends this wait, and the facts that came meanwhile are taken in below.
             tokio::select! {
-                event = inbox.events.recv() => match event {
-                    Some(event) => has_news = self.observe(&event),
-                    None => return ControlFlow::Break(()),
-                },
-                Some(suspicion) = inbox.suspicions.recv() => has_news = self.observe(&Event::Suspected(suspicion)),
+                biased;
                 command = inbox.commands.recv() => match command {
                     Some(command) => {
                         self.take(command).await;
@@ -202,17 +249,32 @@ impl Reconciler {
                     }
                     None => return ControlFlow::Break(()),
                 },
+                event = inbox.events.recv() => match event {
+                    Some(event) => has_news = self.observe(&event),
+                    None => return ControlFlow::Break(()),
+                },
+                Some(suspicion) = inbox.suspicions.recv() => has_news = self.observe(&Event::Suspected(suspicion)),
                 () = tokio::time::sleep_until(until) => has_news = true,
             }
         }
-        // Facts that have come meanwhile belong into the same plan.
+        self.catch_up(inbox);
+        ControlFlow::Continue(())
+    }
+
+    /// Takes in the facts that have come meanwhile: they belong into the same plan.
+    fn catch_up(&mut self, inbox: &mut Inbox) {
         for _ in 0..EVENTS_CAPACITY {
             match inbox.events.try_recv() {
                 Ok(event) => self.observe(&event),
                 Err(_) => break,
             };
         }
-        ControlFlow::Continue(())
+        for _ in 0..SUSPICIONS_CAPACITY {
+            match inbox.suspicions.try_recv() {
+                Ok(suspicion) => self.observe(&Event::Suspected(suspicion)),
+                Err(_) => break,
+            };
+        }
     }
 
     /// Whether it was news.
@@ -222,8 +284,14 @@ impl Reconciler {
         }
         // What could be something or nothing is asked about at once.
         match event {
-            Event::Suspected(suspicion) if !suspicion.is_refusal => self.heartbeats.poke(suspicion.life),
+            Event::Suspected(Suspicion { life, kind: SuspicionKind::Broken }) => self.heartbeats.poke(*life),
+            // Whether requests were answered meanwhile must be known before.
+            Event::Beat(life, Pulse::Missed) => self.look(|other| other == *life),
             Event::Frozen(life, true) => self.heartbeats.poke(*life),
+            Event::Overlooked => self.performer.begin_list(),
+            Event::Exited(life, exit) if exit.code.or(exit.signal.map(i64::from)).is_some() => {
+                self.log_exit(*life, exit);
+            }
             _ => {}
         }
         self.fleet.observe(event, self.clock.now());
@@ -237,6 +305,15 @@ impl Reconciler {
         match command {
             Command::Edit(edit, reply) => {
                 self.edits.take(&mut self.fleet, (edit, reply), self.clock.now()).await;
+                // Answered before anything else is settled, or the answer would show that, too.
+                self.show();
+            }
+            Command::Pause(length, reply) => {
+                match length {
+                    Some(length) => self.pause(length),
+                    None => self.resume("it was asked for"),
+                }
+                self.edits.answer_when_shown(reply);
             }
             Command::Retire(reply) => {
                 self.fleet.retire();
@@ -265,7 +342,8 @@ impl Reconciler {
 
     /// Plans and performs until there is nothing more to do now; then shows the outcome.
     /// Returns when time alone will call for something.
-    async fn step(&mut self) -> Option<Instant> {
+    async fn step(&mut self, inbox: &mut Inbox) -> Option<Instant> {
+        self.end_pause_in_time();
         for _ in 0..ROUNDS_MAX {
             let plan = self.fleet.plan(self.clock.now());
             if plan.actions.is_empty() {
@@ -274,7 +352,9 @@ impl Reconciler {
             }
             for action in plan.actions {
                 if self.perform(action).await.is_break() {
-                    // What was planned for the fleet as it was need not be right for it now.
+                    // What was planned for the fleet as it was need not be right for it now. And the
+                    // disk may have taken long: nobody is judged by what was known before.
+                    self.catch_up(inbox);
                     break;
                 }
             }
@@ -304,13 +384,26 @@ impl Reconciler {
                 self.retry_parked().await;
                 ControlFlow::Break(())
             }
+            Action::Rollout(step) => {
+                self.edits.step(&mut self.fleet, step, now).await;
+                self.show();
+                ControlFlow::Break(())
+            }
             Action::Start(life, _)
             | Action::Replace(life, _)
             | Action::Inspect(life)
+            | Action::Admit(life)
             | Action::Drain(life)
             | Action::Stop(life, _) => {
                 self.fleet.accept(&action, now);
-                self.performer.begin(&action, self.replicas.get(life).cloned());
+                // Who is pardoned is not tried, but routed to.
+                let is_tried =
+                    matches!(action, Action::Admit(_)) && self.fleet.standing(*life) == Standing::OnTrial;
+                if let Some(replica) = self.replicas.get(life).filter(|_| is_tried) {
+                    replica.gate.admit_one();
+                }
+                let release = self.fleet.desired().release_of(*life).unwrap_or_default();
+                self.performer.begin(&action, (self.replicas.get(life).cloned(), release));
                 ControlFlow::Continue(())
             }
         }

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
-use fleet::{Choice, FleetView, ReplicaView, Verdict};
+use fleet::{Choice, FleetView, ReplicaView, RolloutView, Verdict};
 use serde::{Deserialize, Serialize};
+
+use crate::reconciler::Handle;
 
 /// A service with its replicas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +22,38 @@ pub struct ServiceShape {
     pub replicas: Vec<ReplicaShape>,
     /// Those that are being added or are on their way out.
     pub others: Vec<ReplicaShape>,
+    /// The rollout under way, or the last one since the start.
+    #[serde(default)]
+    pub rollout: Option<RolloutShape>,
+    /// Until when requests are held back, as RFC 3339 in UTC, if they are.
+    #[serde(default)]
+    pub paused_until: Option<String>,
+    /// Why no change is possible at present, if so: what should run cannot be stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// A rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutShape {
+    /// Tells one rollout from another.
+    pub number: u64,
+    /// What replicas run before it, by a hash.
+    pub from: String,
+    /// What they run after it.
+    pub to: String,
+    /// `rolling out`, `rolling back`, `done`, `rolled back` or `stuck`.
+    pub state: String,
+    /// Whether it has not ended yet.
+    pub is_under_way: bool,
+    /// Seats that have passed, in this direction.
+    pub done: usize,
+    /// Seats that have to, in this direction.
+    pub total: usize,
+    /// Why it was undone or given up, if it was.
+    pub reason: Option<String>,
+    /// The last lines that the replica wrote that was the reason.
+    pub last_output: Vec<String>,
 }
 
 /// One replica.
@@ -31,31 +65,57 @@ pub struct ReplicaShape {
     pub seat: u32,
     /// Which life of the seat it is, from 1.
     pub incarnation: u64,
-    /// `waiting`, `starting`, `ready`, `ill`, `draining` or `stopping`.
+    /// `waiting`, `starting`, `crash-looping`, `baking`, `ready`, `ill`, `draining` or `stopping`.
     pub state: String,
+    /// What it runs, by a hash; nothing if its seat is no longer its own.
+    #[serde(default)]
+    pub release: Option<String>,
     /// Where it listens, if it runs.
     pub address: Option<String>,
     /// More about the state.
     pub reason: Option<String>,
+    /// What there is to say of its seat, if lives keep failing there.
+    #[serde(default)]
+    pub crash_loop: Option<CrashLoopShape>,
 }
 
-/// Something that happened to a replica.
+/// A seat whose lives keep failing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrashLoopShape {
+    /// How many failed in a row.
+    pub failures: u32,
+    /// How the last one ended.
+    pub reason: String,
+    /// When the next one begins, as RFC 3339 in UTC, if it has not begun.
+    pub next_try: Option<String>,
+    /// The last lines that the last one wrote, the oldest first.
+    pub last_output: Vec<String>,
+}
+
+/// Something that happened to a replica, or to a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventShape {
     /// When, as RFC 3339 in UTC.
     pub at: String,
     /// Whose replica it is.
     pub service: String,
-    /// Its seat.
-    pub seat: u32,
+    /// Its seat; absent if it happened to the service as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<u32>,
     /// Which life of the seat it is.
-    pub incarnation: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
     /// Its name, if it was known.
     pub replica: Option<String>,
-    /// `starting`, `ready`, `out of the table`, `replaced`, `draining` or `stopping`.
+    /// `starting`, `ready`, `out of the table`, `on trial`, `replaced`, `crash-looping`, `draining`, `stopping`
+    /// or `ended`; in a rollout also `abandoned` and `has its seat`. Of a service `rolling back`, `rollout
+    /// given up`, `rollout ended`, `paused`, `resumed`, `cannot store` or `can store again`.
     pub event: String,
     /// More about it.
     pub reason: Option<String>,
+    /// The last lines that a replica wrote, with `crash-looping`.
+    #[serde(default)]
+    pub last_output: Vec<String>,
 }
 
 /// The body of an addition or a removal.
@@ -68,6 +128,35 @@ pub struct EditShape {
     /// Which, or what the first ones shall be called.
     #[serde(default)]
     pub names: Vec<String>,
+}
+
+/// The body of a deployment.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployShape {
+    /// Whether replicas are replaced too that run what the configuration asks for.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// What came of a deployment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeployedShape {
+    /// Whether a rollout has begun; the service tells how it goes on.
+    pub has_begun: bool,
+    /// Why not, if it has not.
+    pub reason: Option<String>,
+    /// The service.
+    pub service: ServiceShape,
+}
+
+/// The body of a pause.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseShape {
+    /// For how long, as in `30s`, which it is if absent.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub length: Option<String>,
 }
 
 /// The body of a scaling.
@@ -138,25 +227,56 @@ impl ExplanationShape {
 }
 
 impl ServiceShape {
-    pub(crate) fn new(name: &str, view: &FleetView) -> Self {
+    pub(crate) fn new(handle: &Handle, view: &FleetView) -> Self {
         Self {
-            name: name.to_string(),
+            name: handle.service().to_string(),
             generation: view.generation,
             desired: view.replicas.len(),
             ready: view.ready(),
-            replicas: view.replicas.iter().map(ReplicaShape::new).collect(),
-            others: view.others.iter().map(ReplicaShape::new).collect(),
+            replicas: view.replicas.iter().map(|replica| ReplicaShape::new(replica, view)).collect(),
+            others: view.others.iter().map(|replica| ReplicaShape::new(replica, view)).collect(),
+            rollout: view.rollout.as_ref().map(RolloutShape::new),
+            paused_until: view.paused_until.map(|end| humantime::format_rfc3339_millis(end).to_string()),
+            trouble: handle.trouble(),
+        }
+    }
+}
+
+impl RolloutShape {
+    fn new(view: &RolloutView) -> Self {
+        let failure = view.course.failure();
+        Self {
+            number: view.number,
+            from: view.from.to_string(),
+            to: view.to.to_string(),
+            state: view.course.as_str().to_string(),
+            is_under_way: view.course.is_under_way(),
+            done: view.done,
+            total: view.total,
+            reason: failure.map(ToString::to_string),
+            last_output: failure.map(|failure| failure.death.last_output().to_vec()).unwrap_or_default(),
         }
     }
 }
 
 impl ReplicaShape {
-    fn new(view: &ReplicaView) -> Self {
+    fn new(view: &ReplicaView, fleet: &FleetView) -> Self {
+        let crash_loop = view.crash_loop.as_ref().map(|crash_loop| {
+            let next_try = fleet.began_at.zip(crash_loop.next_try).map(|(began, after)| began + after);
+            CrashLoopShape {
+                failures: crash_loop.failures,
+                reason: crash_loop.death.to_string(),
+                next_try: next_try.map(|at| humantime::format_rfc3339_millis(at).to_string()),
+                last_output: crash_loop.last_output.clone(),
+            }
+        });
         Self {
+            crash_loop,
             name: view.name.to_string(),
             seat: view.life.seat.number(),
             incarnation: view.life.incarnation,
             state: view.state.as_str().to_string(),
+            release: view.release.map(|release| release.to_string()),
             address: view.address.as_ref().map(ToString::to_string),
             reason: view.reason.clone(),
         }

@@ -4,13 +4,15 @@
 //! old wish or the new one, never a part.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fleet::{Desired, Life, ReplicaName, StoredBerth};
+use fleet::{Desired, Life, Release, ReplicaName, StoredBerth};
+use futures_util::future::{BoxFuture, FutureExt};
 use placement::{NoRoom, Placement, Seat};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,16 @@ const FORMAT: u32 = 1;
 /// Above these a number is damage, not a fleet.
 const SEAT_MAX: u32 = 1 << 20;
 const INCARNATION_MAX: u64 = 1 << 48;
+
+/// Keeps what should run.
+pub trait WishStore: fmt::Debug + Send + Sync + 'static {
+    /// The wish of a service, put into an empty placement and its weights; an empty wish if none was
+    /// ever stored. `is_left` says whether there is a trace of its fleet.
+    fn read(&self, service: &str, empty: (Placement, Vec<u32>), is_left: bool) -> Result<Desired, WishError>;
+
+    /// Stores the wish of a service. When this returns without error, no crash can lose it.
+    fn write(&self, service: &str, desired: &Desired) -> BoxFuture<'static, Result<(), WishError>>;
+}
 
 /// The folder that holds the wishes of one balancer, locked for as long as this lives.
 #[derive(Clone, Debug)]
@@ -53,6 +65,16 @@ struct WishFile {
     generation: u64,
     seed: u64,
     replicas: Vec<WishedReplica>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rollout: Option<WishedRollout>,
+}
+
+/// A rollout that is under way, between these releases.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WishedRollout {
+    from: String,
+    to: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,6 +83,8 @@ struct WishedReplica {
     seat: u32,
     incarnation: u64,
     name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     slots: Option<Vec<u16>>,
 }
@@ -82,33 +106,13 @@ impl StateDir {
         }
     }
 
-    /// The wish of a service, or an empty one if none was ever stored. `is_anything_left` says
-    /// whether there is a trace of its fleet.
-    pub(crate) fn read(
-        &self,
-        service: &str,
-        (placement, weights): (Placement, Vec<u32>),
-        is_anything_left: bool,
-    ) -> Result<Desired, WishError> {
-        let path = self.file(service);
-        if !self.is_chosen && !is_anything_left {
-            return Ok(Desired::new(fastrand::u64(..), placement, weights));
-        }
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Desired::new(fastrand::u64(..), placement, weights));
-            }
-            Err(error) => return Err(WishError::NotRead { path, why: error.to_string() }),
-        };
-        let file = parse(&text).map_err(|why| WishError::NotRead { path: path.clone(), why })?;
-        let mut desired = Desired::new(file.0.seed, placement, weights);
-        desired.restore(file.0.generation, file.1).map_err(|why| WishError::DoesNotFit { path, why })?;
-        Ok(desired)
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Stores the wish of a service. When this returns without error, it is on disk.
-    pub(crate) fn write(&self, service: &str, desired: &Desired) -> Result<(), WishError> {
+    /// When this returns without error, it is on disk.
+    fn write_now(&self, service: &str, desired: &Desired) -> Result<(), WishError> {
         let path = self.file(service);
         let not_stored = |source| WishError::NotStored { path: path.clone(), source };
         let bytes = serde_json::to_vec(&file_of(desired)).map_err(|error| not_stored(error.into()))?;
@@ -129,11 +133,54 @@ impl StateDir {
     }
 }
 
+impl WishStore for StateDir {
+    fn read(
+        &self,
+        service: &str,
+        (placement, weights): (Placement, Vec<u32>),
+        is_anything_left: bool,
+    ) -> Result<Desired, WishError> {
+        let path = self.file(service);
+        if !self.is_chosen && !is_anything_left {
+            return Ok(Desired::new(fastrand::u64(..), placement, weights));
+        }
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Desired::new(fastrand::u64(..), placement, weights));
+            }
+            Err(error) => return Err(WishError::NotRead { path, why: error.to_string() }),
+        };
+        let file = parse(&text).map_err(|why| WishError::NotRead { path: path.clone(), why })?;
+        let mut desired = Desired::new(file.0.seed, placement, weights);
+        desired.restore(file.0.generation, file.1).map_err(|why| WishError::DoesNotFit { path, why })?;
+        let rollout = file.0.rollout.map(|rollout| (release(&rollout.from), release(&rollout.to)));
+        if let Some((Ok(from), Ok(to))) = rollout {
+            desired.restore_rollout(from, to);
+        }
+        Ok(desired)
+    }
+
+    fn write(&self, service: &str, desired: &Desired) -> BoxFuture<'static, Result<(), WishError>> {
+        let (state, service, desired) = (self.clone(), service.to_string(), desired.clone());
+        async move {
+            let path = state.file(&service);
+            let written = tokio::task::spawn_blocking(move || state.write_now(&service, &desired)).await;
+            written.unwrap_or_else(|_| {
+                let source = io::Error::other("the writer ended early");
+                Err(WishError::NotStored { path, source })
+            })
+        }
+        .boxed()
+    }
+}
+
 fn file_of(desired: &Desired) -> WishFile {
     let replica = |berth: StoredBerth| WishedReplica {
         seat: berth.life.seat.number(),
         incarnation: berth.life.incarnation,
         name: berth.name.to_string(),
+        release: berth.release.is_told().then(|| berth.release.to_string()),
         slots: berth.slots,
     };
     WishFile {
@@ -141,6 +188,9 @@ fn file_of(desired: &Desired) -> WishFile {
         generation: desired.generation(),
         seed: desired.seed(),
         replicas: desired.to_store().into_iter().map(replica).collect(),
+        rollout: desired
+            .rolling()
+            .map(|(from, to)| WishedRollout { from: from.to_string(), to: to.to_string() }),
     }
 }
 
@@ -149,6 +199,9 @@ fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>), String> {
     if file.format != FORMAT {
         return Err(format!("it has format {}, this version knows {FORMAT}", file.format));
     }
+    if let Some(rollout) = &file.rollout {
+        release(&rollout.from).and(release(&rollout.to))?;
+    }
     let berth = |replica: WishedReplica| {
         let seat = Seat::new(replica.seat).filter(|seat| seat.number() <= SEAT_MAX);
         let seat = seat.ok_or_else(|| format!("seat {} is not from 1 to {SEAT_MAX}", replica.seat))?;
@@ -156,7 +209,9 @@ fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>), String> {
             return Err(format!("incarnation {} is above {INCARNATION_MAX}", replica.incarnation));
         }
         let name = ReplicaName::parse(&replica.name).map_err(|error| error.to_string())?;
-        Ok(StoredBerth { life: Life { seat, incarnation: replica.incarnation }, name, slots: replica.slots })
+        let release = replica.release.as_deref().map(release).transpose()?.unwrap_or_default();
+        let life = Life { seat, incarnation: replica.incarnation };
+        Ok(StoredBerth { life, name, release, slots: replica.slots })
     };
     let berths: Result<Vec<_>, String> = file.replicas.drain(..).map(berth).collect();
     let berths = berths?;
@@ -168,4 +223,8 @@ fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>), String> {
         }
     }
     Ok((file, berths))
+}
+
+fn release(text: &str) -> Result<Release, String> {
+    Release::parse(text).ok_or_else(|| format!("{text:?} is no release"))
 }

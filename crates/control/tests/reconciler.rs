@@ -5,11 +5,12 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use control::{Control, EditError, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StateDir};
 use driver::{Driver, ScriptedDriver};
-use fleet::{Address, Edit, FleetSettings, Found, FoundState, Life, ReplicaName};
+use fleet::{Address, Edit, FleetSettings, Found, FoundState, HealthSettings, Life, ReplicaName};
 use placement::{Key, Placement, Rendezvous, Seat};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
@@ -50,8 +51,9 @@ fn settings(state: Option<StateDir>) -> ReconcilerSettings {
             replicas_max: 10,
             start_timeout: Duration::from_secs(10),
             drain_deadline: Duration::from_secs(10),
-            misses_max: 2,
+            health: HealthSettings::default(),
             seat_choice: placement::SeatChoice::Lowest,
+            rollout: fleet::RolloutSettings::default(),
             is_owned: true,
         },
         heartbeat: HeartbeatSettings {
@@ -63,7 +65,7 @@ fn settings(state: Option<StateDir>) -> ReconcilerSettings {
         placement: Placement::Rendezvous(Rendezvous::default()),
         weights: Vec::new(),
         load_factor: 1.25,
-        state,
+        state: state.map(|state| Arc::new(state) as _),
         journal: Journal::default(),
     }
 }
@@ -76,11 +78,15 @@ struct Stage {
 
 impl Stage {
     async fn set(state: Option<StateDir>, prepare: impl FnOnce(&ScriptedDriver)) -> Self {
+        Self::with(settings(state), prepare).await
+    }
+
+    async fn with(settings: ReconcilerSettings, prepare: impl FnOnce(&ScriptedDriver)) -> Self {
         let driver = Arc::new(ScriptedDriver::new(healthy().await));
         prepare(&driver);
         let heartbeats = Heartbeats::start().unwrap();
         let given: Arc<dyn Driver> = driver.clone();
-        let control = Control::start(settings(state), &heartbeats, async |_events| Ok(given)).await.unwrap();
+        let control = Control::start(settings, &heartbeats, async |_events| Ok(given)).await.unwrap();
         Self { driver, control, _heartbeats: heartbeats }
     }
 
@@ -113,6 +119,47 @@ fn found(seat: u32, incarnation: u64, name: &str, address: Address) -> Found {
         name: ReplicaName::parse(name).unwrap(),
         state: FoundState::Running { address, is_frozen: false },
     }
+}
+
+/// A web server that answers one connection of three, and lets the others wait.
+async fn lossy() -> (Address, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        let mut waiting = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            if count.fetch_add(1, Ordering::Relaxed) % 3 == 2 {
+                tokio::spawn(answer(stream));
+            } else {
+                waiting.push(stream);
+            }
+        }
+    });
+    (address.into(), connections)
+}
+
+#[tokio::test]
+async fn a_heartbeat_that_is_lost_is_put_again_in_time() {
+    let (address, connections) = lossy().await;
+    let settings = ReconcilerSettings {
+        heartbeat: HeartbeatSettings {
+            every: Duration::from_millis(150),
+            timeout: Duration::from_millis(150),
+            ..settings(None).heartbeat
+        },
+        ..settings(None)
+    };
+    let journal = settings.journal.clone();
+    let stage = Stage::with(settings, |_| {}).await;
+    stage.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    // The third one is lossy; were it ejected, it would not be more than half of them.
+    stage.driver.script().address = address;
+    stage.control.handle.edit(Edit::Scale { count: 3 }).await.unwrap();
+    stage.eventually("it was asked often", |_| connections.load(Ordering::Relaxed) > 40).await;
+    let is_out = journal.events().iter().any(|event| event.event == "out of the table");
+    assert!(!is_out, "{:?}", journal.events());
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use placement::{Holding, Member, NoRoom, Placement, Seat};
 
-use crate::{Life, Moment, ReplicaName};
+use crate::rollout::Rollout;
+use crate::{Life, Moment, Release, ReplicaName, RolloutSettings};
 
 /// Names a change that is not yet settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,8 @@ pub struct Berth {
     pub life: Life,
     /// What the replica is called.
     pub name: ReplicaName,
+    /// What it runs.
+    pub release: Release,
     /// The change that adds it, until that change is settled.
     pub pending: Option<ChangeId>,
 }
@@ -26,6 +29,8 @@ pub struct StoredBerth {
     pub life: Life,
     /// What the replica is called.
     pub name: ReplicaName,
+    /// What it runs.
+    pub release: Release,
     /// The slots that the classic placement gave it.
     pub slots: Option<Vec<u16>>,
 }
@@ -36,6 +41,8 @@ pub(crate) struct Change {
     pub(crate) id: ChangeId,
     /// When it is given up.
     pub(crate) deadline: Moment,
+    /// Whether it was to bring the fleet to a certain size, so that no other may come between.
+    pub(crate) is_alone: bool,
 }
 
 /// What should run.
@@ -49,20 +56,33 @@ pub struct Desired {
     pub(crate) weights: Vec<u32>,
     pub(crate) berths: Vec<Berth>,
     pub(crate) changes: Vec<Change>,
+    /// What new replicas run.
+    pub(crate) release: Release,
+    /// The rollout under way, or the last one.
+    pub(crate) rollout: Option<Rollout>,
 }
 
 impl Desired {
     /// An empty fleet with this (empty) placement, and the weights of seats 1, 2, 3, …; seats behind
     /// the end of `weights` have 1.
     pub fn new(seed: u64, placement: Placement, weights: Vec<u32>) -> Self {
-        Self { generation: 0, seed, placement, weights, berths: Vec::new(), changes: Vec::new() }
+        Self {
+            generation: 0,
+            seed,
+            placement,
+            weights,
+            berths: Vec::new(),
+            changes: Vec::new(),
+            release: Release::default(),
+            rollout: None,
+        }
     }
 
     /// The fleet that was stored. Slots that the placement's settings no longer allow are
     /// forgotten; their seats are placed anew.
     pub fn restore(&mut self, generation: u64, stored: Vec<StoredBerth>) -> Result<(), NoRoom> {
         self.generation = generation;
-        for StoredBerth { life, name, slots } in stored {
+        for StoredBerth { life, name, release, slots } in stored {
             let is_placed = match (&mut self.placement, slots) {
                 (Placement::Classic(classic), Some(slots)) => {
                     classic.restore(Holding { seat: life.seat, slots })
@@ -72,9 +92,14 @@ impl Desired {
             if !is_placed {
                 self.placement.insert(self.member(life.seat))?;
             }
-            self.berths.push(Berth { life, name, pending: None });
+            self.berths.push(Berth { life, name, release, pending: None });
         }
         Ok(())
+    }
+
+    /// A rollout between these releases was under way when the wish was stored.
+    pub fn restore_rollout(&mut self, from: Release, to: Release) {
+        self.rollout = Some(Rollout::begin(self.generation, (from, to), RolloutSettings::default()));
     }
 
     /// What is to be kept on disk: settled berths only, so that a change that nobody was told of
@@ -83,6 +108,7 @@ impl Desired {
         let stored = self.settled().map(|berth| StoredBerth {
             life: berth.life,
             name: berth.name.clone(),
+            release: berth.release,
             slots: self.slots(berth.life.seat),
         });
         stored.collect()
@@ -150,7 +176,7 @@ impl Desired {
         let (undone, kept): (Vec<Berth>, Vec<Berth>) =
             self.berths.drain(..).partition(|berth| berth.pending == Some(change));
         for berth in undone {
-            self.placement.remove(berth.life.seat);
+            self.vacate(berth.life.seat);
         }
         self.berths = kept;
         self.changes.retain(|other| other.id != change);
@@ -161,14 +187,24 @@ impl Desired {
             self.placement.remove(berth.life.seat);
         }
         self.changes.clear();
+        self.rollout = None;
+    }
+
+    /// Nobody is meant to sit there any more.
+    pub(crate) fn vacate(&mut self, seat: Seat) {
+        self.placement.remove(seat);
+        if let Some(rollout) = &mut self.rollout {
+            rollout.forget(seat);
+        }
     }
 
     /// The seat goes on with another life.
     pub(crate) fn succeed(&mut self, life: Life, successor: Life, name: ReplicaName) {
-        if let Some(berth) = self.berths.iter_mut().find(|berth| berth.life == life) {
-            berth.life = successor;
-            berth.name = name;
-        }
+        let Some(at) = self.berths.iter().position(|berth| berth.life == life) else { return };
+        let release = Some(self.berths[at].release).filter(|release| self.can_run(*release));
+        let berth = &mut self.berths[at];
+        (berth.life, berth.name) = (successor, name);
+        berth.release = release.unwrap_or(self.release);
     }
 
     fn slots(&self, seat: Seat) -> Option<Vec<u16>> {

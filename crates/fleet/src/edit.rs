@@ -4,7 +4,8 @@ use placement::{NoRoom, Placement, Seat, SeatChoice};
 
 use crate::desired::Change;
 use crate::names;
-use crate::{Berth, ChangeId, Desired, FleetSettings, Life, Moment, Observed, ReplicaName};
+use crate::rollout::Successor;
+use crate::{Berth, ChangeId, Deployment, Desired, FleetSettings, Life, Moment, Observed, ReplicaName};
 
 /// What a caller wants changed. Counts and names only: what is run comes from the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Edit {
         /// How many.
         count: u32,
     },
+    /// Every seat to this release, one after the other. What a release is, the operator says.
+    Deploy(Deployment),
 }
 
 /// Why an edit is not possible; nothing was changed.
@@ -61,6 +64,10 @@ pub enum Refusal {
     NotOwned,
     #[error("another change is under way")]
     Busy,
+    #[error("a rollout is under way; wait until it has ended")]
+    RolloutUnderWay,
+    #[error("nothing has changed: every replica runs what the configuration asks for")]
+    NothingToDeploy,
 }
 
 impl Desired {
@@ -74,16 +81,30 @@ impl Desired {
     ) -> Result<Option<ChangeId>, Refusal> {
         let present = self.settled().count() as u32;
         match edit {
-            Edit::Fill { count } => self.fill(*count, settings, (observed, now)),
+            _ if self.changes.iter().any(|change| change.is_alone) => Err(Refusal::Busy),
+            Edit::Fill { .. } | Edit::Scale { .. } if self.has_changes() => Err(Refusal::Busy),
+            Edit::Fill { count } => {
+                let change = self.fill(*count, settings, (observed, now));
+                self.let_nobody_between();
+                change
+            }
             _ if !settings.is_owned => Err(Refusal::NotOwned),
             Edit::Add { count, names } => self.add((*count, names), settings, (observed, now)),
             Edit::Remove { count, names } => self.remove(*count, names).map(|()| None),
-            Edit::Scale { .. } if self.has_changes() => Err(Refusal::Busy),
+            Edit::Deploy(deployment) => self.deploy(deployment).map(|()| None),
             Edit::Scale { count } if *count > present => {
-                self.add((*count - present, &[]), settings, (observed, now))
+                let change = self.add((*count - present, &[]), settings, (observed, now));
+                self.let_nobody_between();
+                change
             }
             Edit::Scale { count } => self.remove(present - *count, &[]).map(|()| None),
         }
+    }
+
+    /// What was to bring the fleet to a certain size is settled before anything else is taken, or the
+    /// size would be another one in the end.
+    fn let_nobody_between(&mut self) {
+        self.changes.iter_mut().for_each(|change| change.is_alone = true);
     }
 
     fn fill(
@@ -129,7 +150,7 @@ impl Desired {
         }
         let id = ChangeId(self.changes.iter().map(|change| change.id.0 + 1).max().unwrap_or(self.generation));
         let mut next = self.clone();
-        next.changes.push(Change { id, deadline: now + settings.start_timeout });
+        next.changes.push(Change { id, deadline: now + settings.start_timeout, is_alone: false });
         let mut names = names.iter().cloned();
         for _ in 0..count {
             next.add_one(id, names.next(), (settings, observed))?;
@@ -148,7 +169,7 @@ impl Desired {
         let life = Life { seat, incarnation: observed.next_incarnation(seat) };
         self.placement.insert(self.member(seat)).map_err(Refusal::NoRoom)?;
         let name = name.unwrap_or_else(|| self.random_name(life, settings, observed));
-        self.berths.push(Berth { life, name, pending: Some(change) });
+        self.berths.push(Berth { life, name, release: self.release, pending: Some(change) });
         Ok(())
     }
 
@@ -188,7 +209,7 @@ impl Desired {
             leaving.push(others.swap_remove(at as usize));
         }
         for life in &leaving {
-            self.placement.remove(life.seat);
+            self.vacate(life.seat);
         }
         self.berths.retain(|berth| !leaving.contains(&berth.life));
         self.generation += 1;
@@ -203,7 +224,12 @@ impl Desired {
         observed: &Observed,
     ) -> ReplicaName {
         let is_free = |name: &ReplicaName| {
-            self.berths.iter().all(|berth| berth.name != *name) && !observed.holds_name(name)
+            let is_tried = |successor: &Successor| successor.name == *name;
+            let is_successors =
+                self.rollout.as_ref().is_some_and(|rollout| rollout.successors.iter().any(is_tried));
+            self.berths.iter().all(|berth| berth.name != *name)
+                && !observed.holds_name(name)
+                && !is_successors
         };
         let seed = names::draw(self.seed, self.generation);
         names::random(&settings.name_prefix, seed, (life.seat, life.incarnation), is_free)

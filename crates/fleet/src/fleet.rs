@@ -5,10 +5,10 @@ use std::time::Duration;
 use placement::{Placement, Seat};
 
 use crate::names::draw;
-use crate::plan::{backoff, is_mass_silence, plan};
+use crate::plan::{backoff, is_mass_illness, plan};
 use crate::{
     Action, ChangeId, Desired, Edit, Event, FleetSettings, FleetView, Found, FoundState, Known, Life, Moment,
-    Observed, Phase, Plan, Refusal, StopHow,
+    Observed, Phase, Plan, Refusal, Sign, StopHow,
 };
 
 /// A life that served at least this long was no failure of its seat's.
@@ -32,6 +32,8 @@ pub enum Outcome {
 pub enum Standing {
     /// Routed to.
     Open,
+    /// In the table for the few requests that are admitted to try it.
+    OnTrial,
     /// Not routed to; who is inside may finish.
     Closed,
     /// Not routed to; who is inside should look elsewhere.
@@ -41,9 +43,9 @@ pub enum Standing {
 /// Owned by one reconciler.
 #[derive(Clone, Debug)]
 pub struct Fleet {
-    settings: FleetSettings,
-    desired: Desired,
-    observed: Observed,
+    pub(crate) settings: FleetSettings,
+    pub(crate) desired: Desired,
+    pub(crate) observed: Observed,
 }
 
 impl Fleet {
@@ -65,7 +67,10 @@ impl Fleet {
         }
         for index in 0..self.desired.berths.len() {
             let life = self.desired.berths[index].life;
-            match running_in(found, life) {
+            // What was only tried when a rollout was interrupted does not have the seat.
+            let is_tried = self.desired.rollout.is_some();
+            let itself = found.iter().find(|one| one.life == life && is_tried && is_running(one));
+            match itself.or_else(|| running_in(found, life)) {
                 Some(one) => self.desired.succeed(life, one.life, one.name.clone()),
                 None => {
                     let record = self.observed.record(life.seat);
@@ -76,7 +81,7 @@ impl Fleet {
                 }
             }
         }
-        self.observed.observe(&Event::Listed { asked_at: now, found: found.to_vec() }, now);
+        self.observe(&Event::Listed { asked_at: now, found: found.to_vec() }, now);
     }
 
     /// Applies an edit, whole or not at all.
@@ -86,8 +91,7 @@ impl Fleet {
         for berth in &self.desired.berths {
             if !seats_before.contains(&berth.life.seat) {
                 // A new tenant is not to blame for the seat's past.
-                let record = self.observed.record(berth.life.seat);
-                (record.failures, record.not_before) = (0, now);
+                self.observed.record(berth.life.seat).forgive(now);
             }
         }
         Ok(change.map_or(Outcome::Settled, Outcome::Pending))
@@ -95,7 +99,12 @@ impl Fleet {
 
     /// Takes in a fact.
     pub fn observe(&mut self, event: &Event, now: Moment) {
-        self.observed.observe(event, now);
+        self.observed.observe(event, &self.settings.health, now);
+        if let Event::Exited(life, exit) = event {
+            self.desired.refine_rollout(*life, exit);
+        }
+        self.desired.watch_rollout(&self.observed, &self.settings, now);
+        self.note_mass_illness(now);
     }
 
     /// What to do now.
@@ -110,14 +119,19 @@ impl Fleet {
             Action::Start(life, name) => self.observed.insert(*life, Known::starting(name.clone(), now)),
             Action::Replace(life, death) => {
                 enter(life, Phase::Over(death.clone()));
+                self.desired.watch_rollout(&self.observed, &self.settings, now);
+                self.count_death(*life, death);
                 self.replace(*life, now);
             }
-            Action::Inspect(life) => self.observed.change(*life, |known| known.signs.was_inspected = true),
+            Action::Inspect(life) => self.observed.change(*life, |known| known.signs.note_look()),
+            Action::Admit(life) => self.observed.change(*life, |known| known.signs.conduct.admit(now)),
             Action::Drain(life) => enter(life, Phase::Draining { is_empty: false }),
             Action::Stop(life, how) => enter(life, Phase::Stopping(*how)),
             Action::Commit(change) => self.desired.commit(*change),
             Action::Undo(change, _) => self.desired.undo(*change),
+            Action::Rollout(step) => self.accept_step(step, now),
         }
+        self.note_mass_illness(now);
     }
 
     /// Wishes for nothing more, so that every replica is drained and stopped. The stored wish
@@ -157,16 +171,26 @@ impl Fleet {
         let is_desired = self.desired.berth_of(life).is_some();
         match &known.phase {
             Phase::Serving if !is_desired => Standing::Closed,
-            Phase::Serving if known.is_well(&self.settings) => Standing::Open,
-            Phase::Serving => {
-                let is_mass = is_mass_silence(&self.settings, &self.desired, &self.observed);
-                let is_pardoned = is_mass && known.is_only_silent(&self.settings);
-                if is_pardoned { Standing::Open } else { Standing::Condemned }
+            Phase::Serving if known.is_well() => Standing::Open,
+            Phase::Serving if known.signs.are_soft() && is_mass_illness(&self.desired, &self.observed) => {
+                Standing::Open
             }
+            Phase::Serving if !known.signs.are_of_answers_only() => Standing::Condemned,
+            Phase::Serving if known.signs.conduct.is_on_trial() => Standing::OnTrial,
+            // Who is inside may yet get a good answer.
+            Phase::Serving => Standing::Closed,
             Phase::Starting | Phase::Booting | Phase::Draining { .. } => Standing::Closed,
             Phase::Stopping(StopHow::Graceful) => Standing::Closed,
             Phase::Stopping(StopHow::Now) | Phase::Over(_) => Standing::Condemned,
         }
+    }
+
+    /// Why a life that serves is not routed to, if that is for its health.
+    pub fn illness(&self, life: Life, now: Moment) -> Option<(Sign, String)> {
+        let known = self.observed.get(life).filter(|known| known.phase == Phase::Serving)?;
+        let sign = known.signs.first()?;
+        let is_out = self.standing(life) != Standing::Open && self.desired.berth_of(life).is_some();
+        is_out.then(|| (sign, known.signs_in_words(&self.settings, now).join(", ")))
     }
 
     /// Whether every replica that callers were told of takes traffic.
@@ -179,8 +203,10 @@ impl Fleet {
         FleetView::of(self, now)
     }
 
-    pub(crate) fn settings(&self) -> &FleetSettings {
-        &self.settings
+    fn note_mass_illness(&mut self, now: Moment) {
+        if is_mass_illness(&self.desired, &self.observed) {
+            self.observed.mass_illness_at = Some(now);
+        }
     }
 
     fn replace(&mut self, life: Life, now: Moment) {
@@ -195,13 +221,25 @@ impl Fleet {
             Some(berth) => berth.name.clone(),
             None => self.desired.random_name(successor, &self.settings, &self.observed),
         };
-        let jitter = draw(draw(self.desired.seed, u64::from(life.seat.number())), successor.incarnation);
+        let jitter = self.draw_for(successor);
         let record = self.observed.record(life.seat);
         record.failures = if served >= STABLE_AFTER { 1 } else { record.failures + 1 };
-        let forgiven = if has_served { FREE_RESTARTS } else { 0 };
-        record.not_before = now + backoff(record.failures.saturating_sub(forgiven), jitter);
+        record.unserved = if has_served { 0 } else { record.unserved + 1 };
+        // Lives that served may have been ended from outside, and count for little: together as one,
+        // until there are too many of them.
+        let has_other_failures = record.failures > record.unserved;
+        let in_vain = if has_served { 0 } else { record.unserved + u32::from(has_other_failures) };
+        let unforgiven = record.failures.saturating_sub(FREE_RESTARTS);
+        record.strikes = in_vain.max(unforgiven);
+        record.not_before = now + backoff(record.strikes, jitter);
+        record.last_output = death.last_output().to_vec();
         record.last_death = Some((life, death));
         self.desired.succeed(life, successor, name);
+    }
+
+    /// A number that looks random and is the same for a life whenever it is asked for.
+    pub(crate) fn draw_for(&self, life: Life) -> u64 {
+        draw(draw(self.desired.seed, u64::from(life.seat.number())), life.incarnation)
     }
 
     fn berth_what_runs(&mut self, found: &[Found]) {
@@ -212,6 +250,7 @@ impl Fleet {
         let stored = running.into_iter().map(|one| crate::StoredBerth {
             life: one.life,
             name: one.name.clone(),
+            release: crate::Release::default(),
             slots: None,
         });
         let mut wish = self.desired.clone();

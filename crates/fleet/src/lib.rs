@@ -7,32 +7,44 @@
 mod address;
 mod life;
 mod names;
+mod release;
 
+mod answers;
 mod gate;
 mod replica;
 mod table;
 
 mod settings;
 
+mod conduct;
+mod crash_loop;
 mod desired;
 mod edit;
 mod event;
+mod health;
 mod observed;
 mod plan;
+mod rollout;
+mod slowness;
 
 mod fleet;
 mod view;
 
 pub use address::{Address, IllegalAddress};
+pub use answers::{Answers, Latencies};
+pub use crash_loop::CrashLoop;
 pub use desired::{Berth, ChangeId, Desired, StoredBerth};
 pub use edit::{Edit, Refusal};
-pub use event::{Death, Event, Exit, Found, FoundState, Pulse, Suspicion};
+pub use event::{Death, Event, Exit, Found, FoundState, Measured, Pulse, Suspicion, SuspicionKind};
 pub use fleet::{Fleet, Outcome, Standing};
 pub use gate::Gate;
+pub use health::Sign;
 pub use life::{IllegalName, Life, Moment, ReplicaName};
 pub use observed::{Known, Observed, Phase};
-pub use plan::{Action, Plan, StopHow, plan};
+pub use plan::{Action, Plan, Step, StopHow, plan};
+pub use release::Release;
 pub use replica::{Claim, Replica};
-pub use settings::FleetSettings;
+pub use rollout::{Course, Deployment, RolloutFailure, RolloutSettings};
+pub use settings::{FleetSettings, HealthSettings};
 pub use table::{Choice, Publisher, Reader, RoutingTable, Verdict, routing};
-pub use view::{FleetView, ReplicaState, ReplicaView};
+pub use view::{FleetView, ReplicaState, ReplicaView, RolloutView};

@@ -3,17 +3,26 @@
 //! Each rule looks at one thing and is repeatable: asked again before its action was carried out,
 //! it gives the same answer. Carrying out is somebody else's; it makes no choices.
 
+mod rollout;
+
 use std::fmt;
 use std::time::Duration;
 
 use crate::desired::Change;
+use crate::names::draw;
+use crate::observed::SeatRecord;
 use crate::{
     Berth, ChangeId, Death, Desired, FleetSettings, Known, Life, Moment, Observed, Phase, ReplicaName,
 };
 
+pub use rollout::Step;
+
 /// How long replicas are pardoned that are silent together with more than half of the fleet, in
 /// start timeouts. After that they are replaced, one at a time.
 const PARDON_START_TIMEOUTS: u32 = 2;
+
+/// How long an end that nobody waits to see replaced waits for its reason.
+const REASON_WAIT: Duration = Duration::from_millis(500);
 
 /// How often a pending replica may fail before its change is given up.
 const PENDING_FAILURES_MAX: u32 = 3;
@@ -36,6 +45,8 @@ pub enum Action {
     Replace(Life, Death),
     /// Ask the driver whether it is frozen.
     Inspect(Life),
+    /// Let one request try whether its answers are good again.
+    Admit(Life),
     /// Close its gate and say when nobody is inside.
     Drain(Life),
     /// Stop it and remove what is left.
@@ -44,6 +55,8 @@ pub enum Action {
     Commit(ChangeId),
     /// Its replicas do not come up: the change never was.
     Undo(ChangeId, String),
+    /// A rollout goes on, back, or ends.
+    Rollout(Step),
 }
 
 impl fmt::Display for Action {
@@ -52,11 +65,13 @@ impl fmt::Display for Action {
             Self::Start(life, name) => write!(f, "start {life} {name}"),
             Self::Replace(life, death) => write!(f, "replace {life}: {death}"),
             Self::Inspect(life) => write!(f, "inspect {life}"),
+            Self::Admit(life) => write!(f, "admit one to {life}"),
             Self::Drain(life) => write!(f, "drain {life}"),
             Self::Stop(life, StopHow::Graceful) => write!(f, "stop {life}"),
             Self::Stop(life, StopHow::Now) => write!(f, "kill {life}"),
             Self::Commit(change) => write!(f, "commit {}", change.0),
             Self::Undo(change, why) => write!(f, "undo {}: {why}", change.0),
+            Self::Rollout(step) => step.fmt(f),
         }
     }
 }
@@ -94,37 +109,51 @@ pub fn plan(settings: &FleetSettings, desired: &Desired, observed: &Observed, no
         }
     }
     let mut pardon = Pardon {
-        is_mass_silence: is_mass_silence(settings, desired, observed),
+        is_mass_illness: is_mass_illness(desired, observed),
+        mass_illness_at: observed.mass_illness_at,
         may_end: !is_anyone_coming_up(desired, observed),
     };
     // The berths of a change that is decided now are looked at when it has been carried out.
     for berth in desired.berths.iter().filter(|berth| !decided.contains(&berth.pending)) {
         match observed.get(berth.life) {
             None => plan_start(&mut plan, berth, observed, now),
-            Some(known) => plan_berth(&mut plan, (berth.life, known), (settings, &mut pardon), now),
+            Some(known) if is_unexplained(&mut plan, (berth, known), now) => {}
+            Some(known) => {
+                plan_berth(&mut plan, (berth.life, known), (settings, &mut pardon), now);
+                plan_trial(&mut plan, (berth.life, known), (settings, desired.seed), now);
+            }
         }
     }
+    rollout::plan_rollout(&mut plan, (settings, desired, observed), now);
     for (life, known) in observed.lives() {
-        if desired.berth_of(life).is_none() {
+        if desired.berth_of(life).is_none() && desired.successor(life).is_none() {
             plan_leaving(&mut plan, (life, known), settings, now);
         }
     }
     plan
 }
 
-/// Whether more than half of the serving replicas look ill to the heartbeats alone. Then it is
-/// rather the checker, the machine or something that they all depend on: nobody is ejected and
-/// nobody is killed for it.
-pub(crate) fn is_mass_silence(settings: &FleetSettings, desired: &Desired, observed: &Observed) -> bool {
+/// Whether more than half of those who serve look ill to heartbeats or by their answers alone. Then it
+/// is rather the checker, the machine or something that they all depend on: nobody is ejected and
+/// nobody is killed for it. Who is ill beyond that serves nobody, and is not counted; so health alone
+/// never leaves the table empty.
+pub(crate) fn is_mass_illness(desired: &Desired, observed: &Observed) -> bool {
     let known = desired.berths.iter().filter_map(|berth| observed.get(berth.life));
-    let serving: Vec<&Known> = known.filter(|known| known.phase == Phase::Serving).collect();
-    let silent = serving.iter().filter(|known| known.is_only_silent(settings)).count();
-    silent * 2 > serving.len()
+    let serving = known.filter(|known| known.phase == Phase::Serving);
+    let (mut ill, mut all) = (0, 0);
+    for known in serving {
+        let is_soft = known.signs.are_soft();
+        ill += usize::from(is_soft);
+        all += usize::from(is_soft || known.is_well());
+    }
+    ill * 2 > all
 }
 
-/// What is held against killing the silent.
+/// What is held against killing those who look ill.
 struct Pardon {
-    is_mass_silence: bool,
+    is_mass_illness: bool,
+    /// When it was there the last time.
+    mass_illness_at: Option<Moment>,
     /// Whether one who was pardoned long enough may be replaced now.
     may_end: bool,
 }
@@ -136,10 +165,16 @@ impl Pardon {
         known: &Known,
         (settings, now): (&FleetSettings, Moment),
     ) -> bool {
-        if !self.is_mass_silence || !known.is_only_silent(settings) {
+        if !known.signs.are_soft() {
             return true;
         }
-        let since = known.signs.silent_since.unwrap_or(now);
+        // An illness of all ends for one after the other. To be among the last is no guilt.
+        let is_forgotten =
+            self.mass_illness_at.is_none_or(|at| plan.is_due(at + settings.start_timeout, now));
+        if !self.is_mass_illness && is_forgotten {
+            return true;
+        }
+        let since = known.signs.silent_since().unwrap_or(now);
         let is_over = plan.is_due(since + settings.start_timeout * PARDON_START_TIMEOUTS, now);
         // One at a time: the next one follows when this one's successor serves.
         is_over && std::mem::replace(&mut self.may_end, false)
@@ -163,7 +198,7 @@ fn plan_change(
 ) -> bool {
     let berths = || desired.berths.iter().filter(|berth| berth.pending == Some(change.id));
     let is_up = |berth: &Berth| {
-        observed.get(berth.life).is_some_and(|known| known.phase == Phase::Serving && known.is_well(settings))
+        observed.get(berth.life).is_some_and(|known| known.phase == Phase::Serving && known.is_well())
     };
     let record = |berth: &Berth| observed.seats.get(&berth.life.seat);
     let has_failed =
@@ -172,21 +207,29 @@ fn plan_change(
         plan.act(Action::Commit(change.id));
         true
     } else if let Some(failed) = berths().find(has_failed) {
-        let why = record(failed).and_then(|record| record.last_death.as_ref());
-        let why = why.map(|(_, death)| death.to_string()).unwrap_or_default();
+        let why = record(failed).map(SeatRecord::why).unwrap_or_default();
         plan.act(Action::Undo(
             change.id,
             format!("replica '{}' of seat {}: {why}", failed.name, failed.life.seat),
         ));
         true
     } else if plan.is_due(change.deadline, now) {
-        let late: Vec<&str> =
-            berths().filter(|berth| !is_up(berth)).map(|berth| berth.name.as_str()).collect();
+        let late: Vec<String> =
+            berths().filter(|berth| !is_up(berth)).map(|berth| late(berth, observed)).collect();
         let (late, timeout) = (late.join(", "), settings.start_timeout);
         plan.act(Action::Undo(change.id, format!("not healthy within {timeout:?} (start_timeout): {late}")));
         true
     } else {
         false
+    }
+}
+
+/// Who is late, and what became of earlier attempts.
+fn late(berth: &Berth, observed: &Observed) -> String {
+    let record = observed.seats.get(&berth.life.seat).filter(|record| record.failures > 0);
+    match record.and_then(|record| record.last_death.as_ref()) {
+        Some((_, death)) => format!("{} ({death})", berth.name),
+        None => berth.name.to_string(),
     }
 }
 
@@ -196,6 +239,12 @@ fn plan_start(plan: &mut Plan, berth: &Berth, observed: &Observed, now: Moment) 
     if !observed.holds_name(&berth.name) && plan.is_due(not_before, now) {
         plan.act(Action::Start(berth.life, berth.name.clone()));
     }
+}
+
+/// Whether whoever added this one is better served with a reason for its end a little later.
+fn is_unexplained(plan: &mut Plan, (berth, known): (&Berth, &Known), now: Moment) -> bool {
+    let Phase::Over(death) = &known.phase else { return false };
+    berth.pending.is_some() && !death.is_told() && !plan.is_due(known.since + REASON_WAIT, now)
 }
 
 fn plan_berth(
@@ -214,13 +263,13 @@ fn plan_berth(
                 plan.act(Action::Replace(life, Death::NeverHealthy));
             }
         }
-        Phase::Serving if settings.is_owned && !known.is_well(settings) => {
+        Phase::Serving if settings.is_owned && !known.is_well() => {
             let signs = known.signs_in_words(settings, now);
             if signs.len() >= 2 && pardon.is_over_for(plan, known, (settings, now)) {
                 plan.act(Action::Replace(life, Death::Ill(signs.join(", "))));
-            } else if known.signs.misses >= settings.misses_max && !known.signs.was_inspected {
+            } else if known.signs.call_for_a_look() {
                 plan.act(Action::Inspect(life));
-            } else if let Some(since) = known.signs.silent_since {
+            } else if let Some(since) = known.signs.silent_since() {
                 plan.is_due(since + settings.start_timeout, now);
             }
         }
@@ -228,6 +277,22 @@ fn plan_berth(
         Phase::Booting | Phase::Serving | Phase::Starting => {}
         // A berth's life is drained or stopped only after it has lost the berth.
         Phase::Draining { .. } | Phase::Stopping(_) => {}
+    }
+}
+
+/// Whose answers were bad is asked again after a while, by one request at a time.
+fn plan_trial(
+    plan: &mut Plan,
+    (life, known): (Life, &Known),
+    (settings, seed): (&FleetSettings, u64),
+    now: Moment,
+) {
+    if known.phase == Phase::Serving && known.signs.are_of_answers_only() {
+        let random = draw(draw(seed, u64::from(life.seat.number())), !life.incarnation);
+        let at = known.signs.conduct.next_admission(&settings.health, random);
+        if at.is_some_and(|at| plan.is_due(at, now)) {
+            plan.act(Action::Admit(life));
+        }
     }
 }
 

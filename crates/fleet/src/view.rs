@@ -1,6 +1,8 @@
 //! What a fleet shows of itself: a copy for those who ask, made when something changed.
 
-use crate::{Address, Fleet, Life, Moment, Phase, ReplicaName, Standing};
+use std::time::SystemTime;
+
+use crate::{Address, Course, CrashLoop, Fleet, Life, Moment, Phase, Release, ReplicaName, Standing};
 
 /// A fleet at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +13,29 @@ pub struct FleetView {
     pub replicas: Vec<ReplicaView>,
     /// Those that are being added, and those that are on their way out.
     pub others: Vec<ReplicaView>,
+    /// The rollout under way, or the last one.
+    pub rollout: Option<RolloutView>,
+    /// Until when requests are held back, if they are.
+    pub paused_until: Option<SystemTime>,
+    /// When moment zero was, by the wall clock, if somebody has said so.
+    pub began_at: Option<SystemTime>,
+}
+
+/// A rollout at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutView {
+    /// The generation of the wish that it made; it tells one rollout from another.
+    pub number: u64,
+    /// The release that replicas have before.
+    pub from: Release,
+    /// The one that they get.
+    pub to: Release,
+    /// Where it is, or how it ended.
+    pub course: Course,
+    /// Seats that have passed, in this direction.
+    pub done: usize,
+    /// Seats that have to, in this direction.
+    pub total: usize,
 }
 
 /// One replica at one moment.
@@ -20,12 +45,16 @@ pub struct ReplicaView {
     pub life: Life,
     /// What it is called.
     pub name: ReplicaName,
+    /// What it runs.
+    pub release: Option<Release>,
     /// Where it listens, if it runs.
     pub address: Option<Address>,
     /// How it is.
     pub state: ReplicaState,
     /// More about the state: signs of illness, how the last life ended.
     pub reason: Option<String>,
+    /// What there is to say of its seat, if lives keep failing there.
+    pub crash_loop: Option<CrashLoop>,
 }
 
 /// How a replica is.
@@ -33,8 +62,12 @@ pub struct ReplicaView {
 pub enum ReplicaState {
     /// Its turn to be started has not come; see the reason.
     Waiting,
+    /// Lives keep failing in its seat, and this one does not serve, or not yet.
+    CrashLooping,
     /// Being started, or running without a good heartbeat yet.
     Starting,
+    /// Well and not in the routing table yet: it has to stay well for a while to get its seat.
+    Baking,
     /// In the routing table.
     Ready,
     /// Out of the routing table until it is well again or replaced.
@@ -50,7 +83,9 @@ impl ReplicaState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::CrashLooping => "crash-looping",
             Self::Starting => "starting",
+            Self::Baking => "baking",
             Self::Ready => "ready",
             Self::Ill => "ill",
             Self::Draining => "draining",
@@ -70,6 +105,12 @@ impl FleetView {
         self.replicas.iter().filter(|replica| replica.state == ReplicaState::Ready).count()
     }
 
+    /// How many do not serve because lives keep failing in their seats.
+    pub fn crash_looping(&self) -> usize {
+        let all = self.replicas.iter().chain(&self.others);
+        all.filter(|replica| replica.state == ReplicaState::CrashLooping).count()
+    }
+
     pub(crate) fn of(fleet: &Fleet, now: Moment) -> Self {
         let mut view = Self { generation: fleet.desired().generation(), ..Self::default() };
         for berth in fleet.desired().berths() {
@@ -81,6 +122,14 @@ impl FleetView {
                 view.others.push(show(fleet, life, &known.name, now));
             }
         }
+        view.rollout = fleet.desired().rollout.as_ref().map(|rollout| RolloutView {
+            number: rollout.number,
+            from: rollout.from,
+            to: rollout.to,
+            course: rollout.course.clone(),
+            done: rollout.passed.len(),
+            total: rollout.passed.len() + rollout.successors.len() + rollout.left.len(),
+        });
         view
     }
 }
@@ -91,17 +140,26 @@ fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaVi
     let (state, reason) = match known.map(|known| (known, &known.phase)) {
         None => (ReplicaState::Waiting, last_death.map(|(_, death)| death.to_string())),
         Some((_, Phase::Starting | Phase::Booting)) => (ReplicaState::Starting, None),
-        Some((known, Phase::Serving)) => match fleet.standing(life) {
-            Standing::Open => (ReplicaState::Ready, None),
-            Standing::Closed => (ReplicaState::Draining, None),
-            Standing::Condemned => {
-                (ReplicaState::Ill, Some(known.signs_in_words(fleet.settings(), now).join(", ")))
-            }
+        Some((_, Phase::Serving)) => match (fleet.standing(life), fleet.illness(life, now)) {
+            (Standing::Open, _) => (ReplicaState::Ready, None),
+            (_, Some((_, signs))) => (ReplicaState::Ill, Some(signs)),
+            (_, None) if fleet.desired().successor(life).is_some() => (ReplicaState::Baking, None),
+            (_, None) => (ReplicaState::Draining, None),
         },
         Some((_, Phase::Draining { .. })) => (ReplicaState::Draining, None),
         Some((_, Phase::Over(death))) => (ReplicaState::Stopping, Some(death.to_string())),
         Some((_, Phase::Stopping(_))) => (ReplicaState::Stopping, None),
     };
     let address = known.and_then(|known| known.address.clone());
-    ReplicaView { life, name: name.clone(), address, state, reason }
+    let release = fleet.desired().release_of(life);
+    let is_in_berth = fleet.desired().berth_of(life).is_some();
+    let crash_loop = fleet.crash_loop(life.seat).filter(|_| is_in_berth);
+    let (state, reason) = match &crash_loop {
+        Some(crash_loop) if known.is_none_or(|known| known.phase != Phase::Serving) => {
+            let CrashLoop { failures, death, .. } = crash_loop;
+            (ReplicaState::CrashLooping, Some(format!("{failures} failures in a row; the last one {death}")))
+        }
+        _ => (state, reason),
+    };
+    ReplicaView { life, name: name.clone(), release, address, state, reason, crash_loop }
 }

@@ -4,22 +4,38 @@
 //! settled waits for them, because how they end may change the verdict.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use fleet::{Action, ChangeId, Desired, Edit, Fleet, FleetView, Moment, Outcome, Refusal};
+use driver::{Driver, Spec};
+use fleet::{
+    Action, ChangeId, Deployment, Edit, Fleet, FleetView, Moment, Outcome, Refusal, RolloutSettings, Step,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::wish::{StateDir, WishError};
+use super::storing::Storing;
+use crate::metrics::Ejections;
 
 /// The most edits that wait for others to be settled; a further one is refused as busy.
 const PARKED_MAX: usize = 1024;
 
 /// For edits and views of one service; clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Handle {
     service: Arc<str>,
+    driver: Arc<dyn Driver>,
     commands: mpsc::Sender<Command>,
-    view: watch::Receiver<Arc<FleetView>>,
+    shown: Shown,
+}
+
+/// What a reconciler shows of itself.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) view: watch::Receiver<Arc<FleetView>>,
+    /// Why the wish cannot be stored at present, if so.
+    pub(super) trouble: watch::Receiver<Option<String>>,
+    pub(super) ejections: Arc<Ejections>,
 }
 
 pub(super) type Reply = oneshot::Sender<Result<Arc<FleetView>, EditError>>;
@@ -27,6 +43,8 @@ pub(super) type Reply = oneshot::Sender<Result<Arc<FleetView>, EditError>>;
 #[derive(Debug)]
 pub(super) enum Command {
     Edit(Edit, Reply),
+    /// Holds requests back for so long, or no longer.
+    Pause(Option<Duration>, Reply),
     Retire(oneshot::Sender<()>),
 }
 
@@ -37,6 +55,8 @@ pub(super) enum Command {
 pub enum EditError {
     #[error("{0}")]
     Refused(#[from] Refusal),
+    #[error("{0}")]
+    NotRunnable(String),
     #[error("undone: {0}")]
     Undone(String),
     #[error("{0}")]
@@ -45,13 +65,24 @@ pub enum EditError {
     Stopping,
 }
 
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
 impl Handle {
     pub(super) fn new(
         service: &str,
-        commands: mpsc::Sender<Command>,
-        view: watch::Receiver<Arc<FleetView>>,
+        (commands, driver): (mpsc::Sender<Command>, Arc<dyn Driver>),
+        shown: Shown,
     ) -> Self {
-        Self { service: service.into(), commands, view }
+        Self { service: service.into(), driver, commands, shown }
+    }
+
+    /// Who was taken out of the table since the start, by kind.
+    pub(crate) fn ejections(&self) -> &Ejections {
+        &self.shown.ejections
     }
 
     /// The service's name.
@@ -61,34 +92,66 @@ impl Handle {
 
     /// The fleet as it is.
     pub fn view(&self) -> Arc<FleetView> {
-        Arc::clone(&self.view.borrow())
+        Arc::clone(&self.shown.view.borrow())
+    }
+
+    /// Why what should run cannot be stored at present, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.shown.trouble.borrow().clone()
     }
 
     /// Applies an edit and returns the fleet after it. Additions return when the new replicas take
     /// traffic, removals when the removed ones get no new requests. Dropping the future does not
     /// take the edit back.
     pub async fn edit(&self, edit: Edit) -> Result<Arc<FleetView>, EditError> {
+        self.command(|reply| Command::Edit(edit, reply)).await
+    }
+
+    /// Holds requests back, in the waiting room, for `length` or [`PAUSE_MAX`](super::PAUSE_MAX), or
+    /// until [`resume`](Self::resume). Those under way go on. Again, it sets another end.
+    pub async fn pause(&self, length: Duration) -> Result<Arc<FleetView>, EditError> {
+        self.command(|reply| Command::Pause(Some(length), reply)).await
+    }
+
+    /// Lets requests through that were held back.
+    pub async fn resume(&self) -> Result<Arc<FleetView>, EditError> {
+        self.command(|reply| Command::Pause(None, reply)).await
+    }
+
+    async fn command(&self, command: impl FnOnce(Reply) -> Command) -> Result<Arc<FleetView>, EditError> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Edit(edit, reply)).await.map_err(|_| EditError::Stopping)?;
+        self.commands.send(command(reply)).await.map_err(|_| EditError::Stopping)?;
         answer.await.map_err(|_| EditError::Stopping)?
+    }
+
+    /// Begins to roll out what a specification says, to every seat that runs something else, or to all
+    /// of them if it `is_forced`. Returns when it has begun; the view tells how it goes on.
+    pub async fn deploy(
+        &self,
+        spec: Spec,
+        (is_forced, settings): (bool, RolloutSettings),
+    ) -> Result<Arc<FleetView>, EditError> {
+        let learnt = self.driver.learn(spec).await;
+        let release = learnt.map_err(|error| EditError::NotRunnable(error.in_full()))?;
+        self.edit(Edit::Deploy(Deployment { release, is_forced, settings })).await
     }
 
     /// Waits until every replica takes traffic.
     pub async fn whole(&self) {
-        let mut view = self.view.clone();
+        let mut view = self.shown.view.clone();
         // An error means that the reconciler has ended, and then nothing will change any more.
         let _ = view.wait_for(|view| view.ready() == view.replicas.len()).await;
     }
 
     /// Waits until some replica takes traffic.
     pub async fn some_ready(&self) {
-        let mut view = self.view.clone();
+        let mut view = self.shown.view.clone();
         let _ = view.wait_for(|view| view.ready() > 0).await;
     }
 
     /// Waits until nobody is on the way in or out.
     pub async fn quiet(&self) {
-        let mut view = self.view.clone();
+        let mut view = self.shown.view.clone();
         let _ = view.wait_for(|view| view.others.is_empty()).await;
     }
 
@@ -104,8 +167,7 @@ impl Handle {
 
 /// What a reconciler knows of edits under way.
 pub(super) struct Edits {
-    service: String,
-    state: Option<StateDir>,
+    pub(super) storing: Storing,
     pending: BTreeMap<ChangeId, Reply>,
     parked: VecDeque<(Edit, Reply)>,
     /// Settled, to be answered when table and view show it.
@@ -115,10 +177,9 @@ pub(super) struct Edits {
 }
 
 impl Edits {
-    pub(super) fn new(service: &str, state: Option<StateDir>) -> Self {
+    pub(super) fn new(storing: Storing) -> Self {
         Self {
-            service: service.to_string(),
-            state,
+            storing,
             pending: BTreeMap::new(),
             parked: VecDeque::new(),
             settled: Vec::new(),
@@ -137,13 +198,17 @@ impl Edits {
             Ok(Outcome::Pending(change)) => {
                 self.pending.insert(change, reply);
             }
-            Ok(Outcome::Settled) => match self.store(fleet.desired()).await {
+            Ok(Outcome::Settled) => match self.storing.store(fleet.desired()).await {
                 Ok(()) => self.settled.push(reply),
                 Err(error) => {
                     fleet.roll_back(before);
                     answer(reply, Err(error));
                 }
             },
+            // Neither depends on how additions end.
+            Err(refusal @ (Refusal::RolloutUnderWay | Refusal::NothingToDeploy)) => {
+                answer(reply, Err(refusal.into()));
+            }
             Err(_) if fleet.desired().has_changes() && self.parked.len() < PARKED_MAX => {
                 self.parked.push_back((edit, reply));
             }
@@ -165,7 +230,7 @@ impl Edits {
     ) -> Result<(), EditError> {
         let before = fleet.desired().clone();
         fleet.accept(&Action::Commit(change), now);
-        let stored = self.store(fleet.desired()).await;
+        let stored = self.storing.store(fleet.desired()).await;
         if let Err(error) = &stored {
             fleet.roll_back(before);
             fleet.accept(&Action::Undo(change, error.to_string()), now);
@@ -173,11 +238,27 @@ impl Edits {
         stored
     }
 
+    /// Does a step of a rollout. If what came of it cannot be stored it counts all the same: the next
+    /// start finds out from the replicas what they run.
+    pub(super) async fn step(&mut self, fleet: &mut Fleet, step: &Step, now: Moment) {
+        fleet.accept(&Action::Rollout(step.clone()), now);
+        if matches!(step, Step::Try(_) | Step::Abandon(..)) {
+            return;
+        }
+        // That it is not stored is noted, and tried again.
+        let _ = self.storing.store(fleet.desired()).await;
+    }
+
     /// Answers whoever waits for a change.
     pub(super) fn reply(&mut self, change: ChangeId, result: Result<Arc<FleetView>, EditError>) {
         if let Some(reply) = self.pending.remove(&change) {
             answer(reply, result);
         }
+    }
+
+    /// Answers as soon as table and view show what is now.
+    pub(super) fn answer_when_shown(&mut self, reply: Reply) {
+        self.settled.push(reply);
     }
 
     /// Answers everything that is settled, now that the view shows it.
@@ -204,20 +285,6 @@ impl Edits {
         let unanswered = std::mem::take(&mut self.pending).into_values();
         for reply in unanswered.chain(self.parked.drain(..).map(|(_, reply)| reply)) {
             answer(reply, Err(EditError::Stopping));
-        }
-    }
-
-    async fn store(&self, desired: &Desired) -> Result<(), EditError> {
-        let Some(state) = self.state.clone() else { return Ok(()) };
-        let (service, desired) = (self.service.clone(), desired.clone());
-        let stored = tokio::task::spawn_blocking(move || state.write(&service, &desired)).await;
-        let not_stored = |error: &WishError| {
-            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-            EditError::NotStored(format!("{error}{}", cause.unwrap_or_default()))
-        };
-        match stored {
-            Ok(stored) => stored.map_err(|error| not_stored(&error)),
-            Err(_) => Err(EditError::NotStored("the writer ended early".into())),
         }
     }
 }

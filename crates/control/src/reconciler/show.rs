@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use fleet::{Action, Gate, Life, Replica, Standing};
+use fleet::{
+    Action, Answers, CrashLoop, Exit, Gate, Life, Phase, Replica, ReplicaName, Standing, Step, StopHow,
+};
 
 use super::{Published, Reconciler};
 use crate::heartbeat::Targets;
+use crate::metrics::EjectionKind;
 
 impl Reconciler {
     /// Brings gates, routing table, heartbeats and view in line with what the fleet is now.
     pub(super) fn show(&mut self) {
         let mut targets = Targets::new();
-        let mut routable = Vec::new();
+        let (mut routable, mut on_trial) = (Vec::new(), Vec::new());
+        let mut leaving = Vec::new();
         self.replicas.retain(|life, _| self.fleet.observed().get(*life).is_some());
         for (life, known) in self.fleet.observed().lives() {
             let Some(address) = &known.address else { continue };
@@ -20,23 +24,35 @@ impl Reconciler {
                 gate.close();
                 let weight = self.fleet.weight(life.seat);
                 let (name, address) = (known.name.clone(), address.clone());
-                Arc::new(Replica { life, name, address, weight, gate })
+                let answers = Answers::new(self.failures_max);
+                Arc::new(Replica { life, name, address, weight, gate, answers })
             });
             match self.fleet.standing(life) {
                 Standing::Open => {
                     replica.gate.open();
                     routable.push(life);
                 }
-                Standing::Closed => replica.gate.close(),
-                Standing::Condemned => replica.gate.condemn(),
+                Standing::OnTrial => {
+                    replica.gate.restrict();
+                    on_trial.push(life);
+                }
+                standing @ (Standing::Closed | Standing::Condemned) => {
+                    leaving.push((Arc::clone(replica), standing));
+                }
             }
             if known.is_watched() {
                 targets.insert(life, address.clone());
             }
         }
         self.heartbeats.set_targets(targets);
-        self.publish(routable);
-        let view = self.fleet.view(self.clock.now());
+        self.publish((routable, on_trial));
+        // After the table has changed: where a seat passes to its next life, no key is without a replica.
+        for (replica, standing) in leaving {
+            if standing == Standing::Condemned { replica.gate.condemn() } else { replica.gate.close() }
+        }
+        let mut view = self.fleet.view(self.clock.now());
+        view.began_at = Some(self.began_at);
+        view.paused_until = self.pause.map(|pause| pause.shown);
         self.view.send_if_modified(|current| {
             let is_new = **current != view;
             if is_new {
@@ -47,29 +63,60 @@ impl Reconciler {
         self.edits.answer(&Arc::clone(&self.view.borrow()));
     }
 
-    fn publish(&mut self, routable: Vec<Life>) {
+    fn publish(&mut self, (routable, on_trial): (Vec<Life>, Vec<Life>)) {
         let desired = self.fleet.desired();
         let seats = desired.berths().iter().map(|berth| berth.life.seat).collect();
-        let now = Published { generation: desired.generation(), seats, routable };
+        let pause = self.pause;
+        let now = Published { generation: desired.generation(), seats, routable, pause, on_trial };
         if now == self.published {
             return;
         }
-        self.record_table(&now.routable);
-        let replicas: Vec<_> =
-            now.routable.iter().filter_map(|life| self.replicas.get(life)).cloned().collect();
+        self.record_table(&now);
+        let lives = now.routable.iter().chain(&now.on_trial);
+        let replicas: Vec<_> = lives.filter_map(|life| self.replicas.get(life)).cloned().collect();
         let placement = self.fleet.placement().clone();
-        self.publisher.publish(placement, &replicas, self.load_factor);
+        match now.pause {
+            Some(pause) => {
+                let hold = pause.until.saturating_sub(self.clock.now());
+                self.publisher.publish_held(placement, hold);
+            }
+            None => self.publisher.publish(placement, &replicas, self.load_factor),
+        }
         self.published = now;
     }
 
-    /// Writes down who came into the table and who left it.
-    fn record_table(&self, routable: &[Life]) {
-        let before = &self.published.routable;
-        for life in routable.iter().filter(|life| !before.contains(life)) {
+    /// Writes down who came into the table and who left it, and why.
+    fn record_table(&self, now: &Published) {
+        let before = &self.published;
+        for life in now.routable.iter().filter(|life| !before.routable.contains(life)) {
             self.record(*life, "ready", None);
         }
-        for life in before.iter().filter(|life| !routable.contains(life)) {
-            self.record(*life, "out of the table", None);
+        for life in before.routable.iter().filter(|life| !now.routable.contains(life)) {
+            let (kind, reason) = self.reason_out(*life);
+            if let Some(kind) = kind {
+                self.ejections.count(kind);
+            }
+            if let (Some(EjectionKind::Ill(_)), Some(reason)) = (kind, &reason) {
+                let (service, name) = (&self.performer.service, self.name(*life));
+                tracing::warn!(%service, seat = %life.seat, "replica '{name}' is out of the table: {reason}");
+            }
+            self.record(*life, "out of the table", reason);
+        }
+        for life in now.on_trial.iter().filter(|life| !before.on_trial.contains(life)) {
+            self.record(*life, "on trial", None);
+        }
+    }
+
+    /// Why a life is not routed to any more: the kind of illness or death, if it is one, and in words.
+    fn reason_out(&self, life: Life) -> (Option<EjectionKind>, Option<String>) {
+        if let Some((sign, words)) = self.fleet.illness(life, self.clock.now()) {
+            return (Some(EjectionKind::Ill(sign)), Some(words));
+        }
+        match self.fleet.observed().get(life).map(|known| &known.phase) {
+            Some(Phase::Over(death)) => (Some(EjectionKind::Dead), Some(death.to_string())),
+            // How it ended is told by the line about its replacement.
+            Some(Phase::Stopping(StopHow::Now)) | None => (Some(EjectionKind::Dead), None),
+            Some(_) => (None, None),
         }
     }
 
@@ -78,22 +125,72 @@ impl Reconciler {
         self.journal.record(&self.performer.service, (life, name), (event, reason));
     }
 
+    fn name(&self, life: Life) -> &str {
+        self.fleet.observed().get(life).map_or("?", |known| known.name.as_str())
+    }
+
+    /// How one ended may be known only after it was replaced.
+    pub(super) fn log_exit(&self, life: Life, exit: &Exit) {
+        let (service, name) = (&self.performer.service, self.name(life));
+        tracing::info!(%service, seat = %life.seat, "replica '{name}': {exit}");
+        self.record(life, "ended", Some(exit.to_string()));
+    }
+
     pub(super) fn log(&self, action: &Action) {
         let service = &self.performer.service;
         match action {
             Action::Start(life, name) => {
                 tracing::info!(%service, seat = %life.seat, "replica '{name}' is being started");
+                self.log_crash_loop(*life, name);
                 self.journal.record(service, (*life, Some(name)), ("starting", None));
             }
             Action::Replace(life, death) => {
-                let name = self.fleet.observed().get(*life).map_or("?", |known| known.name.as_str());
+                let name = self.name(*life);
                 tracing::warn!(%service, seat = %life.seat, "replica '{name}' is replaced: {death}");
                 self.record(*life, "replaced", Some(death.to_string()));
             }
             Action::Undo(_, why) => tracing::warn!(%service, "an addition is undone: {why}"),
+            Action::Rollout(step) => self.log_step(step),
             Action::Drain(life) => self.record(*life, "draining", None),
             Action::Stop(life, _) => self.record(*life, "stopping", None),
-            Action::Inspect(_) | Action::Commit(_) => tracing::debug!(%service, "{action}"),
+            Action::Inspect(_) | Action::Admit(_) | Action::Commit(_) => {
+                tracing::debug!(%service, "{action}");
+            }
+        }
+    }
+    /// Says of a seat that its lives keep failing, each time that another one begins.
+    fn log_crash_loop(&self, life: Life, name: &ReplicaName) {
+        let is_in_berth = self.fleet.desired().berths().iter().any(|berth| berth.life == life);
+        let Some(crash_loop) = self.fleet.crash_loop(life.seat).filter(|_| is_in_berth) else { return };
+        let CrashLoop { failures, death, last_output, .. } = &crash_loop;
+        let service = &self.performer.service;
+        let reason = format!("{failures} failures in a row; the last one {death}");
+        tracing::warn!(%service, seat = %life.seat, "crash loop: {reason}");
+        self.journal.record_output(service, (life, name), (&reason, last_output));
+    }
+
+    fn log_step(&self, step: &Step) {
+        let service = &self.performer.service;
+        match step {
+            Step::Try(life) => tracing::debug!(%service, seat = %life.seat, "a successor is tried"),
+            Step::Abandon(life, death) => {
+                let name = self.fleet.observed().get(*life).map_or("?", |known| known.name.as_str());
+                tracing::warn!(%service, seat = %life.seat, "successor '{name}' is abandoned: {death}");
+                self.record(*life, "abandoned", Some(death.to_string()));
+            }
+            Step::Pass(life) => self.record(*life, "has its seat", None),
+            Step::TurnBack(failure) => {
+                tracing::warn!(%service, "the rollout is undone: {failure}");
+                self.journal.record_of_service(service, "rolling back", Some(failure.to_string()));
+            }
+            Step::GiveUp(failure) => {
+                tracing::warn!(%service, "the rollout is given up: {failure}");
+                self.journal.record_of_service(service, "rollout given up", Some(failure.to_string()));
+            }
+            Step::Finish => {
+                tracing::info!(%service, "the rollout has ended");
+                self.journal.record_of_service(service, "rollout ended", None);
+            }
         }
     }
 }

@@ -1,0 +1,222 @@
+//! `evenkeel deploy`: what is run becomes what the configuration file says now.
+//!
+//! The balancer's side reads the file anew and takes from it what replicas run, and refuses what only a
+//! restart could change. The command's side begins the rollout and tells how it goes on.
+
+use std::time::Duration;
+
+use control::{DeployShape, DeployedShape, Deployer, EventShape, RolloutShape, ServiceShape};
+use hyper::Method;
+
+use crate::cli::{Target, UpOptions};
+use crate::config::{DriverChoice, ServiceSettings, Settings};
+use crate::wiring::Shared;
+use crate::{Outcome, Stopped, client, commands, failed, in_full, say, up, wiring};
+
+/// How often the command asks how the rollout goes on.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// The balancer's side: reads the configuration as it was read at the start.
+pub(crate) fn deployer(options: &UpOptions, settings: &Settings, shared: &Shared) -> Deployer {
+    let (options, running) = (options.clone(), settings.services.clone());
+    let (owner, state) = (shared.owner.clone(), shared.state.clone());
+    Box::new(move |name| {
+        let asked = up::settings(&options).map_err(|(_, text)| text)?;
+        let find = |services: &[ServiceSettings]| services.iter().find(|one| one.name == name).cloned();
+        let running = find(&running).ok_or_else(|| format!("there is no service '{name}'"))?;
+        let asked = find(&asked.services)
+            .ok_or_else(|| format!("the configuration has no service '{name}' any more; {RESTART}"))?;
+        let fixed = changes_that_need_a_restart(&running, &asked);
+        if !fixed.is_empty() {
+            let fixed: Vec<String> = fixed.iter().map(|key| format!("`{key}`")).collect();
+            return Err(format!("{} of service '{name}' changed; {RESTART}", fixed.join(", ")));
+        }
+        let spec = wiring::spec(&asked, (&owner, state.as_ref())).map_err(|error| in_full(&error))?;
+        let spec = spec.ok_or("the replicas of this service are not ours to replace")?;
+        Ok((spec, asked.rollout.clone()))
+    })
+}
+
+const RESTART: &str = "that needs a restart of the balancer, and nothing was deployed";
+
+/// The keys whose values differ and cannot be taken over while replicas run.
+fn changes_that_need_a_restart(running: &ServiceSettings, asked: &ServiceSettings) -> Vec<&'static str> {
+    // Every field is named here, so that a new one cannot be forgotten.
+    let ServiceSettings {
+        name: _,
+        host,
+        path,
+        // What to begin with; how many there are is what `evenkeel scale` says.
+        replicas: _,
+        driver,
+        // These are what is deployed.
+        port: _,
+        env: _,
+        server_id: _,
+        stop_timeout: _,
+        stop_signal: _,
+        rollout: _,
+        key,
+        algorithm,
+        weights,
+        load_factor,
+        start_timeout,
+        max_replicas,
+        protocol,
+        timeouts,
+        heartbeat,
+        answers,
+        drain_deadline,
+        on_exit,
+    } = running;
+    let mut changed = fixed_keys_of_driver(driver, &asked.driver);
+    let others = [
+        ("host", *host != asked.host),
+        ("path", *path != asked.path),
+        ("key", *key != asked.key),
+        ("algorithm", *algorithm != asked.algorithm),
+        ("weights", *weights != asked.weights),
+        ("load_factor", *load_factor != asked.load_factor),
+        ("start_timeout", *start_timeout != asked.start_timeout),
+        ("max_replicas", *max_replicas != asked.max_replicas),
+        ("protocol", *protocol != asked.protocol),
+        ("timeouts", *timeouts != asked.timeouts),
+        ("heartbeat", *heartbeat != asked.heartbeat),
+        ("answers", *answers != asked.answers),
+        ("drain.deadline", *drain_deadline != asked.drain_deadline),
+        ("on_exit", *on_exit != asked.on_exit),
+    ];
+    changed.extend(others.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key));
+    changed
+}
+
+fn fixed_keys_of_driver(running: &DriverChoice, asked: &DriverChoice) -> Vec<&'static str> {
+    let changed = match (running, asked) {
+        (
+            DriverChoice::Process { command: _, socket },
+            DriverChoice::Process { command: _, socket: asked },
+        ) => vec![("socket", socket != asked)],
+        (
+            DriverChoice::Docker { network, publish, image: _, command: _, memory: _, cpus: _ },
+            DriverChoice::Docker { network: asked_network, publish: asked_publish, .. },
+        ) => vec![("network", network != asked_network), ("publish", publish != asked_publish)],
+        (DriverChoice::Static { addresses }, DriverChoice::Static { addresses: asked }) => {
+            vec![("addresses", addresses != asked)]
+        }
+        _ => vec![("driver", true)],
+    };
+    changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
+}
+
+/// The command's side.
+pub(crate) fn run(force: bool, target: &Target) -> Outcome {
+    let name = client::service_name(target)?;
+    let path = format!("/v1/services/{name}");
+    let mut told = events(target, &name)?;
+    let body = client::call(target, &Method::POST, &format!("{path}/deploy"), &DeployShape { force })?;
+    let deployed: DeployedShape = client::parse(&body)?;
+    let rollout = deployed.service.rollout.as_ref().filter(|_| deployed.has_begun);
+    let Some(begun) = rollout else {
+        if target.json {
+            return commands::print_json(&deployed);
+        }
+        let reason = deployed.reason.unwrap_or_default();
+        say!("{name}: {reason} (--force replaces every replica by the same)");
+        return Ok(());
+    };
+    let number = begun.number;
+    if !target.json {
+        say!(
+            "{name}: {} of {} replicas have their turn, one after the other",
+            begun.total,
+            deployed.service.desired
+        );
+    }
+    loop {
+        std::thread::sleep(ASK_EVERY);
+        let service: ServiceShape = client::parse(&client::call(target, &Method::GET, &path, &())?)?;
+        if !target.json {
+            told = tell_news(target, &name, &told)?;
+        }
+        match service.rollout {
+            Some(rollout) if rollout.number == number && rollout.is_under_way => {}
+            Some(rollout) if rollout.number == number => return end(target, &name, &rollout),
+            _ => return Err(failed("another rollout has begun meanwhile; see `evenkeel status`")),
+        }
+    }
+}
+
+fn end(target: &Target, name: &str, rollout: &RolloutShape) -> Outcome {
+    if target.json {
+        commands::print_json(rollout)?;
+    }
+    let Some(reason) = &rollout.reason else {
+        if !target.json {
+            say!("{name}: done, {} replicas were replaced", rollout.done);
+        }
+        return Ok(());
+    };
+    let mut text = match rollout.state.as_str() {
+        "rolled back" => format!("error: rolled back, every replica runs what it ran before: {reason}"),
+        _ => format!("error: given up, replicas keep what they run now: {reason}"),
+    };
+    for line in &rollout.last_output {
+        text = text + "\n  | " + line;
+    }
+    Err((Stopped::Failed, text))
+}
+
+fn events(target: &Target, name: &str) -> Result<Vec<EventShape>, (Stopped, String)> {
+    let body = client::call(target, &Method::GET, "/v1/events", &())?;
+    let mut events: Vec<EventShape> = client::parse(&body)?;
+    events.retain(|event| event.service == name);
+    Ok(events)
+}
+
+/// Says what has happened since the events that were told already; returns all of them.
+fn tell_news(target: &Target, name: &str, told: &[EventShape]) -> Result<Vec<EventShape>, (Stopped, String)> {
+    let now = events(target, name)?;
+    let known = told.last().and_then(|last| now.iter().rposition(|event| event == last));
+    for event in now.iter().skip(known.map_or(0, |at| at + 1)) {
+        let who = event.seat.zip(event.replica.as_ref());
+        let who = who.map(|(seat, replica)| format!("seat {seat}: {replica} ")).unwrap_or_default();
+        let reason = event.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        say!("  {who}{}{reason}", event.event);
+    }
+    Ok(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn service(keys: &str) -> ServiceSettings {
+        let text = format!("[[service]]\nname = \"web\"\n{keys}");
+        config::parse(&text, "evenkeel.toml").unwrap().services.remove(0)
+    }
+
+    #[test]
+    fn what_is_run_is_deployed_and_the_rest_needs_a_restart() {
+        let running = "command = [\"./a\", \"{port}\"]";
+        for (asked, expected) in [
+            ("command = [\"./b\", \"{port}\"]", &[][..]),
+            ("env = { A = \"b\" }\nstop_timeout = \"1s\"\nserver_id = \"number\"\nreplicas = 9", &[]),
+            ("[service.deploy]\nat_once = 2", &[]),
+            ("socket = true", &["socket"]),
+            ("key = \"path\"\nhost = \"a.example\"", &["host", "key"]),
+            ("driver = \"docker\"\nimage = \"x\"", &["driver", "on_exit"]),
+            ("[service.heartbeat]\nmisses = 3", &["heartbeat"]),
+            ("[service.drain]\ndeadline = \"1s\"", &["drain.deadline"]),
+        ] {
+            let changed = changes_that_need_a_restart(&service(running), &service(asked));
+            assert_eq!(changed, expected, "{asked}");
+        }
+        let docker = |rest: &str| service(&format!("driver = \"docker\"\n{rest}"));
+        let changed = changes_that_need_a_restart(
+            &docker("image = \"a\""),
+            &docker("image = \"b\"\nmemory = \"64MiB\"\nport = 1\nnetwork = \"n\"\npublish = true"),
+        );
+        assert_eq!(changed, ["network", "publish"]);
+    }
+}
