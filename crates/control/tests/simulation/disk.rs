@@ -1,0 +1,85 @@
+//! The disk that the wish is kept on: slow, full now and then, and never half written.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use control::{WishError, WishStore};
+use fleet::Desired;
+use futures_util::future::{BoxFuture, FutureExt};
+use placement::Placement;
+
+use crate::sabotage::Sabotage;
+use crate::world::{OnDisk, World};
+
+pub(crate) struct Disk(pub(crate) Arc<World>);
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
+impl WishStore for Disk {
+    fn read(
+        &self,
+        _service: &str,
+        (placement, weights): (Placement, Vec<u32>),
+        _is_anything_left: bool,
+    ) -> Result<Desired, WishError> {
+        let mut state = self.0.state();
+        let Some(stored) = state.disk.clone() else {
+            return Ok(Desired::new(state.chance.number(0..u64::MAX), placement, weights));
+        };
+        let mut desired = Desired::new(stored.seed, placement, weights);
+        let path = PathBuf::from("web.wish");
+        desired
+            .restore(stored.generation, stored.berths)
+            .map_err(|why| WishError::DoesNotFit { path, why })?;
+        if let Some((from, to)) = stored.rolling {
+            desired.restore_rollout(from, to);
+        }
+        Ok(desired)
+    }
+
+    fn write(&self, _service: &str, desired: &Desired) -> BoxFuture<'static, Result<(), WishError>> {
+        let world = Arc::clone(&self.0);
+        let wish = OnDisk {
+            generation: desired.generation(),
+            seed: desired.seed(),
+            berths: desired.to_store(),
+            rolling: desired.rolling(),
+        };
+        async move {
+            let (fails, is_early, before, after) = {
+                let mut state = world.enter().await;
+                state.writes += 1;
+                let (fails, slow) = (state.faults.disk_fails, state.faults.disk_slow);
+                let fails = state.chance.happens(fails);
+                let longest = if state.chance.happens(slow) { 8000 } else { 30 };
+                let (before, after) =
+                    (state.chance.milliseconds(0..longest), state.chance.milliseconds(0..longest));
+                (fails, state.chance.happens(700), before, after)
+            };
+            world.wait(before).await;
+            {
+                let mut state = world.enter().await;
+                let is_kept = state.sabotage != Some(Sabotage::ForgetfulDisk);
+                if is_kept && !(fails && is_early) {
+                    state.note(|_| format!("on disk: {wish:?}"));
+                    state.disk = Some(wish);
+                }
+            }
+            world.wait(after).await;
+            let mut state = world.enter().await;
+            state.writes -= 1;
+            if fails {
+                state.note(|_| "the write failed".into());
+                let (path, source) = (PathBuf::from("web.wish"), io::Error::other("no space left on device"));
+                return Err(WishError::NotStored { path, source });
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
