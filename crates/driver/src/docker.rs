@@ -4,6 +4,7 @@
 //! never touches what does not carry the owner's label, and never waits for the engine without a
 //! limit.
 
+mod abandoned;
 mod create;
 mod engine;
 mod errors;
@@ -12,21 +13,29 @@ mod kernel;
 mod labels;
 mod lives;
 mod network;
+mod pinned;
+mod presence;
+mod starting;
 mod watch;
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bollard::models::ContainerSummary;
-use fleet::{Address, Found, FoundState, Life, StopHow};
+use fleet::{Address, Found, FoundState, Life, Release, StopHow};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::{Driver, DriverError, EventSender, ReplicaEnvironment, StartOrder};
+use crate::releases::Releases;
+use crate::{Driver, DriverError, EventSender, ReplicaEnvironment, Spec, StartOrder};
+pub use abandoned::end_abandoned_containers;
 use engine::Engine;
 use found::Sighting;
 use lives::{AbortOnDrop, Lives};
+use pinned::Pinned;
+use starting::{CONTACT_PAUSE, CONTACTS_MAX};
 use watch::Witness;
 
 /// How many containers are looked at more closely at once during a listing.
@@ -65,12 +74,18 @@ pub struct DockerSettings {
 /// Containers stay when the driver is dropped; the next one with the same owner finds them.
 #[derive(Debug)]
 pub struct DockerDriver {
+    /// What it was made with. Owner, service and network are the same for all releases.
     settings: DockerSettings,
+    /// Known once it is prepared.
+    releases: OnceLock<Releases<Pinned>>,
+    /// What replicas run that an earlier balancer started.
+    adopted: Mutex<BTreeMap<Life, Release>>,
     engine: Engine,
     events: EventSender,
     lives: Arc<Lives>,
     bounds_logs: OnceLock<bool>,
-    watcher: Mutex<Option<AbortOnDrop>>,
+    watchers: Mutex<Vec<AbortOnDrop>>,
+    lookout: Mutex<Option<AbortOnDrop>>,
 }
 
 impl DockerDriver {
@@ -90,11 +105,14 @@ impl DockerDriver {
         let engine = Engine::connect(socket).await?;
         Ok(Self {
             settings,
+            releases: OnceLock::new(),
+            adopted: Mutex::default(),
             engine,
             events,
             lives: Arc::default(),
             bounds_logs: OnceLock::new(),
-            watcher: Mutex::default(),
+            watchers: Mutex::default(),
+            lookout: Mutex::default(),
         })
     }
 
@@ -107,55 +125,44 @@ impl DockerDriver {
         Witness { engine: self.engine.clone(), events: self.events.clone(), lives: self.lives.clone() }
     }
 
-    async fn create(&self, order: &StartOrder) -> Result<String, DriverError> {
-        let bounds_logs = self.bounds_logs.get().copied().unwrap_or(false);
-        let body = create::body(&self.settings, order, bounds_logs);
-        let name = order.name.as_str();
-        let mut outcome = self.engine.create(name, body.clone()).await;
-        if outcome.as_ref().is_err_and(errors::CallError::is_conflict) {
-            self.free_name(name).await?;
-            outcome = self.engine.create(name, body).await;
+    /// What can be run; to begin with, what the settings mean now.
+    async fn releases(&self) -> Result<&Releases<Pinned>, DriverError> {
+        if let Some(releases) = self.releases.get() {
+            return Ok(releases);
         }
-        outcome.map_err(|error| errors::of_create(error, name, &self.settings.image))
+        let pinned = Pinned::now(self.settings.clone(), &self.engine).await?;
+        Ok(self.releases.get_or_init(|| Releases::new(pinned.release(), pinned)))
     }
 
-    /// Removes what an earlier life of this service left under a name, and only that.
-    async fn free_name(&self, name: &str) -> Result<(), DriverError> {
-        let holder = match self.engine.inspect(name).await {
-            Ok(holder) => holder,
-            Err(error) if error.is_missing() => return Ok(()),
-            Err(error) => return Err(error.during(format!("cannot see who holds the name '{name}'"))),
-        };
-        let labels = holder.config.and_then(|config| config.labels).unwrap_or_default();
-        labels::claim_name(&self.settings, name, &labels)?;
-        tracing::warn!(name, "removing a container that an earlier life left under this name");
-        let id = holder.id.as_deref().unwrap_or(name);
-        self.engine.remove(id).await.map_err(|error| error.during(format!("cannot free the name '{name}'")))
+    /// The settings behind a container; those of the start, if its labels do not tell.
+    fn settings_of(&self, labels: Option<&HashMap<String, String>>) -> Option<Arc<Pinned>> {
+        let releases = self.releases.get()?;
+        let first = releases.get(releases.first()).ok()?;
+        let told = first.release_in(labels).and_then(|release| releases.get(release).ok());
+        Some(told.unwrap_or(first))
     }
 
-    /// Starts a created container and finds out where it listens.
-    async fn run(&self, order: &StartOrder, id: &str) -> Result<Address, DriverError> {
-        let name = &order.name;
-        let started = self.engine.start(id).await;
-        started.map_err(|error| error.during(format!("cannot start container '{name}'")))?;
-        self.lives.started(order.life);
-        let inspected = self.engine.inspect(id).await;
-        let inspected =
-            inspected.map_err(|error| error.during(format!("cannot look at container '{name}'")))?;
-        match found::sighting_of_inspect(&inspected, &self.settings) {
-            Sighting::Running { address, .. } => {
-                self.witness().watch_process(order.life, id, found::pid(&inspected));
-                Ok(address)
+    async fn stop_once(&self, life: Life, how: StopHow) -> Result<(), DriverError> {
+        self.lives.farewell(life).await;
+        let latest = self.releases.get().map(Releases::latest);
+        let settings = latest.as_ref().map_or(&self.settings, |latest| &latest.settings);
+        for id in self.containers_of(life).await? {
+            if how == StopHow::Graceful
+                && let Err(error) = self.engine.stop(&id, settings.stop_timeout).await
+            {
+                let error = error.during("cannot stop a container gracefully");
+                if error.is_unreachable() {
+                    return Err(error);
+                }
+                // The removal below ends it by force, so this is no failure yet.
+                tracing::warn!(%life, error = error.in_full());
             }
-            Sighting::Over => {
-                let exit = self.witness().exit_of(id, found::exit_of_inspect(&inspected)).await;
-                Err(DriverError::new(format!("container '{name}' ended at once: it {exit}")))
-            }
-            Sighting::NowhereToReach => {
-                let network = &self.settings.network;
-                Err(DriverError::new(format!("container '{name}' has no address on network '{network}'")))
-            }
+            let removed = self.engine.remove(&id).await;
+            removed
+                .map_err(|error| error.during(format!("cannot remove the container of replica {life}")))?;
         }
+        self.lives.forget(life);
+        Ok(())
     }
 
     async fn containers_of(&self, life: Life) -> Result<Vec<String>, DriverError> {
@@ -173,14 +180,16 @@ impl DockerDriver {
             // It is created and not yet started: no death, and no news either.
             return Ok(None);
         }
-        let state = match found::sighting_of_summary(&summary, &self.settings) {
+        let pinned = self.settings_of(summary.labels.as_ref());
+        let settings = pinned.as_ref().map_or(&self.settings, |pinned| &pinned.settings);
+        let state = match found::sighting_of_summary(&summary, settings) {
             Sighting::Running { address, is_paused } => {
                 FoundState::Running { address, is_frozen: is_paused || self.lives.is_stopped(life) }
             }
             // The summary may be older than a start that was just completed, and it knows no
             // exit code; so the engine is asked again.
             Sighting::Over | Sighting::NowhereToReach => match self.engine.inspect(&id).await {
-                Ok(inspected) => match found::sighting_of_inspect(&inspected, &self.settings) {
+                Ok(inspected) => match found::sighting_of_inspect(&inspected, settings) {
                     Sighting::Running { address, is_paused } => {
                         FoundState::Running { address, is_frozen: is_paused }
                     }
@@ -198,11 +207,13 @@ impl DockerDriver {
     }
 
     fn watch(&self) {
-        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
-        if watcher.is_none() {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        if watchers.is_empty() {
             let since = SystemTime::now();
             let filters = labels::filters_of_events(&self.settings);
-            *watcher = Some(AbortOnDrop(tokio::spawn(watch::follow(self.witness(), filters, since))));
+            let follow = watch::follow(self.witness(), filters, since);
+            let attend = presence::attend(self.engine.clone(), self.events.clone());
+            watchers.extend([AbortOnDrop(tokio::spawn(follow)), AbortOnDrop(tokio::spawn(attend))]);
         }
     }
 
@@ -211,8 +222,13 @@ impl DockerDriver {
         let summaries = self.engine.list(labels::filters_of_service(&self.settings)).await;
         for summary in summaries.map_err(|error| error.during("cannot list containers"))? {
             let Some((id, life, name)) = found::identity(&summary) else { continue };
-            if !labels::is_of_spec(&self.settings, summary.labels.as_ref()) {
-                tracing::warn!(%name, "runs with other settings than the configuration's; it keeps them until it is replaced, for example by `docker rm -f {name}`");
+            let pinned = self.settings_of(None);
+            let release = pinned.as_ref().and_then(|pinned| pinned.release_in(summary.labels.as_ref()));
+            if release != pinned.map(|pinned| pinned.release()) {
+                tracing::info!(%name, "runs something else than the configuration asks for");
+            }
+            if let Some(release) = release {
+                self.adopted.lock().unwrap_or_else(PoisonError::into_inner).insert(life, release);
             }
             if let Ok(inspected) = self.engine.inspect(&id).await
                 && self.lives.adopt(life, &id)
@@ -235,7 +251,7 @@ impl Driver for DockerDriver {
         async {
             let logging_driver = self.engine.logging_driver().await?;
             self.bounds_logs.get_or_init(|| logging_driver == create::BOUNDED_LOGGING_DRIVER);
-            self.engine.find_image(&self.settings.image).await?;
+            self.releases().await?;
             network::ensure(&self.engine, &self.settings).await?;
             self.watch();
             self.adopt().await
@@ -246,21 +262,9 @@ impl Driver for DockerDriver {
     fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<Address, DriverError>> {
         async move {
             self.lives.starting(order.life);
-            let id = match self.create(&order).await {
-                Ok(id) => id,
-                Err(error) => {
-                    self.lives.forget(order.life);
-                    return Err(error);
-                }
-            };
-            self.lives.created(order.life, &id);
-            let outcome = self.run(&order, &id).await;
+            let outcome = self.start_persistently(&order).await;
             if outcome.is_err() {
                 self.lives.failed(order.life);
-                if let Err(error) = self.engine.remove(&id).await {
-                    let error = error.during("cannot remove a container that failed to start").in_full();
-                    tracing::warn!(name = %order.name, error);
-                }
             }
             outcome
         }
@@ -269,27 +273,29 @@ impl Driver for DockerDriver {
 
     fn stop(&self, life: Life, how: StopHow) -> BoxFuture<'_, Result<(), DriverError>> {
         async move {
-            for id in self.containers_of(life).await? {
-                if how == StopHow::Graceful
-                    && let Err(error) = self.engine.stop(&id, self.settings.stop_timeout).await
-                {
-                    // The removal below ends it by force, so this is no failure yet.
-                    let error = error.during("cannot stop a container gracefully").in_full();
-                    tracing::warn!(%life, error);
+            let presence = self.engine.presence();
+            let mut contacts = 0;
+            loop {
+                let there = presence.awaited().await;
+                there.map_err(|error| error.during(format!("cannot stop replica {life}")))?;
+                contacts += 1;
+                match self.stop_once(life, how).await {
+                    Err(error) if error.is_unreachable() && contacts < CONTACTS_MAX => {
+                        tokio::time::sleep(CONTACT_PAUSE).await;
+                    }
+                    outcome => return outcome,
                 }
-                let removed = self.engine.remove(&id).await;
-                removed.map_err(|error| {
-                    error.during(format!("cannot remove the container of replica {life}"))
-                })?;
             }
-            self.lives.forget(life);
-            Ok(())
         }
         .boxed()
     }
 
     fn is_frozen(&self, life: Life) -> BoxFuture<'_, Result<bool, DriverError>> {
         async move {
+            // What the kernel shows needs no engine.
+            if self.lives.is_stopped(life) {
+                return Ok(true);
+            }
             for id in self.containers_of(life).await? {
                 let inspected = match self.engine.inspect(&id).await {
                     Ok(inspected) => inspected,
@@ -313,6 +319,26 @@ impl Driver for DockerDriver {
             let looks = stream::iter(summaries.into_iter().map(|summary| self.found(summary)));
             let found: Vec<Option<Found>> = looks.buffered(INSPECTIONS_AT_ONCE).try_collect().await?;
             Ok(found.into_iter().flatten().collect())
+        }
+        .boxed()
+    }
+
+    fn release(&self) -> Release {
+        self.releases.get().map(Releases::first).unwrap_or_default()
+    }
+
+    fn release_of(&self, life: Life) -> Option<Release> {
+        self.adopted.lock().unwrap_or_else(PoisonError::into_inner).get(&life).copied()
+    }
+
+    fn learn(&self, spec: Spec) -> BoxFuture<'_, Result<Release, DriverError>> {
+        async move {
+            let Spec::Docker(settings) = spec else {
+                return Err(DriverError::new("these replicas are containers, not processes"));
+            };
+            let pinned = Pinned::now(*settings, &self.engine).await?;
+            let release = pinned.release();
+            self.releases().await?.learn(release, pinned).map(|()| release)
         }
         .boxed()
     }

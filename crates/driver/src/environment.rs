@@ -62,6 +62,14 @@ pub struct ReplicaEnvironment {
 }
 
 impl ReplicaEnvironment {
+    /// All of it in words, in one order, and each list with its length before it.
+    pub(crate) fn parts(&self) -> Vec<String> {
+        let mut parts =
+            vec![self.service.clone(), format!("{:?}", self.server_id), self.extra.len().to_string()];
+        parts.extend(self.extra.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
+        parts
+    }
+
     /// The variables of one replica.
     pub(crate) fn of(&self, order: &StartOrder, endpoint: &Endpoint) -> BTreeMap<String, String> {
         let seat = order.life.seat.to_string();

@@ -5,15 +5,17 @@
 
 mod driver;
 mod environment;
+mod releases;
 
 mod docker;
 mod process;
 mod scripted;
 mod stationary;
 
-pub use docker::{DockerDriver, DockerSettings};
+pub use docker::{DockerDriver, DockerSettings, end_abandoned_containers};
 pub use driver::{Driver, DriverError, EVENTS_CAPACITY, EventSender, StartOrder};
 pub use environment::{ReplicaEnvironment, ServerId};
-pub use process::{ProcessDriver, ProcessSettings};
+pub use process::{KeepSettings, ProcessDriver, ProcessSettings, end_abandoned, keep};
+pub use releases::Spec;
 pub use scripted::{Script, ScriptedDriver};
 pub use stationary::StaticDriver;

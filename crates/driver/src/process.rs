@@ -1,29 +1,43 @@
-//! Replicas as child processes, each in its own process group, on its own loopback port or Unix
-//! socket.
+//! Replicas as processes, each in its own process group, on its own loopback port or Unix socket.
 //!
-//! An exit is seen through the child itself, never by polling, and every child is reaped.
+//! An exit is seen through the process itself, never by polling, and every child is reaped. Children
+//! end with the balancer; those that are kept have a keeper of their own, and a record by which the
+//! next balancer finds them.
 
 mod output;
 mod ports;
 mod sockets;
 
+mod identity;
+mod keeper;
+mod kept;
+mod log;
+mod record;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fleet::{Address, Event, Exit, Found, FoundState, Life, ReplicaName, StopHow};
+use fleet::{Address, Event, Exit, Found, FoundState, Life, Release, ReplicaName, StopHow};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use crate::environment::Endpoint;
-use crate::{Driver, DriverError, EventSender, ReplicaEnvironment, StartOrder};
+use crate::releases::{self, Releases};
+use crate::{Driver, DriverError, EventSender, ReplicaEnvironment, Spec, StartOrder};
+use identity::{Hold, Stat};
+use keeper::exit_of;
 use output::LastLines;
+use record::Folder;
 use sockets::SocketFolder;
+
+pub use keeper::keep;
+pub use kept::{KeepSettings, end_abandoned};
 
 /// How long the last output may take to arrive after an exit. Usually it is there; a grandchild
 /// that holds the pipe must not delay the news.
@@ -45,84 +59,163 @@ pub struct ProcessSettings {
     pub socket: bool,
     /// How long a replica that was asked to stop may take before it is killed.
     pub stop_timeout: Duration,
+    /// Where it is written down which processes outlive this one, if any may.
+    pub keep: Option<KeepSettings>,
 }
 
-/// Starts, watches and stops child processes.
+/// Starts, watches and stops processes.
 #[derive(Debug)]
 pub struct ProcessDriver {
+    /// What it was made with. What is kept where, and whether there are sockets, is the same for all releases.
     settings: ProcessSettings,
+    releases: Releases<ProcessSettings>,
     events: EventSender,
-    running: Arc<Mutex<BTreeMap<Life, Running>>>,
+    running: Table,
     /// Where the sockets are, if replicas have some.
-    sockets: Option<SocketFolder>,
+    sockets: Option<Sockets>,
+}
+
+/// Who runs, by life.
+type Table = Arc<Mutex<BTreeMap<Life, Running>>>;
+
+fn lock(table: &Table) -> MutexGuard<'_, BTreeMap<Life, Running>> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone, Debug)]
 struct Running {
     name: ReplicaName,
-    pid: Pid,
+    process: Process,
     address: Address,
-    /// Turns true when the process has been reaped.
+    /// What it was started with, if its record tells.
+    release: Option<Release>,
+    /// Turns true when the process has ended and nothing of it is left.
     has_exited: watch::Receiver<bool>,
+}
+
+/// What there is of a life.
+#[derive(Clone, Debug)]
+enum Process {
+    /// A child, which ends with us.
+    Tethered(Pid),
+    /// One with a keeper, which is held.
+    Kept(Arc<Hold>),
+    /// It was kept, and ended while no balancer ran; its files are left.
+    Over(Exit),
+}
+
+/// Where the sockets of replicas are.
+#[derive(Debug)]
+enum Sockets {
+    /// In a folder that goes with us.
+    Private(SocketFolder),
+    /// Beside the records of those that do not.
+    Kept(Folder),
 }
 
 impl ProcessDriver {
     /// A driver with nothing running yet. Fails if there has to be a folder for sockets and it
     /// cannot be made.
     pub fn new(settings: ProcessSettings, events: EventSender) -> Result<Self, DriverError> {
-        let sockets = settings.socket.then(SocketFolder::create).transpose()?;
-        Ok(Self { settings, events, running: Arc::default(), sockets })
+        let sockets = match &settings.keep {
+            _ if !settings.socket => None,
+            Some(keep) if keep.is_for_new => {
+                sockets::check_kept(&keep.folder)?;
+                Some(Sockets::Kept(Folder::new(&keep.folder)))
+            }
+            _ => Some(Sockets::Private(SocketFolder::create()?)),
+        };
+        let releases = Releases::new(settings.release(), settings.clone());
+        Ok(Self { settings, releases, events, running: Arc::default(), sockets })
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<Life, Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.running)
+    }
+
+    /// Where a life is to listen; nobody does yet.
+    fn address(&self, life: Life, running: &BTreeMap<Life, Running>) -> Result<Address, DriverError> {
+        match &self.sockets {
+            Some(Sockets::Private(folder)) => folder.address(life),
+            Some(Sockets::Kept(folder)) => sockets::address(&folder.files(life).socket()),
+            None => free_port(running),
+        }
     }
 
     fn spawn(&self, order: StartOrder) -> Result<Address, DriverError> {
+        let settings = self.releases.get(order.release)?;
         let mut running = self.running();
-        let address = match &self.sockets {
-            Some(sockets) => sockets.address(order.life)?,
-            None => free_port(&running)?,
-        };
-        let mut child = self.command(&order, &Endpoint::of(&address)).spawn().map_err(|error| {
-            DriverError::caused(format!("cannot run '{}'", self.settings.command[0]), error)
-        })?;
+        let address = self.address(order.life, &running)?;
+        let mut child = settings
+            .command(&order, &Endpoint::of(&address))
+            .spawn()
+            .map_err(|error| DriverError::caused(format!("cannot run '{}'", settings.command[0]), error))?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let pid = pid.ok_or_else(|| DriverError::new("the process ended before it began"))?;
         let lines = LastLines::follow(&mut child, &order.name);
         let (exited, has_exited) = watch::channel(false);
-        running.insert(order.life, Running { name: order.name, pid, address: address.clone(), has_exited });
+        let (process, release) = (Process::Tethered(pid), Some(settings.release()));
+        let one = Running { name: order.name, process, address: address.clone(), release, has_exited };
+        running.insert(order.life, one);
         let supervised = Supervised { life: order.life, pid, address: address.clone(), child, lines };
         tokio::spawn(supervised.supervise(Arc::clone(&self.running), self.events.clone(), exited));
         Ok(address)
     }
 
+    async fn end(&self, life: Life, how: StopHow) -> Result<(), DriverError> {
+        let Some(mut process) = self.running().get(&life).cloned() else { return Ok(()) };
+        if let (Process::Over(_), Some(keep)) = (&process.process, &self.settings.keep) {
+            Folder::new(&keep.folder).files(life).remove();
+            self.running().remove(&life);
+            return Ok(());
+        }
+        if how == StopHow::Graceful {
+            process.signal(Signal::TERM);
+            let stop_timeout = self.releases.latest().stop_timeout;
+            if process.is_gone_within(stop_timeout).await {
+                return Ok(());
+            }
+            tracing::warn!(replica = %process.name, "did not stop within {stop_timeout:?}, killing it");
+        }
+        process.signal(Signal::KILL);
+        if process.is_gone_within(KILL_WAIT).await {
+            return Ok(());
+        }
+        Err(DriverError::new(format!("replica '{}' is still there after it was killed", process.name)))
+    }
+}
+
+impl ProcessSettings {
+    /// A hash of everything that all replicas have in common, but for the tether and the keeper, which
+    /// are ours.
+    pub(crate) fn release(&self) -> Release {
+        // Every field is named here, so that a new one cannot be forgotten.
+        let Self { command, tether: _, environment, socket, stop_timeout, keep: _ } = self;
+        let mut parts = environment.parts();
+        parts.extend([socket.to_string(), format!("{stop_timeout:?}")]);
+        parts.extend(command.iter().cloned());
+        Release::of_hash(releases::hash(&parts))
+    }
+
     fn command(&self, order: &StartOrder, endpoint: &Endpoint) -> Command {
-        let command = self.settings.command.iter().map(|word| order.fill_in(word, endpoint));
-        let mut words = self.settings.tether.iter().cloned().chain(command);
+        let command = self.command.iter().map(|word| order.fill_in(word, endpoint));
+        let mut words = self.tether.iter().cloned().chain(command);
         let mut command = Command::new(words.next().unwrap_or_default());
         // The balancer's own would be a wrong one, where replicas have sockets instead.
         command.env_remove("PORT");
-        command.args(words).envs(self.settings.environment.of(order, endpoint)).process_group(0);
+        command.args(words).envs(self.environment.of(order, endpoint)).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    async fn end(&self, life: Life, how: StopHow) -> Result<(), DriverError> {
-        let Some(mut process) = self.running().get(&life).cloned() else { return Ok(()) };
-        if how == StopHow::Graceful {
-            // The group may be gone by now; then the wait below ends at once.
-            let _ = kill_process_group(process.pid, Signal::TERM);
-            if process.is_gone_within(self.settings.stop_timeout).await {
-                return Ok(());
-            }
-            tracing::warn!(replica = %process.name, "did not stop within {:?}, killing it", self.settings.stop_timeout);
+    /// Whether there is something to run.
+    fn check(&self) -> Result<(), DriverError> {
+        let program = self.command.first().map_or("", String::as_str);
+        if is_runnable(program) {
+            Ok(())
+        } else {
+            Err(DriverError::new(format!("there is no program '{program}' to run")))
         }
-        let _ = kill_process_group(process.pid, Signal::KILL);
-        if process.is_gone_within(KILL_WAIT).await {
-            return Ok(());
-        }
-        Err(DriverError::new(format!("process {} is still there after it was killed", process.pid)))
     }
 }
 
@@ -143,27 +236,49 @@ impl Running {
         tokio::time::timeout(limit, gone).await.is_ok()
     }
 
+    fn signal(&self, signal: Signal) {
+        match &self.process {
+            // The group may be gone by now; then there is nobody to signal.
+            Process::Tethered(pid) => drop(kill_process_group(*pid, signal)),
+            // It passes on a request to stop; its own end is the replica's.
+            Process::Kept(keeper) => keeper.signal(signal),
+            Process::Over(_) => {}
+        }
+    }
+
+    fn state(&self) -> FoundState {
+        match &self.process {
+            Process::Over(exit) => FoundState::Exited(exit.clone()),
+            _ => FoundState::Running { address: self.address.clone(), is_frozen: self.is_frozen() },
+        }
+    }
+
     fn is_frozen(&self) -> bool {
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)) else { return false };
-        // The state follows the program's name, which is in parentheses and may hold some itself.
-        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-        matches!(state, Some('T' | 't'))
+        match &self.process {
+            Process::Tethered(pid) => Stat::of(*pid).is_some_and(|stat| stat.is_stopped()),
+            Process::Kept(keeper) => keeper.is_stopped(),
+            Process::Over(_) => false,
+        }
     }
 }
 
 impl Driver for ProcessDriver {
     fn prepare(&self) -> BoxFuture<'_, Result<(), DriverError>> {
-        let program = self.settings.command.first().map_or("", String::as_str);
-        let result = if is_runnable(program) {
-            Ok(())
-        } else {
-            Err(DriverError::new(format!("there is no program '{program}' to run")))
-        };
-        ready(result).boxed()
+        async {
+            self.settings.check()?;
+            match &self.settings.keep {
+                Some(keep) => self.adopt(keep).await,
+                None => Ok(()),
+            }
+        }
+        .boxed()
     }
 
     fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<Address, DriverError>> {
-        ready(self.spawn(order)).boxed()
+        match self.settings.keep.as_ref().filter(|keep| keep.is_for_new) {
+            Some(keep) => self.start_kept(order, keep).boxed(),
+            None => ready(self.spawn(order)).boxed(),
+        }
     }
 
     fn stop(&self, life: Life, how: StopHow) -> BoxFuture<'_, Result<(), DriverError>> {
@@ -179,13 +294,36 @@ impl Driver for ProcessDriver {
         let found = running.iter().map(|(life, process)| Found {
             life: *life,
             name: process.name.clone(),
-            state: FoundState::Running { address: process.address.clone(), is_frozen: process.is_frozen() },
+            state: process.state(),
         });
         ready(Ok(found.collect())).boxed()
     }
 
+    fn release(&self) -> Release {
+        self.releases.first()
+    }
+
+    fn release_of(&self, life: Life) -> Option<Release> {
+        self.running().get(&life).and_then(|process| process.release)
+    }
+
+    fn learn(&self, spec: Spec) -> BoxFuture<'_, Result<Release, DriverError>> {
+        let learnt = match spec {
+            Spec::Process(settings) => settings.check().and_then(|()| {
+                let release = settings.release();
+                self.releases.learn(release, settings).map(|()| release)
+            }),
+            Spec::Docker(_) => Err(DriverError::new("these replicas are processes, not containers")),
+        };
+        ready(learnt).boxed()
+    }
+
     fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
-        ready(self.sockets.as_ref().map_or(Ok(()), SocketFolder::remove)).boxed()
+        let removed = match &self.sockets {
+            Some(Sockets::Private(folder)) => folder.remove(),
+            Some(Sockets::Kept(_)) | None => Ok(()),
+        };
+        ready(removed).boxed()
     }
 }
 
@@ -199,13 +337,13 @@ struct Supervised {
 }
 
 impl Supervised {
-    async fn supervise(
-        mut self,
-        running: Arc<Mutex<BTreeMap<Life, Running>>>,
-        events: EventSender,
-        exited: watch::Sender<bool>,
-    ) {
-        let status = self.child.wait().await;
+    async fn supervise(mut self, running: Table, events: EventSender, exited: watch::Sender<bool>) {
+        // Its end is seen before it is waited for: until then its number, which is its group's too,
+        // is nobody else's. Where the kernel gives no hold there is only the wait.
+        match Hold::of(self.pid) {
+            Some(hold) => hold.ended().await,
+            None => drop(self.child.wait().await),
+        }
         // What it left behind in its group goes with it.
         let _ = kill_process_group(self.pid, Signal::KILL);
         if let Address::Unix(path) = &self.address {
@@ -213,19 +351,11 @@ impl Supervised {
             let _ = sockets::remove(path);
         }
         let last_output = self.lines.last_within(LAST_OUTPUT_WAIT).await;
-        let exit = Exit { last_output, ..exit_of(&status) };
-        running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.life);
+        lock(&running).remove(&self.life);
+        let exit = Exit { last_output, ..exit_of(&self.child.wait().await) };
         // The receivers are gone when the balancer ends; then nobody needs to know.
         let _ = events.send(Event::Exited(self.life, exit)).await;
         let _ = exited.send(true);
-    }
-}
-
-fn exit_of(status: &std::io::Result<ExitStatus>) -> Exit {
-    use std::os::unix::process::ExitStatusExt;
-    match status {
-        Ok(status) => Exit { code: status.code().map(i64::from), signal: status.signal(), ..Exit::default() },
-        Err(_) => Exit::default(),
     }
 }
 

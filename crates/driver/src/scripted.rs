@@ -1,12 +1,12 @@
 //! A driver for tests: it does what its script says, and it may lie.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use fleet::{Address, Found, Life, StopHow};
+use fleet::{Address, Found, Life, Release, StopHow};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
-use crate::{Driver, DriverError, StartOrder};
+use crate::{Driver, DriverError, Spec, StartOrder};
 
 /// What a [`ScriptedDriver`] answers, and what it was told.
 #[derive(Debug)]
@@ -19,6 +19,10 @@ pub struct Script {
     pub found: Vec<Found>,
     /// Who is said to be frozen.
     pub frozen: Vec<Life>,
+    /// What is said to be run by those that are found.
+    pub releases: BTreeMap<Life, Release>,
+    /// What the driver says that it was made with.
+    pub release: Release,
     /// Every order so far, in words.
     pub orders: Vec<String>,
 }
@@ -37,6 +41,8 @@ impl ScriptedDriver {
             failures: VecDeque::new(),
             found: Vec::new(),
             frozen: Vec::new(),
+            releases: BTreeMap::new(),
+            release: Release::default(),
             orders: Vec::new(),
         };
         Self { script: Mutex::new(script) }
@@ -55,7 +61,8 @@ impl Driver for ScriptedDriver {
 
     fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<Address, DriverError>> {
         let mut script = self.script();
-        script.orders.push(format!("start {} {}", order.life, order.name));
+        let release = if order.release.is_told() { format!(" {}", order.release) } else { String::new() };
+        script.orders.push(format!("start {} {}{release}", order.life, order.name));
         let result = match script.failures.pop_front() {
             Some(text) => Err(DriverError::new(text)),
             None => Ok(script.address.clone()),
@@ -75,6 +82,23 @@ impl Driver for ScriptedDriver {
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, DriverError>> {
         ready(Ok(self.script().found.clone())).boxed()
+    }
+
+    fn release(&self) -> Release {
+        self.script().release
+    }
+
+    fn release_of(&self, life: Life) -> Option<Release> {
+        self.script().releases.get(&life).copied()
+    }
+
+    /// Learns whatever it is told, and has no way to try it.
+    fn learn(&self, spec: Spec) -> BoxFuture<'_, Result<Release, DriverError>> {
+        let learnt = match spec {
+            Spec::Process(settings) => Ok(settings.release()),
+            Spec::Docker(_) => Err(DriverError::new("this script is about processes")),
+        };
+        ready(learnt).boxed()
     }
 
     fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {

@@ -13,7 +13,7 @@ mod rig;
 use std::time::Instant;
 
 use driver::{DockerDriver, Driver, EVENTS_CAPACITY, StartOrder};
-use fleet::{Exit, FoundState, Life, StopHow};
+use fleet::{Event, Exit, FoundState, Life, StopHow};
 use tokio::sync::mpsc;
 
 use rig::{Guard, Rig, docker, settings, shell, states, succeeds, tcp};
@@ -169,10 +169,50 @@ async fn a_leftover_of_ours_gives_its_name_up() {
     rig.driver.start(old.clone()).await.unwrap();
     docker(&["kill", old.name.as_str()]);
 
-    let new = StartOrder { life: Life { incarnation: 2, ..old.life }, name: old.name.clone() };
+    let new = StartOrder { life: Life { incarnation: 2, ..old.life }, ..old.clone() };
     let address = rig.driver.start(new.clone()).await.unwrap();
     let found = rig.driver.list().await.unwrap();
     assert_eq!(states(&found), [(new.life, FoundState::Running { address, is_frozen: false })]);
+}
+
+#[tokio::test]
+async fn what_an_unanswered_creation_of_the_same_life_made_is_gone_on_with() {
+    let Some(rig) = Rig::up("unanswered", |_| {}).await else { return };
+    let order = rig.order(1);
+    let owner = format!("evenkeel.owner={}", rig.settings.owner);
+    let create = ["create", "--name", order.name.as_str(), "--network", &rig.settings.network];
+    let labels = ["--label", &owner, "--label", "evenkeel.service=web", "--label", "evenkeel.seat=1"];
+    let command = ["--label", "evenkeel.incarnation=1", &rig.settings.image, "/bin/sleep", "600"];
+    let id = docker(&[create.as_slice(), labels.as_slice(), command.as_slice()].concat());
+    let address = rig.driver.start(order.clone()).await.unwrap();
+    let found = rig.driver.list().await.unwrap();
+    assert_eq!(states(&found), [(order.life, FoundState::Running { address, is_frozen: false })]);
+    assert_eq!(docker(&["inspect", "-f", "{{.Id}}", order.name.as_str()]), id);
+}
+
+#[tokio::test]
+async fn a_network_that_somebody_removed_is_made_again() {
+    let Some(rig) = Rig::up("no-network", |_| {}).await else { return };
+    docker(&["network", "rm", &rig.settings.network]);
+    let order = rig.order(1);
+    let address = rig.driver.start(order.clone()).await.unwrap();
+    let found = rig.driver.list().await.unwrap();
+    assert_eq!(states(&found), [(order.life, FoundState::Running { address, is_frozen: false })]);
+}
+
+#[tokio::test]
+async fn an_image_that_comes_is_reported() {
+    let Some(mut rig) = Rig::up("image-comes", |_| {}).await else { return };
+    let image = rig.settings.image.clone();
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("image.tar").display().to_string();
+    docker(&["save", "-o", &kept, &image]);
+    docker(&["rmi", &image]);
+    let error = rig.driver.start(rig.order(1)).await.unwrap_err().in_full();
+    assert!(error.contains("is not on this host"), "{error}");
+    docker(&["load", "-i", &kept]);
+    rig.event(|event| matches!(event, Event::Recovered)).await;
+    rig.driver.start(rig.order(1)).await.unwrap();
 }
 
 #[tokio::test]

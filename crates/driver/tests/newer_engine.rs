@@ -13,7 +13,7 @@ use std::time::Duration;
 use driver::{
     DockerDriver, DockerSettings, Driver, EVENTS_CAPACITY, ReplicaEnvironment, ServerId, StartOrder,
 };
-use fleet::{Event, Exit, FoundState, Life, ReplicaName, StopHow};
+use fleet::{Event, Exit, FoundState, Life, Release, ReplicaName, StopHow};
 use placement::Seat;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -329,7 +329,8 @@ fn log_frame(text: &str) -> Vec<u8> {
 
 fn order(seat: u32) -> StartOrder {
     let life = Life { seat: Seat::new(seat).unwrap(), incarnation: 1 };
-    StartOrder { life, name: ReplicaName::parse(&format!("web_{seat}")).unwrap() }
+    let name = ReplicaName::parse(&format!("web_{seat}")).unwrap();
+    StartOrder { life, name, release: Release::default() }
 }
 
 fn settings() -> DockerSettings {

@@ -10,7 +10,7 @@ use driver::{
     Driver, EVENTS_CAPACITY, EventSender, ProcessDriver, ProcessSettings, ReplicaEnvironment, ServerId,
     StartOrder,
 };
-use fleet::{Address, Event, Exit, FoundState, Life, ReplicaName, StopHow};
+use fleet::{Address, Event, Exit, FoundState, Life, Release, ReplicaName, StopHow};
 use placement::Seat;
 use tokio::sync::mpsc;
 
@@ -23,13 +23,15 @@ fn driver(script: &str, events: EventSender) -> ProcessDriver {
         environment,
         socket: true,
         stop_timeout: Duration::from_secs(10),
+        keep: None,
     };
     ProcessDriver::new(settings, events).unwrap()
 }
 
 fn order(seat: u32) -> StartOrder {
     let life = Life { seat: Seat::new(seat).unwrap(), incarnation: 1 };
-    StartOrder { life, name: ReplicaName::parse(&format!("web_{seat}")).unwrap() }
+    let name = ReplicaName::parse(&format!("web_{seat}")).unwrap();
+    StartOrder { life, name, release: Release::default() }
 }
 
 async fn exit(events: &mut mpsc::Receiver<Event>) -> (Life, Exit) {

@@ -9,15 +9,33 @@ use control::{StateDir, WishError};
 
 use crate::config::{OnExit, Settings};
 
-/// Opens the folder of the wish, if there is to be one.
+/// The folder in a state directory in which kept processes are written down.
+const PROCESSES: &str = "processes";
+
+/// Opens the folder of the wish, if there is to be one, or if an earlier balancer left something.
 pub(crate) fn open(settings: &Settings, owner: &str) -> Result<Option<StateDir>, WishError> {
     let keeps_replicas =
         settings.services.iter().any(|service| service.on_exit == OnExit::Keep && service.is_owned());
-    match (&settings.state_dir, keeps_replicas) {
-        (Some(path), _) => StateDir::open(path, true).map(Some),
-        (None, true) => StateDir::open(&default_folder().join(owner), false).map(Some),
-        (None, false) => Ok(None),
+    match &settings.state_dir {
+        Some(path) => StateDir::open(path, true).map(Some),
+        None => {
+            let folder = default_folder().join(owner);
+            let has_processes = folder.join(PROCESSES).is_dir();
+            (keeps_replicas || has_processes).then(|| StateDir::open(&folder, false)).transpose()
+        }
     }
+}
+
+/// Where kept processes are written down, a folder for each service.
+pub(crate) fn processes(state: &StateDir) -> PathBuf {
+    state.path().join(PROCESSES)
+}
+
+/// The services that kept processes were written down of, with their folders.
+pub(crate) fn folders_of_processes(state: &StateDir) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(processes(state)).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path()))).collect()
 }
 
 /// `/var/lib/evenkeel` for root, and the user's own state folder for everybody else.

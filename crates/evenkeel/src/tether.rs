@@ -2,7 +2,8 @@
 //!
 //! The kernel is asked to kill this process when its parent ends, and then it becomes the command;
 //! the request survives that. A balancer that is killed thus leaves none of its replicas behind,
-//! though what those started themselves may go on.
+//! though what those started themselves may go on. A replica that may outlive the balancer has a
+//! keeper instead, and is tethered to that.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -10,6 +11,18 @@ use std::process::Command;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use crate::{Outcome, failed};
+
+/// The words, in front of a command, that tie it to the process whose id stands behind them.
+pub(crate) fn words(program: &str) -> [String; 2] {
+    [program, "tether"].map(str::to_owned)
+}
+
+/// Keeps one replica, and ends with the exit code that it had.
+pub(crate) fn keep() -> Outcome {
+    let program = std::env::current_exe().map_err(failed)?;
+    let code = driver::keep(&words(&program.to_string_lossy())).map_err(|error| failed(error.in_full()))?;
+    std::process::exit(code.into());
+}
 
 /// Becomes the command.
 pub(crate) fn run(parent: u32, command: &[String]) -> Outcome {

@@ -10,11 +10,10 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, NetworkingConfig, PortBinding,
     RestartPolicy, RestartPolicyNameEnum,
 };
-use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{DockerSettings, labels};
-use crate::StartOrder;
 use crate::environment::Endpoint;
+use crate::{StartOrder, releases};
 
 /// The engine's usual way to keep logs, which grows without end unless told otherwise.
 pub(super) const BOUNDED_LOGGING_DRIVER: &str = "json-file";
@@ -134,19 +133,14 @@ pub(super) fn spec(settings: &DockerSettings) -> String {
     parts.extend(command.iter().flatten().cloned());
     parts.extend(environment.extra.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
 
-    let mut hash = Xxh3Default::new();
-    for part in parts {
-        hash.update(&(part.len() as u64).to_le_bytes());
-        hash.update(part.as_bytes());
-    }
-    format!("{:016x}", hash.digest())
+    format!("{:016x}", releases::hash(&parts))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use std::collections::BTreeMap;
 
-    use fleet::{Life, ReplicaName};
+    use fleet::{Life, Release, ReplicaName};
     use placement::Seat;
 
     use super::*;
@@ -174,7 +168,8 @@ pub(super) mod tests {
 
     pub(in crate::docker) fn order() -> StartOrder {
         let seat = Seat::new(3).unwrap();
-        StartOrder { life: Life { seat, incarnation: 7 }, name: ReplicaName::parse("web_1").unwrap() }
+        let name = ReplicaName::parse("web_1").unwrap();
+        StartOrder { life: Life { seat, incarnation: 7 }, name, release: Release::default() }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use futures_util::stream::{Stream, StreamExt};
 
 use super::errors::{self, CallError};
 use super::labels::Filters;
+use super::presence::{PRESENCE_LIMIT, Presence};
 use super::{create, found};
 use crate::DriverError;
 
@@ -48,6 +49,7 @@ type Version = (usize, usize);
 pub(super) struct Engine {
     docker: Docker,
     api_version: Arc<str>,
+    presence: Presence,
 }
 
 /// The socket to use, by the value of `DOCKER_HOST`.
@@ -69,9 +71,8 @@ impl Engine {
             API_DEFAULT_VERSION,
         )
         .map_err(|error| errors::unreachable(socket, error.into()))?;
-        let offer = within(QUESTION_LIMIT, docker.version())
-            .await
-            .map_err(|error| errors::unreachable(socket, error))?;
+        let offer = limited(QUESTION_LIMIT, docker.version()).await;
+        let offer = offer.map_err(|error| errors::unreachable(socket, error))?;
         let ours = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
         let (major, minor) = agree(ours, offer.min_api_version.as_deref(), offer.api_version.as_deref())?;
         let api_version = format!("{major}.{minor}");
@@ -81,73 +82,88 @@ impl Engine {
         // engine then answers in a way that we can read.
         let prefix = format!("/v{api_version}");
         let docker = docker.with_request_modifier(move |request| with_version(request, &prefix));
-        Ok(Self { docker, api_version: api_version.into() })
+        Ok(Self { docker, api_version: api_version.into(), presence: Presence::default() })
     }
 
     pub(super) fn api_version(&self) -> &str {
         &self.api_version
     }
 
+    /// What is known of whether it is there.
+    pub(super) fn presence(&self) -> Presence {
+        self.presence.clone()
+    }
+
+    /// Whether it says anything at all; an answer that says no shows that, too.
+    pub(super) async fn is_there(&self) -> Result<(), CallError> {
+        match limited(PRESENCE_LIMIT, self.docker.ping()).await {
+            Ok(_) | Err(CallError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// How the engine keeps logs unless told otherwise; also shows that it answers.
     pub(super) async fn logging_driver(&self) -> Result<String, DriverError> {
-        let info = within(QUESTION_LIMIT, self.docker.info()).await;
+        let info = self.within(QUESTION_LIMIT, self.docker.info()).await;
         let info = info.map_err(|error| error.during("Docker does not answer as it should"))?;
         Ok(info.logging_driver.unwrap_or_default())
     }
 
-    pub(super) async fn find_image(&self, image: &str) -> Result<(), DriverError> {
-        match within(QUESTION_LIMIT, self.docker.inspect_image(image)).await {
-            Ok(_) => Ok(()),
+    /// The ID of an image on this host.
+    pub(super) async fn find_image(&self, image: &str) -> Result<String, DriverError> {
+        match self.within(QUESTION_LIMIT, self.docker.inspect_image(image)).await {
+            // Without an ID the name has to do.
+            Ok(found) => Ok(found.id.unwrap_or_else(|| image.to_string())),
             Err(error) if error.is_missing() => Err(errors::no_image(image)),
             Err(error) => Err(error.during(format!("cannot look for image '{image}'"))),
         }
     }
 
     pub(super) async fn network(&self, name: &str) -> Result<NetworkInspect, CallError> {
-        within(QUESTION_LIMIT, self.docker.inspect_network(name, None)).await
+        self.within(QUESTION_LIMIT, self.docker.inspect_network(name, None)).await
     }
 
     /// The IDs of all networks with this name.
     pub(super) async fn networks_named(&self, name: &str) -> Result<Vec<String>, CallError> {
         let options =
             ListNetworksOptions { filters: Some(Filters::from([("name".into(), vec![name.into()])])) };
-        let networks = within(QUESTION_LIMIT, self.docker.list_networks(Some(options))).await?;
+        let networks = self.within(QUESTION_LIMIT, self.docker.list_networks(Some(options))).await?;
         // The engine's filter also takes names that merely contain this one.
         let namesakes = networks.into_iter().filter(|network| network.name.as_deref() == Some(name));
         Ok(namesakes.filter_map(|network| network.id).collect())
     }
 
     pub(super) async fn create_network(&self, request: NetworkCreateRequest) -> Result<String, CallError> {
-        Ok(within(DEED_LIMIT, self.docker.create_network(request)).await?.id)
+        Ok(self.within(DEED_LIMIT, self.docker.create_network(request)).await?.id)
     }
 
     pub(super) async fn remove_network(&self, id: &str) -> Result<(), CallError> {
-        within(DEED_LIMIT, self.docker.remove_network(id)).await
+        self.within(DEED_LIMIT, self.docker.remove_network(id)).await
     }
 
     pub(super) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, CallError> {
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        Ok(within(DEED_LIMIT, self.docker.create_container(Some(options), body)).await?.id)
+        Ok(self.within(DEED_LIMIT, self.docker.create_container(Some(options), body)).await?.id)
     }
 
     pub(super) async fn start(&self, id: &str) -> Result<(), CallError> {
-        within(DEED_LIMIT, self.docker.start_container(id, None)).await
+        self.within(DEED_LIMIT, self.docker.start_container(id, None)).await
     }
 
     pub(super) async fn inspect(&self, id_or_name: &str) -> Result<ContainerInspectResponse, CallError> {
-        within(QUESTION_LIMIT, self.docker.inspect_container(id_or_name, None)).await
+        self.within(QUESTION_LIMIT, self.docker.inspect_container(id_or_name, None)).await
     }
 
     pub(super) async fn list(&self, filters: Filters) -> Result<Vec<ContainerSummary>, CallError> {
         let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-        within(QUESTION_LIMIT, self.docker.list_containers(Some(options))).await
+        self.within(QUESTION_LIMIT, self.docker.list_containers(Some(options))).await
     }
 
     /// Sends the stop signal and, after the timeout, kills. One that is gone is no error.
     pub(super) async fn stop(&self, id: &str, timeout: Duration) -> Result<(), CallError> {
         let options = StopContainerOptionsBuilder::default().t(create::whole_seconds(timeout)).build();
         let limit = timeout.saturating_add(STOP_MARGIN);
-        match within(limit, self.docker.stop_container(id, Some(options))).await {
+        match self.within(limit, self.docker.stop_container(id, Some(options))).await {
             Err(error) if error.is_missing() => Ok(()),
             outcome => outcome,
         }
@@ -157,7 +173,7 @@ impl Engine {
     /// error; one that somebody is removing already is waited for.
     pub(super) async fn remove(&self, id: &str) -> Result<(), CallError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match within(DEED_LIMIT, self.docker.remove_container(id, Some(options))).await {
+        match self.within(DEED_LIMIT, self.docker.remove_container(id, Some(options))).await {
             Err(error) if error.is_missing() => Ok(()),
             Err(error) if error.is_conflict() => self.gone(id).await,
             outcome => outcome,
@@ -167,7 +183,7 @@ impl Engine {
     async fn gone(&self, id: &str) -> Result<(), CallError> {
         let options = WaitContainerOptionsBuilder::default().condition("removed").build();
         let mut waiting = Box::pin(self.docker.wait_container(id, Some(options)));
-        let answer = within(DEED_LIMIT, async {
+        let answer = self.within(DEED_LIMIT, async {
             match waiting.next().await {
                 // The library takes a bad exit code for an error; without a text it is none of the wait.
                 Some(Err(LibraryError::DockerContainerWaitError { error, .. })) if error.is_empty() => Ok(()),
@@ -178,6 +194,23 @@ impl Engine {
             Err(error) if error.is_missing() => Ok(()),
             outcome => outcome,
         }
+    }
+
+    /// Makes a call, for as long as it may take and there is hope for an answer.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, LibraryError>>,
+    ) -> Result<T, CallError> {
+        let outcome = tokio::select! {
+            biased;
+            outcome = limited(limit, call) => outcome,
+            error = self.presence.lost() => Err(error),
+        };
+        if outcome.as_ref().is_err_and(|error| error.is_lost() || matches!(error, CallError::NoAnswer(_))) {
+            self.presence.doubt();
+        }
+        outcome
     }
 
     /// The last lines that a container wrote, in pieces. Without a limit: the caller has one.
@@ -197,7 +230,7 @@ impl Engine {
     }
 }
 
-async fn within<T>(
+async fn limited<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, LibraryError>>,
 ) -> Result<T, CallError> {

@@ -24,7 +24,10 @@ pub(super) enum CallError {
     /// The engine said nothing in time.
     #[error("no answer within {0:?}")]
     NoAnswer(Duration),
-    /// The call did not get through, or its answer could not be read.
+    /// The call did not get through, or its answer did not: nobody knows whether it was done.
+    #[error("{0}")]
+    Lost(String),
+    /// The answer could not be read.
     #[error("{0}")]
     Broken(String),
 }
@@ -45,9 +48,15 @@ impl CallError {
         matches!(self, Self::Refused { status: 403, .. })
     }
 
+    /// Whether the trouble lies between us and the engine.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_))
+    }
+
     /// The error as the driver reports it.
     pub(super) fn during(self, what: impl Into<String>) -> DriverError {
-        DriverError::caused(what, self)
+        let is_unreachable = self.is_lost();
+        DriverError::caused(what, self).and_unreachable(is_unreachable)
     }
 }
 
@@ -57,6 +66,11 @@ impl From<LibraryError> for CallError {
             LibraryError::DockerResponseServerError { status_code, message } => {
                 Self::Refused { status: status_code, message: message.trim().to_string() }
             }
+            LibraryError::IOError { .. }
+            | LibraryError::HyperResponseError { .. }
+            | LibraryError::HyperLegacyError { .. }
+            | LibraryError::SocketNotFoundError(_)
+            | LibraryError::RequestTimeoutError => Self::Lost(innermost(&error)),
             other => Self::Broken(innermost(&other)),
         }
     }
@@ -87,12 +101,9 @@ pub(super) fn no_image(image: &str) -> DriverError {
     ))
 }
 
-/// A container could not be created.
-pub(super) fn of_create(error: CallError, name: &str, image: &str) -> DriverError {
-    if error.is_missing() && error.to_string().to_lowercase().contains("no such image") {
-        return no_image(image);
-    }
-    error.during(format!("cannot create container '{name}'"))
+/// Whether a creation failed for want of the image.
+pub(super) fn is_no_image(error: &CallError) -> bool {
+    error.is_missing() && error.to_string().to_lowercase().contains("no such image")
 }
 
 #[cfg(test)]
@@ -110,12 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_vanished_is_told_like_one_that_was_never_there() {
-        let error = of_create(refused(404, "No such image: shop:1"), "web_1", "shop:1");
-        let expected = "image 'shop:1' is not on this host; build or pull it first (`docker pull shop:1`)";
-        assert_eq!(error.in_full(), expected);
-        let error = of_create(refused(404, "network shop not found"), "web_1", "shop:1");
-        assert_eq!(error.in_full(), "cannot create container 'web_1': network shop not found");
+    fn an_image_that_is_missing_is_told_from_a_network_that_is() {
+        for (status, message, expected) in [
+            (404, "No such image: shop:1", true),
+            (404, "network shop not found", false),
+            (500, "No such image: shop:1", false),
+        ] {
+            assert_eq!(is_no_image(&refused(status, message)), expected, "{status} {message}");
+        }
     }
 
     #[test]

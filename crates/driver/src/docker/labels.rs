@@ -12,10 +12,11 @@ use super::{DockerSettings, create};
 use crate::{DriverError, StartOrder};
 
 pub(super) const OWNER: &str = "evenkeel.owner";
-const SERVICE: &str = "evenkeel.service";
+pub(super) const SERVICE: &str = "evenkeel.service";
 const SEAT: &str = "evenkeel.seat";
 const INCARNATION: &str = "evenkeel.incarnation";
 const SPEC: &str = "evenkeel.spec";
+pub(super) const RELEASE: &str = "evenkeel.release";
 
 /// What an engine takes as a filter: a kind, and the values that must all hold.
 pub(super) type Filters = HashMap<String, Vec<String>>;

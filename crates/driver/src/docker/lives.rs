@@ -5,11 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fleet::Life;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::kernel;
+
+/// How long a container that has ended is kept until the engine has told how.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
 /// The containers that this driver started or found. An entry lives from the order to start until
 /// the container is removed.
@@ -22,6 +27,19 @@ struct Entry {
     stage: Stage,
     pid: Option<i32>,
     watch: Option<AbortOnDrop>,
+    end: watch::Sender<End>,
+}
+
+/// What is known of an end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum End {
+    /// None was seen.
+    #[default]
+    Unseen,
+    /// The kernel has shown that there was one.
+    Seen,
+    /// The engine has told how it was.
+    Told,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -87,6 +105,40 @@ impl Lives {
         });
     }
 
+    /// Its process has ended; nobody knows how.
+    pub(super) fn saw_end(&self, life: Life) {
+        self.change(life, |entry| {
+            entry.end.send_if_modified(|end| {
+                let is_new = *end == End::Unseen;
+                if is_new {
+                    *end = End::Seen;
+                }
+                is_new
+            });
+        });
+    }
+
+    /// Whether its end was seen already.
+    pub(super) fn has_seen_end(&self, life: Life) -> bool {
+        self.entries().get(&life).is_some_and(|entry| *entry.end.borrow() != End::Unseen)
+    }
+
+    /// The engine has told how it ended.
+    pub(super) fn told_end(&self, life: Life) {
+        self.change(life, |entry| {
+            entry.end.send_replace(End::Told);
+        });
+    }
+
+    /// Waits until the engine has told how a life ended of which the kernel has shown that it did.
+    /// Who removes it earlier does not learn it.
+    pub(super) async fn farewell(&self, life: Life) {
+        let Some(mut end) = self.entries().get(&life).map(|entry| entry.end.subscribe()) else { return };
+        let told = end.wait_for(|end| *end != End::Seen);
+        // Whether it is told, forgotten or too late: there is nothing more to wait for.
+        let _ = tokio::time::timeout(FAREWELL_LIMIT, told).await;
+    }
+
     /// Nothing is left of it.
     pub(super) fn forget(&self, life: Life) {
         self.entries().remove(&life);
@@ -150,5 +202,26 @@ mod tests {
         assert!(lives.adopt(life, "new"));
         assert!(!lives.adopt(life, "other"));
         assert!(lives.is_news(life, "new"));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_ended_is_kept_until_it_is_told_how_but_not_for_long() {
+        let (lives, life) = (Lives::default(), order().life);
+        let begun = tokio::time::Instant::now();
+        lives.farewell(life).await;
+        lives.starting(life);
+        lives.farewell(life).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "nobody has seen it end");
+        lives.saw_end(life);
+        lives.farewell(life).await;
+        assert_eq!(begun.elapsed(), FAREWELL_LIMIT, "and the engine tells nothing");
+        let half = FAREWELL_LIMIT / 2;
+        tokio::join!(lives.farewell(life), async {
+            tokio::time::sleep(half).await;
+            lives.told_end(life);
+        });
+        assert_eq!(begun.elapsed(), FAREWELL_LIMIT + half);
+        lives.saw_end(life);
+        lives.farewell(life).await;
+        assert_eq!(begun.elapsed(), FAREWELL_LIMIT + half, "it is told already");
     }
 }

@@ -14,18 +14,22 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::engine::Engine;
+use super::errors::CallError;
 use super::found::{self, LastLines};
 use super::kernel::Process;
 use super::labels::{self, Filters};
 use super::lives::{AbortOnDrop, Lives};
 use crate::EventSender;
 
-/// The longest that the report of an exit waits for a replica's last words.
+/// The longest that the report of an exit waits for a replica's last words: short when it is the
+/// first news of it.
 const LAST_WORDS_LIMIT: Duration = Duration::from_millis(10);
+const LATE_WORDS_LIMIT: Duration = Duration::from_secs(1);
 
-/// Pauses before the stream is asked for again: doubled from the first to the longest.
+/// Pauses before the stream is asked for again: doubled from the first to the longest. After each
+/// the fleet looks for itself, so the longest is also how late it learns things without a stream.
 const RECONNECT_PAUSE_FIRST: Duration = Duration::from_millis(100);
-const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// How many containers are remembered until they are removed, for what was seen of their end.
 const ENDS_MAX: usize = 4096;
@@ -47,15 +51,19 @@ impl Witness {
         let watch = tokio::spawn(async move {
             if process.ended().await.is_ok() {
                 // Only the engine will learn the exit code, and too late to wait for.
-                let exit = witness.exit_of(&id, Exit::default()).await;
-                witness.report_exit(life, &id, exit).await;
+                witness.lives.saw_end(life);
+                witness.report_exit(life, &id, Exit::default()).await;
             }
         });
         self.lives.watched(life, pid, AbortOnDrop(watch));
     }
 
-    /// Adds a container's last lines to what is known of its end, if they come at once.
+    /// Adds a container's last lines to what is known of its end. Nobody waits for this to route.
     pub(super) async fn exit_of(&self, container: &str, known: Exit) -> Exit {
+        self.exit_within(LATE_WORDS_LIMIT, container, known).await
+    }
+
+    async fn exit_within(&self, limit: Duration, container: &str, known: Exit) -> Exit {
         let mut lines = LastLines::default();
         let reading = async {
             let mut pieces = Box::pin(self.engine.logs(container));
@@ -64,7 +72,7 @@ impl Witness {
             }
         };
         // What arrived within the limit is told, the rest is not waited for.
-        tokio::time::timeout(LAST_WORDS_LIMIT, reading).await.unwrap_or_default();
+        tokio::time::timeout(limit, reading).await.unwrap_or_default();
         Exit { last_output: lines.finish(), ..known }
     }
 
@@ -81,19 +89,26 @@ impl Witness {
 }
 
 /// Follows the engine's events until it is aborted. A stream that breaks is resumed from the last
-/// event that was seen; what the engine itself lost, the next listing finds.
+/// event that was seen. An engine that was restarted has forgotten what was before, so each time
+/// it is also told that something may have gone unseen.
 pub(super) async fn follow(witness: Witness, filters: Filters, since: SystemTime) {
     let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let presence = witness.engine.presence();
     let mut follower = Follower { witness, since, ends: HashMap::new() };
     let mut pause = RECONNECT_PAUSE_FIRST;
     loop {
         let seen_until = follower.since;
-        follower.follow_once(&filters).await;
-        if follower.since > seen_until {
+        let was_interrupted = follower.follow_once(&filters).await;
+        if was_interrupted || follower.since > seen_until {
             pause = RECONNECT_PAUSE_FIRST;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
+        if !was_interrupted {
+            presence.doubt();
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
+        }
+        presence.regained().await;
+        follower.witness.report(Event::Overlooked).await;
     }
 }
 
@@ -121,30 +136,36 @@ enum News {
 }
 
 impl Follower {
-    async fn follow_once(&mut self, filters: &Filters) {
+    /// Until the stream ends, or until the engine was away: then nobody knows what it is worth.
+    /// Returns whether it was that.
+    async fn follow_once(&mut self, filters: &Filters) -> bool {
         let since = format!("{}.{:09}", self.since.as_secs(), self.since.subsec_nanos());
         let mut stream = Box::pin(self.witness.engine.events(filters.clone(), since));
+        let presence = self.witness.engine.presence();
+        let mut absence = std::pin::pin!(presence.returned());
         // Reports of exits wait a little for last words; they wait beside each other, or a hundred
         // deaths at once would be told two seconds late.
         let mut reports = FuturesUnordered::new();
-        loop {
+        let was_interrupted = loop {
             tokio::select! {
                 next = stream.next() => match next {
                     Some(Ok(message)) => reports.extend(self.take(message).await),
                     Some(Err(error)) => {
-                        let error: super::errors::CallError = error.into();
+                        let error: CallError = error.into();
                         tracing::warn!(%error, "the engine's events broke off, asking again");
-                        break;
+                        break false;
                     }
                     None => {
                         tracing::warn!("the engine's events ended, asking again");
-                        break;
+                        break false;
                     }
                 },
+                () = &mut absence => break true,
                 Some(()) = reports.next() => {}
             }
-        }
+        };
         while let Some(()) = reports.next().await {}
+        was_interrupted
     }
 
     /// Takes in one event. What it leaves to report with some patience, it returns.
@@ -196,13 +217,17 @@ async fn ended(
     (life, container): (Life, String),
     (code, had_no_memory): (Option<i64>, bool),
 ) {
-    let inspect = tokio::time::timeout(LAST_WORDS_LIMIT, witness.engine.inspect(&container));
-    let (inspected, exit) = tokio::join!(inspect, witness.exit_of(&container, Exit::default()));
+    // Where the kernel was faster, nothing is lost by asking with patience.
+    let limit = if witness.lives.has_seen_end(life) { LATE_WORDS_LIMIT } else { LAST_WORDS_LIMIT };
+    let inspect = tokio::time::timeout(limit, witness.engine.inspect(&container));
+    let exit = witness.exit_within(limit, &container, Exit::default());
+    let (inspected, exit) = tokio::join!(inspect, exit);
     // The engine's event about memory may be lost; the container's state has it, too.
     let state = inspected.ok().and_then(Result::ok).and_then(|inspected| inspected.state);
     let had_no_memory = had_no_memory || state.and_then(|state| state.oom_killed).unwrap_or(false);
     let exit = Exit { last_output: exit.last_output, ..found::exit(code, had_no_memory) };
     witness.report_exit(life, &container, exit).await;
+    witness.lives.told_end(life);
 }
 
 /// What an event says, of whom, and of which container; nothing if we do not understand it.

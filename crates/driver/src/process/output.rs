@@ -10,7 +10,7 @@ use tokio::process::Child;
 use tokio::task::JoinHandle;
 
 /// How many of the last lines are kept to explain an exit.
-const LAST_LINES_MAX: usize = 20;
+pub(super) const LAST_LINES_MAX: usize = 20;
 
 /// A longer line is passed on in pieces of this size.
 const LINE_BYTES_MAX: u64 = 4096;

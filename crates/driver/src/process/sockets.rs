@@ -69,12 +69,7 @@ impl SocketFolder {
 
     /// Where a life is to listen; nothing is there yet.
     pub(super) fn address(&self, life: Life) -> Result<Address, DriverError> {
-        let path = self.path.join(format!("{life}.sock"));
-        // A program that finds its socket in place would say that it is in use.
-        remove(&path).map_err(|error| {
-            DriverError::caused(format!("cannot remove the old socket '{}'", path.display()), error)
-        })?;
-        Address::unix(&path).map_err(|error| DriverError::caused("no socket can be made", error))
+        address(&self.path.join(format!("{life}.sock")))
     }
 
     /// Removes the folder and all that replicas have put there.
@@ -94,6 +89,28 @@ impl Drop for SocketFolder {
         // An orderly end has done this already, and said what was in the way.
         let _ = self.remove();
     }
+}
+
+/// The address of a socket at a path where nothing is any more.
+pub(super) fn address(path: &Path) -> Result<Address, DriverError> {
+    // A program that finds its socket in place would say that it is in use.
+    remove(path).map_err(|error| {
+        DriverError::caused(format!("cannot remove the old socket '{}'", path.display()), error)
+    })?;
+    Address::unix(path).map_err(|error| DriverError::caused("no socket can be made", error))
+}
+
+/// Refuses a folder of kept processes whose path leaves no room for sockets in it.
+pub(super) fn check_kept(folder: &Path) -> Result<(), DriverError> {
+    let room = Address::UNIX_PATH_BYTES_MAX - SOCKET_BYTES_MAX;
+    let length = folder.as_os_str().len();
+    if length <= room {
+        return Ok(());
+    }
+    let folder = folder.display();
+    Err(DriverError::new(format!(
+        "'{folder}' is too long for sockets of replicas that are kept: it has {length} bytes and may have {room}; set a shorter state_dir"
+    )))
 }
 
 /// Removes a file, if it is there.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use driver::{
     DockerDriver, DockerSettings, Driver, EVENTS_CAPACITY, ReplicaEnvironment, ServerId, StartOrder,
 };
-use fleet::{Address, Event, Exit, Found, FoundState, Life, ReplicaName};
+use fleet::{Address, Event, Exit, Found, FoundState, Life, Release, ReplicaName};
 use placement::Seat;
 use tokio::sync::mpsc;
 
@@ -68,7 +68,8 @@ impl Rig {
 
     pub(crate) fn order(&self, seat: u32) -> StartOrder {
         let life = Life { seat: Seat::new(seat).unwrap(), incarnation: 1 };
-        StartOrder { life, name: ReplicaName::parse(&format!("{}_{seat}", self.prefix)).unwrap() }
+        let name = ReplicaName::parse(&format!("{}_{seat}", self.prefix)).unwrap();
+        StartOrder { life, name, release: Release::default() }
     }
 
     /// The IDs of everything that carries our label.
