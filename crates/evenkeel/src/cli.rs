@@ -1,7 +1,11 @@
 //! The command line: what can be typed, and what its help teaches.
 
+mod drill;
+mod lab;
 mod place;
 
+pub(crate) use drill::{DrillOptions, FaultChoice};
+pub(crate) use lab::{LabChoice, LabOptions};
 pub(crate) use place::{Algorithm, MemberWord, PlaceOptions, PlacementOptions, SAMPLES, SimulateOptions};
 
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +32,7 @@ Try it:
   evenkeel add -n 2                        two more
   kill -9 $(pgrep -f 'evenkeel replica' | head -1)   one is replaced, nobody notices
   evenkeel place --replicas 1,2,3 --keys alice,bob         who serves which key
+  evenkeel drill kill --path /home         kill one under load, and see what clients saw
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 78 bad configuration.";
 
@@ -56,7 +61,13 @@ pub(crate) enum Command {
     /// Show the services of a running balancer.
     Status(Target),
     /// Show the replicas of a running balancer, the ones on their way in and out too.
-    Ps(Target),
+    Ps {
+        /// Show too what was last written by replicas that keep failing, and when the next try is.
+        #[arg(long, short)]
+        verbose: bool,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Show what happened to the replicas of a running balancer lately: the last 1000 events.
     Events(Target),
     /// Add replicas; returns when they take traffic. If one does not come up, none is added.
@@ -70,6 +81,28 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Roll out what the configuration file says now: image, command, env and the like.
+    ///
+    /// The balancer reads its file anew and replaces seat by seat: a new replica is started beside the
+    /// old one, gets its place when it has stayed well for a while, and only then the old one is
+    /// drained. If new ones do no good, all goes back by itself, and this command fails with the reason.
+    Deploy {
+        /// Replace replicas too that run what the file says.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Hold requests back: new ones wait until `resume`, or until the time is over. Those under way go on.
+    Pause {
+        /// For how long at most, up to 10m [default: 30s].
+        #[arg(long = "for", value_name = "DURATION")]
+        length: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Let requests through that `pause` holds back.
+    Resume(Target),
     /// Say which replica a request would get, who would be next, and why any are passed over.
     Explain(ExplainOptions),
     /// Say which replica serves which key, without a running balancer.
@@ -84,6 +117,17 @@ pub(crate) enum Command {
     /// the replicas to have as many keys as they have in the end; the rest moved for nothing.
     #[command(after_help = place::SIMULATE_EXAMPLES)]
     Simulate(SimulateOptions),
+    /// Break one replica of a running balancer on purpose, and say what clients saw of it.
+    ///
+    /// A steady load goes through the balancer while the fault is there. Whatever is done is said
+    /// before, and undone at the end and on Ctrl-C.
+    #[command(after_help = drill::DRILL_EXAMPLES)]
+    Drill(DrillOptions),
+    /// Measure a balancer as the original system was measured: experiments A-1 to A-4.
+    ///
+    /// Without --target, balancers are started on free ports and ended again.
+    #[command(after_help = lab::LAB_EXAMPLES)]
+    Lab(LabOptions),
     /// Run a command that is killed when its parent ends.
     #[command(hide = true)]
     Tether {
@@ -93,9 +137,12 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
+    /// Run a replica that may outlive the balancer; the order comes on standard input.
+    #[command(hide = true)]
+    Keep,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct UpOptions {
     /// The configuration file; see `evenkeel validate`.
     #[arg(long, env = "EVENKEEL_CONFIG", value_name = "FILE")]

@@ -1,6 +1,6 @@
 //! The commands that show and change a running balancer.
 
-use control::{EditShape, EventShape, ReplicaShape, ScaleShape, ServiceShape};
+use control::{EditShape, EventShape, PauseShape, ReplicaShape, ScaleShape, ServiceShape};
 use hyper::Method;
 
 use crate::cli::{EditOptions, Target};
@@ -13,20 +13,24 @@ pub(crate) fn status(target: &Target) -> Outcome {
         return print_json(&services);
     }
     let rows = services.iter().map(|service| {
-        let state = if service.ready == service.desired { "whole" } else { "not whole" };
         [
             service.name.clone(),
             format!("{}/{}", service.ready, service.desired),
-            state.into(),
+            state_of(service),
             service.generation.to_string(),
         ]
     });
     say::table(["SERVICE", "READY", "STATE", "GENERATION"], &rows.collect::<Vec<_>>());
+    for service in &services {
+        if let Some(trouble) = &service.trouble {
+            say!("{}: {trouble}", service.name);
+        }
+    }
     Ok(())
 }
 
 /// `evenkeel ps`
-pub(crate) fn ps(target: &Target) -> Outcome {
+pub(crate) fn ps(verbose: bool, target: &Target) -> Outcome {
     let services = chosen(target)?;
     if target.json {
         return print_json(&services);
@@ -38,6 +42,10 @@ pub(crate) fn ps(target: &Target) -> Outcome {
         }
     }
     say::table(["SERVICE", "SEAT", "LIFE", "NAME", "STATE", "ADDRESS", "REASON"], &rows);
+    let all = services.iter().flat_map(|service| service.replicas.iter().chain(&service.others));
+    for replica in all.filter(|_| verbose) {
+        say_crash_loop(replica);
+    }
     Ok(())
 }
 
@@ -53,8 +61,8 @@ pub(crate) fn events(target: &Target) -> Outcome {
         [
             event.at,
             event.service,
-            event.seat.to_string(),
-            event.incarnation.to_string(),
+            event.seat.map_or_else(dash, |seat| seat.to_string()),
+            event.incarnation.map_or_else(dash, |incarnation| incarnation.to_string()),
             event.replica.unwrap_or_else(dash),
             event.event,
             event.reason.unwrap_or_else(dash),
@@ -82,6 +90,31 @@ pub(crate) fn scale(replicas: u32, target: &Target) -> Outcome {
     print_after(target, &client::parse(&body)?)
 }
 
+/// `evenkeel pause`
+pub(crate) fn pause(length: Option<String>, target: &Target) -> Outcome {
+    let path = format!("/v1/services/{}/pause", client::service_name(target)?);
+    let body = client::call(target, &Method::POST, &path, &PauseShape { length })?;
+    let service: ServiceShape = client::parse(&body)?;
+    if target.json {
+        return print_json(&service);
+    }
+    let until = service.paused_until.as_deref().unwrap_or("now");
+    say!("{}: requests wait until {until}, or until `evenkeel resume`", service.name);
+    Ok(())
+}
+
+/// `evenkeel resume`
+pub(crate) fn resume(target: &Target) -> Outcome {
+    let path = format!("/v1/services/{}/resume", client::service_name(target)?);
+    let body = client::call(target, &Method::POST, &path, &PauseShape::default())?;
+    let service: ServiceShape = client::parse(&body)?;
+    if target.json {
+        return print_json(&service);
+    }
+    say!("{}: requests are let through", service.name);
+    Ok(())
+}
+
 fn edit(method: &Method, options: EditOptions) -> Outcome {
     let target = &options.target;
     let count =
@@ -90,6 +123,34 @@ fn edit(method: &Method, options: EditOptions) -> Outcome {
     let path = format!("/v1/services/{}/replicas", client::service_name(target)?);
     let body = client::call(target, method, &path, &shape)?;
     print_after(target, &client::parse(&body)?)
+}
+
+/// What there is to say of a seat whose lives keep failing.
+fn say_crash_loop(replica: &ReplicaShape) {
+    let Some(crash_loop) = &replica.crash_loop else { return };
+    let next_try = crash_loop.next_try.as_ref().map(|at| format!("; the next try is at {at}"));
+    say!(
+        "\n{} of seat {}: {} failures in a row{}",
+        replica.name,
+        replica.seat,
+        crash_loop.failures,
+        next_try.unwrap_or_default()
+    );
+    for line in &crash_loop.last_output {
+        say!("  | {line}");
+    }
+}
+
+/// What there is to say of a service in few words.
+fn state_of(service: &ServiceShape) -> String {
+    let whole = if service.ready == service.desired { "whole" } else { "not whole" };
+    let all = service.replicas.iter().chain(&service.others);
+    let crash_looping = all.filter(|replica| replica.state == "crash-looping").count();
+    let crash_loops = (crash_looping > 0).then(|| format!(", {crash_looping} crash-looping"));
+    let rollout = service.rollout.as_ref().filter(|rollout| rollout.is_under_way);
+    let rollout = rollout.map(|rollout| format!(", {} {}/{}", rollout.state, rollout.done, rollout.total));
+    let pause = service.paused_until.as_ref().map(|end| format!(", paused until {end}"));
+    [Some(whole.to_string()), crash_loops, rollout, pause].into_iter().flatten().collect()
 }
 
 fn chosen(target: &Target) -> Result<Vec<ServiceShape>, (crate::Stopped, String)> {
@@ -112,7 +173,7 @@ fn print_after(target: &Target, service: &ServiceShape) -> Outcome {
     Ok(())
 }
 
-fn print_json(shown: &impl serde::Serialize) -> Outcome {
+pub(crate) fn print_json(shown: &impl serde::Serialize) -> Outcome {
     say!("{}", serde_json::to_string_pretty(shown).map_err(crate::failed)?);
     Ok(())
 }

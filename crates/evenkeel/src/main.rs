@@ -8,6 +8,7 @@ mod say;
 
 mod descriptors;
 mod entrance;
+mod owner;
 mod signals;
 mod state;
 mod up;
@@ -18,9 +19,13 @@ mod tether;
 
 mod client;
 mod commands;
+mod deploy;
 mod explain;
 
 mod place;
+
+mod drill;
+mod laboratory;
 
 use std::process::ExitCode;
 
@@ -49,15 +54,21 @@ fn main() -> ExitCode {
         Command::Replica { listen } => replica::run(&listen),
         Command::Validate { config } => up::validate(&config),
         Command::Status(target) => commands::status(&target),
-        Command::Ps(target) => commands::ps(&target),
+        Command::Ps { verbose, target } => commands::ps(verbose, &target),
         Command::Events(target) => commands::events(&target),
         Command::Add(edit) => commands::add(edit),
         Command::Rm(edit) => commands::rm(edit),
         Command::Scale { replicas, target } => commands::scale(replicas, &target),
+        Command::Deploy { force, target } => deploy::run(force, &target),
+        Command::Pause { length, target } => commands::pause(length, &target),
+        Command::Resume(target) => commands::resume(&target),
         Command::Explain(options) => explain::run(&options),
         Command::Place(options) => place::place(&options),
         Command::Simulate(options) => place::simulate(&options),
+        Command::Drill(options) => drill::run(&options),
+        Command::Lab(options) => laboratory::run(&options),
         Command::Tether { parent, command } => tether::run(parent, &command),
+        Command::Keep => tether::keep(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

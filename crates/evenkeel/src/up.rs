@@ -11,10 +11,13 @@ use crate::cli::{DemoDriver, UpOptions};
 use crate::config::{self, DriverChoice, OnExit, ServiceSettings, Settings};
 use crate::entrance::{self, Doors, Entrance, Serving};
 use crate::signals::EndSignals;
-use crate::{Outcome, Stopped, descriptors, explain, failed, in_full, say, state, wiring};
+use crate::{Outcome, Stopped, deploy, descriptors, explain, failed, in_full, owner, say, state, wiring};
 
 /// How long all replicas that were there before are waited for, once some of them take traffic.
 const TAKE_UP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How much longer than draining and stopping the end may take, where the engine is away.
+const END_MARGIN: Duration = Duration::from_secs(15);
 
 /// Log lines that wait for a slow reader; more are dropped, so that nobody is held up by a log.
 const LOG_LINES_MAX: usize = 8192;
@@ -54,14 +57,14 @@ pub(crate) fn run(options: &UpOptions) -> Outcome {
     let doors = entrance::load(&settings).map_err(|text| (Stopped::BadConfiguration, text))?;
     let connections_max = descriptors::connections_max(settings.connections_max, descriptors::raise_limit());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let outcome = runtime.block_on(balance(&settings, doors, connections_max));
+    let outcome = runtime.block_on(balance((options, &settings), doors, connections_max));
     // After a second signal workers may still be draining; the end does not wait for them.
     runtime.shutdown_background();
     outcome
 }
 
 /// Flag beats environment beats file beats default.
-fn settings(options: &UpOptions) -> Result<Settings, (Stopped, String)> {
+pub(crate) fn settings(options: &UpOptions) -> Result<Settings, (Stopped, String)> {
     let bad = |text: String| (Stopped::BadConfiguration, text);
     let mut settings = match &options.config {
         Some(path) => config::read(path).map_err(|error| bad(error.to_string()))?,
@@ -86,18 +89,25 @@ fn settings(options: &UpOptions) -> Result<Settings, (Stopped, String)> {
     Ok(settings)
 }
 
-async fn balance(settings: &Settings, doors: Doors, connections_max: usize) -> Outcome {
+async fn balance(
+    (options, settings): (&UpOptions, &Settings),
+    doors: Doors,
+    connections_max: usize,
+) -> Outcome {
     let mut signals = EndSignals::listen().map_err(failed)?;
     say!("evenkeel {}", env!("CARGO_PKG_VERSION"));
     // Everything that can be in somebody else's way is claimed before the first replica starts.
+    let chosen_lock = settings.owner.as_deref().map(owner::take).transpose().map_err(failed)?;
     let entrance = Entrance::open(settings, doors).map_err(failed)?;
     signals.renew_on_hangup(entrance.renewable(settings));
     let admin = bind_admin(settings).await?;
     let address = entrance.address();
     let owner = settings.owner.clone().unwrap_or_else(|| address.to_string());
+    let _lock = chosen_lock.map_or_else(|| owner::take(&owner), Ok).map_err(failed)?;
     let state = state::open(settings, &owner).map_err(|error| failed(in_full(&error)))?;
     let heartbeats = Heartbeats::start().map_err(failed)?;
     let shared = wiring::Shared { owner, state, journal: Journal::default(), heartbeats };
+    wiring::end_abandoned(settings, &shared);
     let mut controls = Vec::new();
     for service in &settings.services {
         let control = wiring::start_control(service, settings, &shared).await;
@@ -108,7 +118,8 @@ async fn balance(settings: &Settings, doors: Doors, connections_max: usize) -> O
     say!("  admin on {}", admin.address());
     let handles = controls.iter().map(|control| control.handle.clone()).collect();
     let explainer = explain::explainer(settings, &controls);
-    let sources = (entrance.traffic(), explainer);
+    let deployer = deploy::deployer(options, settings, &shared);
+    let sources = (entrance.traffic(), explainer, deployer);
     tokio::spawn(Admin::new(handles, shared.journal.clone(), sources).serve(admin));
 
     let begun = Begun { settings, had_replicas: had_replicas(&controls), controls };
@@ -241,21 +252,31 @@ async fn end(
             let limit = service.drain_deadline + service.stop_timeout;
             tokio::time::timeout(limit, control.handle.quiet())
         });
-        futures_util::future::join(end_replicas(controls, is_ended), futures_util::future::join_all(quiet))
-            .await;
+        let ended = tokio::time::timeout(end_limit(settings), end_replicas(controls, is_ended));
+        futures_util::future::join(ended, futures_util::future::join_all(quiet)).await.0.is_ok()
     };
-    tokio::select! {
-        () = orderly => {}
+    let is_complete = tokio::select! {
+        is_complete = orderly => is_complete,
         () = signals.next() => return Err(failed("ended at once, by a second signal")),
+    };
+    if !is_complete {
+        return Err(failed("not all replicas could be ended; the log says why"));
     }
     for (service, control) in settings.services.iter().zip(controls) {
         if service.on_exit == OnExit::Keep && service.is_owned() {
             let count = control.handle.view().replicas.len();
-            say!("  service {}: {count} containers keep running; the next start takes them up", service.name);
+            let (name, what) = (&service.name, service.driver.what(count));
+            let (keeps, them) = if count == 1 { ("keeps", "it") } else { ("keep", "them") };
+            say!("  service {name}: {count} {what} {keeps} running; the next start takes {them} up");
         }
     }
     say!("  ended");
     Ok(())
+}
+
+fn end_limit(settings: &Settings) -> Duration {
+    let limits = settings.services.iter().map(|service| service.drain_deadline + service.stop_timeout);
+    limits.max().unwrap_or_default() + END_MARGIN
 }
 
 async fn end_replicas(controls: &[Control], is_ended: impl Fn(usize) -> bool) {

@@ -1,17 +1,24 @@
 //! From validated settings to running parts: each room gets its own words for what was configured.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use control::{Control, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StartError, StateDir};
 use driver::{
-    DockerDriver, DockerSettings, Driver, DriverError, EventSender, ProcessDriver, ProcessSettings,
-    ReplicaEnvironment, StaticDriver,
+    DockerDriver, DockerSettings, Driver, DriverError, EventSender, KeepSettings, ProcessDriver,
+    ProcessSettings, ReplicaEnvironment, Spec, StaticDriver,
 };
-use fleet::FleetSettings;
+use fleet::{FleetSettings, HealthSettings};
 use hyper::header::HeaderName;
 use placement::{Classic, ClassicSettings, Named, NamedAlgorithm, Placement, Rendezvous, SeatChoice};
 
-use crate::config::{Algorithm, DriverChoice, KeyRule, ServerId, ServiceSettings, Settings};
+use crate::config::{Algorithm, DriverChoice, KeyRule, OnExit, ServerId, ServiceSettings, Settings};
+use crate::{state, tether};
+
+/// How long replicas of a service that is configured no more may take to end; what they were promised
+/// is not known any more.
+const ABANDONED_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all services of a balancer share.
 pub(crate) struct Shared {
@@ -40,8 +47,9 @@ pub(crate) async fn start_control(
             replicas_max: service.max_replicas,
             start_timeout: service.start_timeout,
             drain_deadline: service.drain_deadline,
-            misses_max: service.heartbeat.misses,
+            health: health(service),
             seat_choice: seat_choice(&service.algorithm),
+            rollout: service.rollout.clone(),
             is_owned: service.is_owned(),
         },
         heartbeat: HeartbeatSettings {
@@ -57,11 +65,22 @@ pub(crate) async fn start_control(
         weights: service.weights.clone(),
         load_factor: service.load_factor,
         // Fixed addresses are the file's to change, not the wish's.
-        state: shared.state.clone().filter(|_| service.is_owned()),
+        state: shared.state.clone().filter(|_| service.is_owned()).map(|state| Arc::new(state) as _),
         journal: shared.journal.clone(),
     };
-    let make_driver = async |events| driver(service, &shared.owner, events).await;
+    let make_driver = async |events| driver(service, shared, events).await;
     Control::start(reconciler, &shared.heartbeats, make_driver).await
+}
+
+fn health(service: &ServiceSettings) -> HealthSettings {
+    HealthSettings {
+        misses: service.heartbeat.misses,
+        rise: service.heartbeat.rise,
+        failures: service.answers.failures,
+        slow_factor: service.answers.slow_factor,
+        ejection: service.answers.ejection,
+        have_equal_work: service.key == KeyRule::Random,
+    }
 }
 
 /// The services as the data plane sees them.
@@ -92,9 +111,23 @@ pub(crate) fn is_contract(service: &ServiceSettings, settings: &Settings) -> boo
 
 async fn driver(
     service: &ServiceSettings,
-    owner: &str,
+    shared: &Shared,
     events: EventSender,
 ) -> Result<Arc<dyn Driver>, DriverError> {
+    Ok(match (spec(service, (&shared.owner, shared.state.as_ref()))?, &service.driver) {
+        (Some(Spec::Process(settings)), _) => Arc::new(ProcessDriver::new(settings, events)?),
+        (Some(Spec::Docker(settings)), _) => Arc::new(DockerDriver::connect(*settings, events).await?),
+        (None, DriverChoice::Static { addresses }) => Arc::new(StaticDriver::new(addresses.clone())),
+        (None, _) => return Err(DriverError::new("there is nothing to run")),
+    })
+}
+
+/// What the replicas of a service run, in the words of its driver; nothing if somebody else runs them.
+/// `owner` is whose they are, and `state` where is kept what outlives this balancer.
+pub(crate) fn spec(
+    service: &ServiceSettings,
+    (owner, state): (&str, Option<&StateDir>),
+) -> Result<Option<Spec>, DriverError> {
     let environment = ReplicaEnvironment {
         service: service.name.clone(),
         server_id: match service.server_id {
@@ -103,24 +136,29 @@ async fn driver(
         },
         extra: service.env.clone(),
     };
-    Ok(match &service.driver {
+    Ok(Some(match &service.driver {
         DriverChoice::Process { command, socket } => {
             let program = std::env::current_exe();
             let program = program.map_err(|error| DriverError::caused("cannot find this program", error))?;
             let program = program.to_string_lossy().into_owned();
             let listen = if *socket { "unix:{socket}" } else { "127.0.0.1:{port}" };
             let demo = || [&program, "replica", "--listen", listen].map(str::to_owned).into();
-            let settings = ProcessSettings {
+            Spec::Process(ProcessSettings {
                 command: command.clone().unwrap_or_else(demo),
-                tether: vec![program.clone(), "tether".into(), std::process::id().to_string()],
+                tether: tether::words(&program).into_iter().chain([std::process::id().to_string()]).collect(),
                 environment,
                 socket: *socket,
                 stop_timeout: service.stop_timeout,
-            };
-            Arc::new(ProcessDriver::new(settings, events)?)
+                keep: state.map(|state| KeepSettings {
+                    folder: state::processes(state).join(&service.name),
+                    keeper: vec![program, "keep".into()],
+                    owner: owner.to_owned(),
+                    is_for_new: service.on_exit == OnExit::Keep,
+                }),
+            })
         }
         DriverChoice::Docker { image, command, network, publish, memory, cpus } => {
-            let settings = DockerSettings {
+            Spec::Docker(Box::new(DockerSettings {
                 image: image.clone(),
                 command: command.clone(),
                 port: service.port,
@@ -132,11 +170,63 @@ async fn driver(
                 cpus: *cpus,
                 stop_timeout: service.stop_timeout,
                 stop_signal: service.stop_signal.clone(),
-            };
-            Arc::new(DockerDriver::connect(settings, events).await?)
+            }))
         }
-        DriverChoice::Static { addresses } => Arc::new(StaticDriver::new(addresses.clone())),
-    })
+        DriverChoice::Static { .. } => return Ok(None),
+    }))
+}
+
+/// Ends what an earlier balancer kept of services that are configured no more, or that run in another
+/// way now. Nobody waits for it. Where no service runs in containers, no engine is asked for any.
+pub(crate) fn end_abandoned(settings: &Settings, shared: &Shared) {
+    let names = |is_meant: &dyn Fn(&DriverChoice) -> bool| -> Vec<String> {
+        let meant = settings.services.iter().filter(|service| is_meant(&service.driver));
+        meant.map(|service| service.name.clone()).collect()
+    };
+    let of_processes = names(&|driver| matches!(driver, DriverChoice::Process { .. }));
+    let of_containers = names(&|driver| matches!(driver, DriverChoice::Docker { .. }));
+    if !of_containers.is_empty() {
+        tokio::spawn(end_abandoned_containers(shared.owner.clone(), of_containers));
+    }
+    for (service, folder) in shared.state.iter().flat_map(state::folders_of_processes) {
+        if of_processes.contains(&service) {
+            continue;
+        }
+        let settings = ProcessSettings {
+            command: Vec::new(),
+            tether: Vec::new(),
+            environment: ReplicaEnvironment {
+                service: service.clone(),
+                server_id: driver::ServerId::Name,
+                extra: BTreeMap::new(),
+            },
+            socket: false,
+            stop_timeout: ABANDONED_STOP_TIMEOUT,
+            keep: Some(KeepSettings {
+                folder,
+                keeper: Vec::new(),
+                owner: shared.owner.clone(),
+                is_for_new: false,
+            }),
+        };
+        tracing::warn!(%service, "has processes from before, but is not configured to; they are ended");
+        tokio::spawn(async move {
+            if let Err(error) = driver::end_abandoned(settings).await {
+                tracing::error!(%service, "its processes from before could not be ended: {}", error.in_full());
+            }
+        });
+    }
+}
+
+async fn end_abandoned_containers(owner: String, services: Vec<String>) {
+    match driver::end_abandoned_containers(&owner, &services, ABANDONED_STOP_TIMEOUT).await {
+        Ok(ended) => {
+            for service in ended {
+                tracing::warn!(%service, "had containers from before, but is not configured to; they were ended");
+            }
+        }
+        Err(error) => tracing::warn!("cannot look for containers from before: {}", error.in_full()),
+    }
 }
 
 fn placement(algorithm: &Algorithm) -> Placement {

@@ -252,3 +252,25 @@ fn published_ports_serve_where_container_addresses_cannot_be_reached() {
     assert!(balancer.replicas()[0]["address"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert_eq!(balancer.get("/home").status, 200);
 }
+
+#[test]
+fn a_service_that_is_gone_leaves_no_container_behind_and_nobody_elses_is_touched() {
+    let Some(yard) = Yard::open() else { return };
+    let (_folder, config) = kept(&yard);
+    let foreign = format!("{}-foreign", yard.owner);
+    docker(&["run", "-d", "--name", &foreign, "--label", "evenkeel.service=shop", &yard.image]);
+    let (image, network) = (&yard.image, &yard.network);
+    let shop = format!(
+        "[[service]]\nname = \"shop\"\npath = \"/shop\"\ndriver = \"docker\"\nimage = \"{image}\"\nnetwork = \"{network}\"\n"
+    );
+    let balancer = Rig::new().config(&(config.clone() + &shop)).up();
+    assert_eq!(yard.containers(false).len(), 6);
+    balancer.signal("-9");
+    let _ = balancer.ended();
+    let again = Rig::new().config(&config).up();
+    let names: BTreeSet<String> = again.names().into_iter().collect();
+    eventually("its containers go", || yard.containers(true) == names);
+    let is_foreign_left = docker(&["ps", "--format", "{{.Names}}"]).lines().any(|name| name == foreign);
+    docker(&["rm", "-f", &foreign]);
+    assert!(is_foreign_left);
+}

@@ -26,7 +26,7 @@ fn help_teaches_and_wrong_usage_is_exit_code_2() {
     assert_eq!(code, Some(0));
     let commands = [
         "up", "replica", "validate", "status", "ps", "events", "explain", "add", "rm", "scale", "place",
-        "simulate",
+        "simulate", "deploy", "pause", "resume",
     ];
     for word in commands.into_iter().chain(["Try it", "Exit codes"]) {
         assert!(help.contains(word), "{word}: {help}");

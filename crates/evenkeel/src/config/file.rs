@@ -13,7 +13,7 @@ pub(super) use clients::{
     AccessLogTable, CertificateTable, LimitsTable, ListenerTable, TimeoutsTable, TlsTable,
 };
 
-const LEVELS: [Level; 11] = [
+const LEVELS: [Level; 13] = [
     Level {
         title: "the top of the file",
         keys: &[
@@ -70,11 +70,13 @@ const LEVELS: [Level; 11] = [
             "on_exit",
             "protocol",
             "heartbeat",
+            "answers",
             "drain",
+            "deploy",
             "timeouts",
         ],
     },
-    Level { title: "[service.heartbeat]", keys: &["path", "every", "timeout", "misses"] },
+    Level { title: "[service.heartbeat]", keys: &["path", "every", "timeout", "misses", "rise"] },
     Level { title: "[service.drain]", keys: &["deadline"] },
     Level { title: "[service.timeouts]", keys: &["connect", "response", "idle", "request", "upgrade_idle"] },
     Level { title: "[[listener]]", keys: &["address", "proxy_protocol", "tls"] },
@@ -97,6 +99,8 @@ const LEVELS: [Level; 11] = [
     },
     Level { title: "[timeouts]", keys: &["head", "idle", "body_grace", "body_rate", "write"] },
     Level { title: "[access_log]", keys: &["format", "to"] },
+    Level { title: "[service.answers]", keys: &["failures", "slow_factor", "ejection"] },
+    Level { title: "[service.deploy]", keys: &["at_once", "bake"] },
 ];
 const TOP: usize = 0;
 const SERVICE: usize = 1;
@@ -109,6 +113,8 @@ const CERTIFICATE: usize = 7;
 const LIMITS: usize = 8;
 const TIMEOUTS: usize = 9;
 const ACCESS_LOG: usize = 10;
+const ANSWERS: usize = 11;
+const DEPLOY: usize = 12;
 
 type Text = Option<Given<String>>;
 type Texts = Option<Given<Vec<Given<String>>>>;
@@ -177,7 +183,9 @@ pub(super) struct ServiceTable {
     pub(super) on_exit: Text,
     pub(super) protocol: Text,
     pub(super) heartbeat: HeartbeatTable,
+    pub(super) answers: AnswersTable,
     pub(super) drain_deadline: Text,
+    pub(super) deploy: DeployTable,
     pub(super) timeouts: ServiceTimeoutsTable,
 }
 
@@ -188,6 +196,22 @@ pub(super) struct HeartbeatTable {
     pub(super) every: Text,
     pub(super) timeout: Text,
     pub(super) misses: Whole,
+    pub(super) rise: Whole,
+}
+
+/// `[service.answers]`.
+#[derive(Debug, Default)]
+pub(super) struct AnswersTable {
+    pub(super) failures: Whole,
+    pub(super) slow_factor: Number,
+    pub(super) ejection: Text,
+}
+
+/// `[service.deploy]`.
+#[derive(Debug, Default)]
+pub(super) struct DeployTable {
+    pub(super) at_once: Whole,
+    pub(super) bake: Text,
 }
 
 /// `[service.timeouts]`.
@@ -275,7 +299,9 @@ impl ServiceTable {
             on_exit: reader.take("on_exit", &TEXT),
             protocol: reader.take("protocol", &TEXT),
             heartbeat: HeartbeatTable::read(&mut reader),
+            answers: AnswersTable::read(&mut reader),
             drain_deadline: read_drain_deadline(&mut reader),
+            deploy: DeployTable::read(&mut reader),
             timeouts: ServiceTimeoutsTable::read(&mut reader),
         }
     }
@@ -297,7 +323,28 @@ impl HeartbeatTable {
             every: reader.take("every", &DURATION),
             timeout: reader.take("timeout", &DURATION),
             misses: reader.take("misses", &WHOLE),
+            rise: reader.take("rise", &WHOLE),
         }
+    }
+}
+
+impl AnswersTable {
+    fn read(service: &mut Reader<'_, '_, '_>) -> Self {
+        let Some(table) = service.take_table("answers") else { return Self::default() };
+        let mut reader = service.inner(table.value, (&LEVELS, ANSWERS));
+        Self {
+            failures: reader.take("failures", &WHOLE),
+            slow_factor: reader.take("slow_factor", &NUMBER),
+            ejection: reader.take("ejection", &DURATION),
+        }
+    }
+}
+
+impl DeployTable {
+    fn read(service: &mut Reader<'_, '_, '_>) -> Self {
+        let Some(table) = service.take_table("deploy") else { return Self::default() };
+        let mut reader = service.inner(table.value, (&LEVELS, DEPLOY));
+        Self { at_once: reader.take("at_once", &WHOLE), bake: reader.take("bake", &DURATION) }
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use fleet::Address;
+use fleet::{Address, RolloutSettings};
 use placement::{ClassicHash, MaglevSize, Probe, RingLayout, SeatChoice, SeatNames};
 use proxy::{AccessLogSettings, ClientSettings, Protocol, ServiceTimeouts};
 
@@ -111,6 +111,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) timeouts: ServiceTimeouts,
     /// How replicas are asked whether they are well.
     pub(crate) heartbeat: Heartbeat,
+    /// What is thought of their answers to requests.
+    pub(crate) answers: Answers,
     /// How long a replica on its way out may keep the requests that it has.
     pub(crate) drain_deadline: Duration,
     /// How long from the stop signal to the kill.
@@ -119,6 +121,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) stop_signal: Option<String>,
     /// What becomes of the replicas when the balancer ends.
     pub(crate) on_exit: OnExit,
+    /// How careful a rollout is: from 1 to [`REPLICAS_MAX`] seats at a time.
+    pub(crate) rollout: RolloutSettings,
 }
 
 /// How the replicas of a service are run.
@@ -234,6 +238,19 @@ pub(crate) struct Heartbeat {
     pub(crate) timeout: Duration,
     /// After how many misses in a row a replica counts as silent, at least 1.
     pub(crate) misses: u32,
+    /// After how many good answers in a row it no longer does, at least 1.
+    pub(crate) rise: u32,
+}
+
+/// What is thought of answers to requests.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answers {
+    /// After how many failed ones in a row a replica is not asked for a while; 0 is never.
+    pub(crate) failures: u32,
+    /// How many times as long as its peers it takes that counts as slow, from 2 to 1000; 0 is never.
+    pub(crate) slow_factor: f64,
+    /// How long it is not asked, the first time.
+    pub(crate) ejection: Duration,
 }
 
 impl Settings {
@@ -312,10 +329,12 @@ impl ServiceSettings {
             protocol: Protocol::default(),
             timeouts: ServiceTimeouts::default(),
             heartbeat: Heartbeat::default(),
+            answers: Answers::default(),
             drain_deadline: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
             stop_signal: None,
             on_exit: driver.on_exit_default(),
+            rollout: RolloutSettings::default(),
             driver,
         }
     }
@@ -335,7 +354,14 @@ impl Default for Heartbeat {
             every: Duration::from_millis(500),
             timeout: Duration::from_millis(250),
             misses: 2,
+            rise: 2,
         }
+    }
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { failures: 3, slow_factor: 5.0, ejection: Duration::from_secs(10) }
     }
 }
 

@@ -108,6 +108,7 @@ fn defaults_depend_on_the_driver_and_the_algorithm() {
     let process = service("driver = \"process\"");
     let expected = (OnExit::Stop, DriverChoice::Process { command: None, socket: false });
     assert_eq!((process.on_exit, process.driver), expected);
+    assert_eq!(service("on_exit = \"keep\"").on_exit, OnExit::Keep, "processes can stay too");
     let environment = "command = [\"serve\"]\nenv = { SOCKET = \"/run/database.sock\" }";
     assert_eq!(service(environment).env.len(), 1, "without socket = true, the name is the operator's");
     assert_eq!(service("algorithm = \"rendezvous\"").load_factor, 1.25);

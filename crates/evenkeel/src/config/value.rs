@@ -12,7 +12,7 @@ use proxy::{AccessLogDestination, Protocol};
 
 use super::problem::Wrong;
 use super::reader::{DURATION_HELP, SIZE_HELP};
-use super::settings::{AdminAddress, DriverChoice, KeyRule, OnExit};
+use super::settings::{AdminAddress, KeyRule, OnExit};
 use super::suggest;
 
 /// The placeholders of a command.
@@ -39,14 +39,9 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
     known_name(text, &words, meaning)
 }
 
-/// What becomes of replicas that are run in this way when the balancer ends.
-pub(super) fn on_exit(text: &str, driver: &DriverChoice) -> Parsed<OnExit> {
-    let chosen = choice(text, &[("keep", OnExit::Keep), ("stop", OnExit::Stop)])?;
-    if chosen == OnExit::Keep && matches!(driver, DriverChoice::Process { .. }) {
-        let help = "processes end with the balancer; containers (driver = \"docker\") can stay";
-        return Err(Wrong::new("cannot be \"keep\" with driver = \"process\"").help(help));
-    }
-    Ok(chosen)
+/// What becomes of replicas when the balancer ends.
+pub(super) fn on_exit(text: &str) -> Parsed<OnExit> {
+    choice(text, &[("keep", OnExit::Keep), ("stop", OnExit::Stop)])
 }
 
 /// What replicas speak.

@@ -15,6 +15,8 @@ pub struct Yard {
     pub owner: String,
     pub network: String,
     pub image: String,
+    /// Which engine, if it is not the usual one.
+    host: Option<String>,
     /// The contract's names are the same for everybody, so there is one test at a time.
     _turn: MutexGuard<'static, ()>,
 }
@@ -29,19 +31,25 @@ impl Yard {
     /// A yard, or nothing where there is no engine. Where there must be one, this fails.
     pub fn open() -> Option<Self> {
         let has_engine =
-            bounded_docker().args(["version"]).output().is_ok_and(|output| output.status.success());
+            bounded_docker(None).args(["version"]).output().is_ok_and(|output| output.status.success());
         if !has_engine {
             let is_required = std::env::var_os("EVENKEEL_REQUIRE_DOCKER").is_some();
             assert!(!is_required, "EVENKEEL_REQUIRE_DOCKER is set and no Docker engine answers");
             println!("skipped: no Docker engine answers");
             return None;
         }
+        Some(Self::at(None))
+    }
+
+    /// A yard at an engine that is there.
+    pub fn at(host: Option<String>) -> Self {
         let number = YARDS.fetch_add(1, Ordering::Relaxed);
         let owner = format!("evenkeel-test-{}-{number}", std::process::id());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let image = format!("{owner}:latest");
-        import(&image);
-        Some(Self { network: owner.clone(), owner, image, _turn: turn })
+        let yard = Self { network: owner.clone(), owner, image, host, _turn: turn };
+        yard.import();
+        yard
     }
 
     /// A configuration for a balancer in this yard, with what a test adds to its service.
@@ -61,24 +69,58 @@ impl Yard {
         if all {
             arguments.push("--all");
         }
-        docker(&arguments).lines().map(str::to_owned).collect()
+        self.docker(&arguments).lines().map(str::to_owned).collect()
     }
 
     /// One field of a container, as a Go template names it.
     pub fn inspect(&self, container: &str, template: &str) -> String {
-        docker(&["inspect", "--format", template, container]).trim().to_string()
+        self.docker(&["inspect", "--format", template, container]).trim().to_string()
+    }
+
+    /// Runs the engine's command line and returns what it printed; a failure is the test's.
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        run(self.bounded_docker(), arguments)
+    }
+
+    fn bounded_docker(&self) -> Command {
+        bounded_docker(self.host.as_deref())
+    }
+
+    /// An image that holds the program under test and the libraries that it is linked with, so that
+    /// nothing need be pulled or built for another target.
+    fn import(&self) {
+        self.renew_image(&["replica", "--listen", "0.0.0.0:5000"]);
+    }
+
+    /// Gives the yard's image name to a new image, which runs the program with these words.
+    pub fn renew_image(&self, words: &[&str]) {
+        let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+        let command = format!("CMD [{}]", words.join(","));
+        let mut import = self
+            .bounded_docker()
+            .args(["import", "-c", "ENTRYPOINT [\"/evenkeel\"]"])
+            .args(["-c", &command, "-", &self.image])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut archive = import.stdin.take().unwrap();
+        archive.write_all(&archived_program()).unwrap();
+        drop(archive);
+        assert!(import.wait().unwrap().success(), "the test image could not be imported");
     }
 }
 
 impl Drop for Yard {
     fn drop(&mut self) {
+        super::forget_owner(&self.owner);
         // The engine may still be busy with what a killed balancer asked for last, and a network
         // cannot go before its containers.
         for _ in 0..CLEANUPS_MAX {
             for container in self.containers(true) {
-                let _ = bounded_docker().args(["rm", "-f", &container]).output();
+                let _ = self.bounded_docker().args(["rm", "-f", &container]).output();
             }
-            let removed = bounded_docker().args(["network", "rm", &self.network]).output();
+            let removed = self.bounded_docker().args(["network", "rm", &self.network]).output();
             let is_gone = removed.is_ok_and(|output| {
                 output.status.success() || String::from_utf8_lossy(&output.stderr).contains("No such network")
             });
@@ -86,38 +128,29 @@ impl Drop for Yard {
                 break;
             }
         }
-        let _ = bounded_docker().args(["image", "rm", &self.image]).output();
+        let _ = self.bounded_docker().args(["image", "rm", &self.image]).output();
     }
 }
 
 /// The engine's command line, ended by force when the engine does not answer.
-fn bounded_docker() -> Command {
+fn bounded_docker(host: Option<&str>) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=1", "60", "docker"]);
+    if let Some(host) = host {
+        command.args(["--host", host]);
+    }
     command
 }
 
-/// Runs the engine's command line and returns what it printed; a failure is the test's.
+/// The command line of the usual engine.
 pub fn docker(arguments: &[&str]) -> String {
-    let output = bounded_docker().args(arguments).output().unwrap();
-    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    run(bounded_docker(None), arguments)
 }
 
-/// An image that holds the program under test and the libraries that it is linked with, so that
-/// nothing need be pulled or built for another target.
-fn import(name: &str) {
-    let mut import = bounded_docker()
-        .args(["import", "-c", "ENTRYPOINT [\"/evenkeel\"]"])
-        .args(["-c", "CMD [\"replica\",\"--listen\",\"0.0.0.0:5000\"]", "-", name])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut archive = import.stdin.take().unwrap();
-    archive.write_all(&archived_program()).unwrap();
-    drop(archive);
-    assert!(import.wait().unwrap().success(), "the test image could not be imported");
+fn run(mut command: Command, arguments: &[&str]) -> String {
+    let output = command.args(arguments).output().unwrap();
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn archived_program() -> Vec<u8> {

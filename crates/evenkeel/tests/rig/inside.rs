@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet::{Address, Gate, Life, Publisher, Replica, ReplicaName, RoutingTable, Suspicion, routing};
+use fleet::{
+    Address, Answers, Gate, Life, Publisher, Replica, ReplicaName, RoutingTable, Suspicion, routing,
+};
 use placement::{Member, Placement, Rendezvous, Seat};
 use proxy::{
     ClientSettings, KeyRule, ListenerSettings, Listeners, Protocol, ProxyHandle, ProxySettings,
@@ -95,6 +97,7 @@ fn replica(seat: u32, address: Address) -> Arc<Replica> {
         address,
         weight: 1,
         gate: Gate::default(),
+        answers: Answers::default(),
     })
 }
 

@@ -6,8 +6,11 @@
 pub mod backend;
 pub mod client;
 pub mod docker;
+pub mod engine;
 pub mod inside;
+pub mod kept;
 pub mod load;
+pub mod relay;
 pub mod restless;
 pub mod tls;
 
@@ -15,7 +18,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use client::Answer;
@@ -24,6 +27,9 @@ use serde_json::Value;
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The configuration in a balancer's own folder.
+const CONFIG_FILE: &str = "evenkeel.toml";
+
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_evenkeel");
 
 /// How to start a balancer.
@@ -31,6 +37,8 @@ pub struct Rig {
     arguments: Vec<String>,
     config: Option<String>,
     runtime: Option<PathBuf>,
+    docker_host: Option<String>,
+    is_deaf: bool,
 }
 
 /// A balancer that runs; dropping it kills it, and its process replicas with it.
@@ -38,13 +46,13 @@ pub struct Balancer {
     child: Child,
     pub address: SocketAddr,
     pub admin: SocketAddr,
-    output: mpsc::Receiver<String>,
-    _folder: tempfile::TempDir,
+    output: Mutex<mpsc::Receiver<String>>,
+    folder: tempfile::TempDir,
 }
 
 impl Rig {
     pub fn new() -> Self {
-        Self { arguments: Vec::new(), config: None, runtime: None }
+        Self { arguments: Vec::new(), config: None, runtime: None, docker_host: None, is_deaf: false }
     }
 
     pub fn replicas(mut self, count: u32) -> Self {
@@ -70,26 +78,27 @@ impl Rig {
         self
     }
 
+    /// With this engine, as `DOCKER_HOST` names one.
+    pub fn engine(mut self, host: &str) -> Self {
+        self.docker_host = Some(host.to_string());
+        self
+    }
+
+    /// Does not read its log, which goes into a pipe that will be full.
+    pub fn deaf(mut self) -> Self {
+        self.is_deaf = true;
+        self
+    }
+
     pub fn up(self) -> Balancer {
         self.try_up().unwrap_or_else(|output| panic!("the balancer did not come up:\n{output}"))
     }
 
     /// Starts it and waits until it says that it listens, or returns all that it said.
     pub fn try_up(self) -> Result<Balancer, String> {
-        let mut command = Command::new(PROGRAM);
-        command.arg("up").args(&self.arguments).arg("--admin=127.0.0.1:0");
-        if !self.arguments.iter().any(|argument| argument.starts_with("--listen=")) {
-            command.arg("--listen=127.0.0.1:0");
-        }
-        let folder = tempfile::tempdir().unwrap();
-        if let Some(text) = self.config {
-            let path = folder.path().join("evenkeel.toml");
-            std::fs::write(&path, text).unwrap();
-            command.arg("--config").arg(path);
-        }
-        command.env("XDG_RUNTIME_DIR", self.runtime.as_deref().unwrap_or(folder.path()));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let output = read_output(&mut child);
+        let is_deaf = self.is_deaf;
+        let (mut child, folder) = self.spawn();
+        let output = read_output(&mut child, is_deaf);
         let mut said = String::new();
         let (mut admin, mut address) = (None, None);
         while address.is_none() {
@@ -107,14 +116,44 @@ impl Rig {
             }
         }
         let (address, admin) = (address.unwrap(), admin.unwrap());
-        Ok(Balancer { child, address, admin, output, _folder: folder })
+        Ok(Balancer { child, address, admin, output: Mutex::new(output), folder })
+    }
+
+    /// Starts it and kills it after this time, however far it has come by then.
+    pub fn killed_after(self, time: Duration) {
+        let (mut child, _folder) = self.spawn();
+        let _output = read_output(&mut child, false);
+        std::thread::sleep(time);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    fn spawn(self) -> (Child, tempfile::TempDir) {
+        let mut command = Command::new(PROGRAM);
+        command.arg("up").args(&self.arguments).arg("--admin=127.0.0.1:0");
+        if !self.arguments.iter().any(|argument| argument.starts_with("--listen=")) {
+            command.arg("--listen=127.0.0.1:0");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(text) = self.config {
+            let path = folder.path().join(CONFIG_FILE);
+            std::fs::write(&path, text).unwrap();
+            command.arg("--config").arg(path);
+        }
+        command.env("XDG_RUNTIME_DIR", self.runtime.as_deref().unwrap_or(folder.path()));
+        if let Some(host) = self.docker_host {
+            command.env("DOCKER_HOST", host);
+        }
+        (command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap(), folder)
     }
 }
 
-fn read_output(child: &mut Child) -> mpsc::Receiver<String> {
+fn read_output(child: &mut Child, is_deaf: bool) -> mpsc::Receiver<String> {
     let (sender, output) = mpsc::channel();
-    let streams: [Box<dyn Read + Send>; 2] =
-        [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+    let mut streams: Vec<Box<dyn Read + Send>> = vec![Box::new(child.stdout.take().unwrap())];
+    if !is_deaf {
+        streams.push(Box::new(child.stderr.take().unwrap()));
+    }
     for stream in streams {
         let sender = sender.clone();
         std::thread::spawn(move || {
@@ -136,6 +175,11 @@ impl Balancer {
         self.child.id()
     }
 
+    /// Changes its configuration file, which it reads when it is told to.
+    pub fn rewrite_config(&self, text: &str) {
+        std::fs::write(self.folder.path().join(CONFIG_FILE), text).unwrap();
+    }
+
     /// Where its next listener is, in the order of the configuration; the first is `address`.
     pub fn next_listener(&self) -> SocketAddr {
         let address = |line: &str| {
@@ -147,7 +191,8 @@ impl Balancer {
     /// The next line in which it says something like this; nothing if none comes.
     pub fn says(&self, is_meant: impl Fn(&str) -> bool) -> Option<String> {
         let end = Instant::now() + PATIENCE;
-        let next = || self.output.recv_timeout(end.saturating_duration_since(Instant::now())).ok();
+        let output = self.output.lock().unwrap();
+        let next = || output.recv_timeout(end.saturating_duration_since(Instant::now())).ok();
         std::iter::from_fn(next).find(|line| is_meant(line))
     }
 
@@ -193,7 +238,7 @@ impl Balancer {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return (status.code(), self.output.iter().collect::<Vec<_>>().join("\n"));
+                return (status.code(), self.output.lock().unwrap().iter().collect::<Vec<_>>().join("\n"));
             }
             assert!(Instant::now() < end, "the balancer did not end");
             std::thread::yield_now();
@@ -213,7 +258,14 @@ impl Drop for Balancer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        forget_owner(&self.address.to_string());
     }
+}
+
+/// Takes away what a balancer that is killed leaves of its owner's lock. Those that have no owner of
+/// their own have their address for one.
+pub fn forget_owner(owner: &str) {
+    let _ = std::fs::remove_file(format!("/tmp/evenkeel-owner-{owner}.lock"));
 }
 
 pub fn names_in(answer: &Answer) -> Vec<String> {

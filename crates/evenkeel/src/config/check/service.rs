@@ -3,26 +3,33 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fleet::RolloutSettings;
 use proxy::ServiceTimeouts;
 
 use super::Checker;
-use crate::config::file::{HeartbeatTable, ServiceTable, ServiceTimeoutsTable};
+use crate::config::file::{AnswersTable, DeployTable, HeartbeatTable, ServiceTable, ServiceTimeoutsTable};
 use crate::config::problem::Wrong;
-use crate::config::settings::{Heartbeat, REPLICAS_MAX, ServerId, ServiceSettings};
+use crate::config::settings::{Answers, Heartbeat, REPLICAS_MAX, ServerId, ServiceSettings};
 use crate::config::{suggest, value};
 
 const MISSES_MAX: u32 = 100;
+const FAILURES_MAX: u32 = 1000;
+const SLOW_FACTOR_MIN: f64 = 2.0;
+const SLOW_FACTOR_MAX: f64 = 1000.0;
+const EJECTION_MIN: Duration = Duration::from_millis(100);
+const EJECTION_MAX: Duration = Duration::from_hours(1);
 const HEARTBEAT_EVERY_MIN: Duration = Duration::from_millis(10);
 const HEARTBEAT_EVERY_MAX: Duration = Duration::from_hours(1);
 const HEARTBEAT_TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const START_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+const BAKE_MAX: Duration = Duration::from_hours(1);
 const CONNECT_MAX: Duration = Duration::from_mins(1);
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 /// For whatever is waited for: longer than this is as good as for ever.
 pub(super) const WAIT_MAX: Duration = Duration::from_hours(24);
 
 /// What every replica is told; the operator's own value would never arrive.
-const ENV_RESERVED: [&str; 4] = ["SERVER_ID", "PORT", "EVENKEEL_SERVICE", "EVENKEEL_SEAT"];
+const ENV_RESERVED: [&str; 5] = ["SERVER_ID", "PORT", "EVENKEEL_SERVICE", "EVENKEEL_SEAT", "EVENKEEL_LIFE"];
 
 impl Checker<'_, '_> {
     pub(super) fn service(&mut self, table: &ServiceTable) -> ServiceSettings {
@@ -58,6 +65,7 @@ impl Checker<'_, '_> {
             protocol: self.parse(&table.protocol, value::protocol).unwrap_or(base.protocol),
             timeouts: self.service_timeouts(&table.timeouts),
             heartbeat: self.heartbeat(&table.heartbeat),
+            answers: self.answers(&table.answers),
             drain_deadline: self
                 .duration(&table.drain_deadline, Duration::ZERO..=WAIT_MAX)
                 .unwrap_or(base.drain_deadline),
@@ -65,9 +73,8 @@ impl Checker<'_, '_> {
                 .duration(&table.stop_timeout, Duration::ZERO..=WAIT_MAX)
                 .unwrap_or(base.stop_timeout),
             stop_signal: self.parse(&table.stop_signal, value::signal),
-            on_exit: self
-                .parse(&table.on_exit, |text| value::on_exit(text, &driver))
-                .unwrap_or_else(|| driver.on_exit_default()),
+            on_exit: self.parse(&table.on_exit, value::on_exit).unwrap_or_else(|| driver.on_exit_default()),
+            rollout: self.rollout(&table.deploy),
             driver,
         };
         // What stands in for a wrong value is not the operator's, and need not fit.
@@ -127,6 +134,7 @@ impl Checker<'_, '_> {
             every: every.unwrap_or(base.every),
             timeout: timeout.unwrap_or(base.timeout),
             misses: self.whole(&table.misses, 1..=MISSES_MAX).unwrap_or(base.misses),
+            rise: self.whole(&table.rise, 1..=MISSES_MAX).unwrap_or(base.rise),
         };
         let is_wrong_already =
             (table.every.is_some() && every.is_none()) || (table.timeout.is_some() && timeout.is_none());
@@ -140,6 +148,38 @@ impl Checker<'_, '_> {
             self.note(&given.at, Wrong::new(what));
         }
         heartbeat
+    }
+
+    fn rollout(&mut self, table: &DeployTable) -> RolloutSettings {
+        let base = RolloutSettings::default();
+        RolloutSettings {
+            at_once: self.whole(&table.at_once, 1..=REPLICAS_MAX).unwrap_or(base.at_once),
+            bake: self.duration(&table.bake, Duration::ZERO..=BAKE_MAX).unwrap_or(base.bake),
+        }
+    }
+
+    fn answers(&mut self, table: &AnswersTable) -> Answers {
+        let base = Answers::default();
+        Answers {
+            failures: self.whole(&table.failures, 0..=FAILURES_MAX).unwrap_or(base.failures),
+            slow_factor: self.slow_factor(table).unwrap_or(base.slow_factor),
+            ejection: self.duration(&table.ejection, EJECTION_MIN..=EJECTION_MAX).unwrap_or(base.ejection),
+        }
+    }
+
+    fn slow_factor(&mut self, table: &AnswersTable) -> Option<f64> {
+        let given = table.slow_factor.as_ref()?;
+        // Written so that NaN, which compares as false with everything, is refused.
+        if given.value == 0.0 || (SLOW_FACTOR_MIN..=SLOW_FACTOR_MAX).contains(&given.value) {
+            return Some(given.value);
+        }
+        let what = format!(
+            "`slow_factor` must be 0, or from {SLOW_FACTOR_MIN} to {SLOW_FACTOR_MAX}, not {}",
+            given.value
+        );
+        let help = "5 ejects a replica that takes five times as long as its peers; 0 ejects none for that";
+        self.note(&given.at, Wrong::new(what).help(help));
+        None
     }
 
     fn service_timeouts(&mut self, table: &ServiceTimeoutsTable) -> ServiceTimeouts {

@@ -82,6 +82,8 @@ fn the_documented_defaults_are_those_of_the_code() {
         "## `[[service]]`",
         "### `[service.timeouts]`",
         "### `[service.heartbeat]`",
+        "### `[service.answers]`",
+        "### `[service.deploy]`",
         "### `[service.drain]`",
     ] {
         let (_, after) = documentation.split_once(&format!("\n{section}\n")).expect(section);

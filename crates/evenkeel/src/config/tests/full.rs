@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fleet::RolloutSettings;
 use h1::{HeadLimits, Underscores};
 use placement::{ClassicHash, MaglevSize, Probe, RingLayout, SeatChoice};
 use proxy::{
@@ -10,7 +11,7 @@ use proxy::{
 };
 
 use super::*;
-use crate::config::settings::{Heartbeat, ListenerSettings};
+use crate::config::settings::{Answers, Heartbeat, ListenerSettings};
 
 /// A file with every key; those of an algorithm stand in a service that has it.
 pub(super) const FULL: &str = r#"
@@ -88,8 +89,16 @@ pub(super) const FULL: &str = r#"
         every = "1s"
         timeout = "1s"
         misses = 5
+        rise = 3
+        [service.answers]
+        failures = 10
+        slow_factor = 3
+        ejection = "1m"
         [service.drain]
         deadline = "2m"
+        [service.deploy]
+        at_once = 4
+        bake = "5s"
         [[service]]
         name = "old"
         driver = "static"
@@ -152,11 +161,14 @@ fn full_web() -> ServiceSettings {
             every: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             misses: 5,
+            rise: 3,
         },
+        answers: Answers { failures: 10, slow_factor: 3.0, ejection: Duration::from_secs(60) },
         drain_deadline: Duration::from_secs(120),
         stop_timeout: Duration::ZERO,
         stop_signal: Some("SIGQUIT".into()),
         on_exit: OnExit::Stop,
+        rollout: RolloutSettings { at_once: 4, bake: Duration::from_secs(5) },
     }
 }
 

@@ -1,0 +1,101 @@
+//! `evenkeel drill`: from what was typed to what the lab does, and back to words and an exit code.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lab::{Door, Drill, DrillError, Fault, Objective, Report};
+
+use crate::cli::{DrillOptions, FaultChoice};
+use crate::config::{self, AdminAddress};
+use crate::signals::EndSignals;
+use crate::{Outcome, Stopped, failed, in_full, say};
+
+pub(crate) fn run(options: &DrillOptions) -> Outcome {
+    let is_interrupted = interruption()?;
+    let drill = drill(options)?;
+    let is_json = options.target.json;
+    let mut tell = |line: &str| match is_json {
+        true => say::complain(line),
+        false => say!("{line}"),
+    };
+    let faults: &[Fault] = match options.fault {
+        FaultChoice::Kill => &[Fault::Kill],
+        FaultChoice::Freeze => &[Fault::Freeze],
+        FaultChoice::Slow => &[Fault::Slow],
+        FaultChoice::Refuse => &[Fault::Refuse],
+        FaultChoice::All => &Fault::ALL,
+    };
+    let mut reports = Vec::new();
+    for fault in faults {
+        match drill.run(*fault, &is_interrupted, &mut tell) {
+            Ok(report) => {
+                tell(&report.in_words());
+                reports.push(report);
+            }
+            // Of all, those are done that can be done here.
+            Err(error @ DrillError::NotPossible(..)) if faults.len() > 1 => {
+                tell(&format!("  left out: {error}"));
+            }
+            Err(error) => return Err(failed(in_full(&error))),
+        }
+    }
+    if is_json {
+        say!("{}", serde_json::to_string_pretty(&reports).map_err(failed)?);
+    }
+    verdict(&reports)
+}
+
+fn verdict(reports: &[Report]) -> Outcome {
+    let missed: Vec<&str> =
+        reports.iter().filter(|report| !report.is_kept()).map(|report| report.fault.as_str()).collect();
+    if missed.is_empty() {
+        return Ok(());
+    }
+    Err((Stopped::Failed, format!("the objective was not kept: {}", missed.join(", "))))
+}
+
+fn drill(options: &DrillOptions) -> Result<Drill, (Stopped, String)> {
+    let admin = match config::admin_address(&options.target.admin) {
+        Ok(AdminAddress::Tcp(address)) => Door::Tcp(address),
+        Ok(AdminAddress::Unix(path)) => Door::Unix(path),
+        Err(error) => return Err(failed(format!("--admin {}: {error}", options.target.admin))),
+    };
+    let host = options.host.clone().unwrap_or_else(|| options.url.to_string());
+    Ok(Drill {
+        admin,
+        service: options.target.service.clone(),
+        replica: options.replica.clone(),
+        target: lab::Target { address: options.url, host },
+        path: options.path.clone(),
+        rate: options.rate,
+        length: Duration::from_secs(options.seconds),
+        objective: Objective {
+            lost_max: options.max_lost,
+            p99_max: options.max_p99,
+            recover_within: options.recover_within,
+        },
+        is_forced: options.force,
+    })
+}
+
+/// Turns true at the first INT or TERM; a second one ends the program at once.
+pub(crate) fn interruption() -> Result<Arc<AtomicBool>, (Stopped, String)> {
+    let is_interrupted = Arc::<AtomicBool>::default();
+    let seen = Arc::clone(&is_interrupted);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let mut signals = {
+        let _inside = runtime.enter();
+        EndSignals::listen().map_err(failed)?
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            signals.next().await;
+            seen.store(true, Ordering::Relaxed);
+            say::complain("  interrupted: undoing what was done");
+            signals.next().await;
+            std::process::exit(Stopped::Failed as i32);
+        });
+    });
+    Ok(is_interrupted)
+}

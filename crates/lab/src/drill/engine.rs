@@ -1,0 +1,113 @@
+//! The Docker engine, as far as a drill needs it: whose container a replica is, and what can be done
+//! to it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::http::Door;
+
+const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// A container that is a replica.
+#[derive(Clone, Debug)]
+pub(super) struct Container {
+    engine: Door,
+    /// The engine's name for it, which no other container ever has.
+    pub(super) id: String,
+    /// Its first process, as this host numbers it.
+    pub(super) pid: i32,
+}
+
+/// The container with this name, if it is this very life of this service and has this address.
+/// Nothing if there is none, or no engine.
+pub(super) fn container(
+    (service, name): (&str, &str),
+    (seat, incarnation): (u32, u64),
+    address: &str,
+) -> Option<Container> {
+    let engine = Door::Unix(socket()?);
+    let reply = engine.get(&format!("/containers/{name}/json"), CALL_LIMIT).ok()?;
+    let found: Value = serde_json::from_slice(&reply.body).ok().filter(|_| reply.status == 200)?;
+    let labels = &found["Config"]["Labels"];
+    let (seat, incarnation) = (seat.to_string(), incarnation.to_string());
+    let is_life = labels["evenkeel.service"] == service
+        && labels["evenkeel.seat"] == *seat
+        && labels["evenkeel.incarnation"] == *incarnation;
+    if !is_life || !has_address(&found, address) {
+        return None;
+    }
+    let pid = found["State"]["Pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())?;
+    Some(Container { engine, id: found["Id"].as_str()?.to_owned(), pid })
+}
+
+fn socket() -> Option<PathBuf> {
+    match std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()) {
+        None => Some(SOCKET_DEFAULT.into()),
+        Some(host) => host.strip_prefix("unix://").map(PathBuf::from),
+    }
+}
+
+/// Two balancers on one host may both have a `server_1`; only one of them has it at this address.
+fn has_address(container: &Value, address: &str) -> bool {
+    let Some((ip, port)) = address.rsplit_once(':') else { return false };
+    let settings = &container["NetworkSettings"];
+    let networks = settings["Networks"].as_object().into_iter().flatten();
+    let is_its_own = networks.map(|(_, network)| &network["IPAddress"]).any(|found| found == ip);
+    let bindings = settings["Ports"].as_object().into_iter().flatten();
+    let mut published = bindings.filter_map(|(_, bindings)| bindings.as_array()).flatten();
+    is_its_own || published.any(|binding| binding["HostIp"] == ip && binding["HostPort"] == port)
+}
+
+impl Container {
+    /// `kill` or `pause`.
+    pub(super) fn perform(&self, deed: &str) -> Result<(), String> {
+        let path = format!("/containers/{}/{deed}", self.id);
+        let reply = self.engine.call(("POST", &path), "", CALL_LIMIT).map_err(|error| error.to_string())?;
+        match reply.status {
+            204 => Ok(()),
+            _ => Err(format!("the Docker engine does not {deed} it: {}", reply.text().trim())),
+        }
+    }
+
+    /// Unpauses it. That it is gone, has ended, or was never paused, is no failure.
+    pub(super) fn go_on(&self) -> Result<(), String> {
+        let path = format!("/containers/{}/unpause", self.id);
+        let reply = self.engine.call(("POST", &path), "", CALL_LIMIT).map_err(|error| error.to_string())?;
+        match reply.status {
+            204 | 304 | 404 | 409 => Ok(()),
+            // The engine has no status for these, only words.
+            _ if ENDS_OF_A_PAUSE.iter().any(|words| reply.text().contains(words)) => Ok(()),
+            _ => Err(format!("the Docker engine does not unpause it: {}", reply.text().trim())),
+        }
+    }
+
+    /// Whether its processes can be seen and signalled from here.
+    pub(super) fn is_visible(&self) -> bool {
+        let cgroup = std::fs::read_to_string(format!("/proc/{}/cgroup", self.pid));
+        cgroup.is_ok_and(|cgroup| cgroup.contains(&self.id))
+    }
+}
+
+/// What the engine says of a container that has nothing left to unpause.
+const ENDS_OF_A_PAUSE: [&str; 3] = ["not paused", "stopped container", "not running"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_has_its_own_address_and_what_it_publishes_and_no_other() {
+        let container = serde_json::json!({"NetworkSettings": {
+            "Networks": {"shop": {"IPAddress": "172.18.0.3"}},
+            "Ports": {"5000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "32768"}], "6000/tcp": null}
+        }});
+        assert!(has_address(&container, "172.18.0.3:5000"));
+        assert!(has_address(&container, "127.0.0.1:32768"));
+        for other in ["172.18.0.30:5000", "127.0.0.1:3276", "127.0.0.1:5000", "unix:/run/a.sock", ""] {
+            assert!(!has_address(&container, other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Pictures as data: bars with what was expected of them, and lines over time or count.
+
+/// One bar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    /// What stands below it.
+    pub label: String,
+    /// How high it is.
+    pub value: f64,
+    /// What was expected, and how far to either side chance may go.
+    pub expected: Option<(f64, f64)>,
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// What it is called in the legend.
+    pub label: String,
+    /// Its points, from left to right.
+    pub points: Vec<(f64, f64)>,
+    /// Whether it shows failures, which are drawn as such.
+    pub is_failure: bool,
+}
+
+/// A moment that is marked on the horizontal axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// Where.
+    pub at: f64,
+    /// What happened.
+    pub label: String,
+}
+
+/// A picture.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chart {
+    /// Bars side by side.
+    Bars {
+        /// A short name for files.
+        id: String,
+        /// What it shows.
+        title: String,
+        /// What the height means.
+        unit: String,
+        /// The bars.
+        bars: Vec<Bar>,
+    },
+    /// Lines over a common axis.
+    Lines {
+        /// A short name for files.
+        id: String,
+        /// What it shows.
+        title: String,
+        /// What the horizontal and the vertical axis mean.
+        units: (String, String),
+        /// The lines.
+        lines: Vec<Line>,
+        /// Moments.
+        marks: Vec<Mark>,
+    },
+}
+
+impl Chart {
+    /// Its short name for files.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Bars { id, .. } | Self::Lines { id, .. } => id,
+        }
+    }
+
+    /// What it shows.
+    pub fn title(&self) -> &str {
+        match self {
+            Self::Bars { title, .. } | Self::Lines { title, .. } => title,
+        }
+    }
+
+    /// The largest value in it, for the top of its axis. Never less than one.
+    pub(super) fn top(&self) -> f64 {
+        let values: Vec<f64> = match self {
+            Self::Bars { bars, .. } => {
+                let reach = |bar: &Bar| bar.expected.map_or(0.0, |(middle, band)| middle + band);
+                bars.iter().map(|bar| bar.value.max(reach(bar))).collect()
+            }
+            Self::Lines { lines, .. } => {
+                lines.iter().flat_map(|line| &line.points).map(|(_, value)| *value).collect()
+            }
+        };
+        values.into_iter().fold(1.0, f64::max)
+    }
+}
