@@ -1,190 +1,180 @@
 #!/usr/bin/env python3
-"""What clients see when replicas are killed: Evenkeel beside nginx and HAProxy with a restart loop.
+"""What clients see when things fail: the table of docs/faults.md, worst of N runs per row.
 
-usage: bench/faults/run.py [--rounds N] [--rate REQUESTS_PER_SECOND] [--seconds S]
+usage: bench/faults/run.py [--runs N] [--peer-runs N] [--rows KEY,KEY] [--peers only|yes|no] [--json FILE]
+                           [--earlier FILE] [--markdown FILE]
+                           [--evenkeel PROGRAM] [--moments N] [--cpu-seconds S] [--edit-seconds S] [--seed N]
 
-Needs python3, nginx and haproxy (Debian), and `cargo build --release`. Each proxy gets three
-replicas of the bundled web server, which takes 300 ms to boot here. A client sends GET /home at fixed times, whatever becomes of
-earlier requests, and counts every answer. In the middle, one replica is killed (-9), and in a
-second round all three at once. nginx and HAProxy get a supervisor that restarts a dead replica at
-once, on its port. Rounds are interleaved; the worst of each is printed. Everything is on loopback.
+Needs Linux, root (for packet filters, pauses of containers and a small disk), python3, cargo, Docker, and of
+Debian haproxy, iptables, util-linux, procps and libfaketime; and `cargo build --release`. What is missing
+costs only the rows that need it, and their lines say so. The witness and the load are built here.
+
+Each run has a fresh balancer with its defaults and three witnesses that take 300 ms to boot and 1 ms per
+request. A load of 1 000 requests/s (900 GET, 100 POST) goes on whatever becomes of earlier requests;
+latency counts from when a request was meant to begin. Every request has an id, which replicas write
+down when they begin with it and when they have executed it. After 2 s comes the fault.
+
+Owns the order of the runs, and what is kept of them.
 """
-import argparse, asyncio, contextlib, json, os, re, signal, subprocess, tempfile, time, urllib.request
+import argparse, json, os, platform, shutil, sys, time
+from pathlib import Path
 
-ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-EVENKEEL = os.path.join(ROOT, "target", "release", "evenkeel")
-PORTS = [9101, 9102, 9103]
-BOOT_SECONDS = 0.3
-REQUEST = b"GET /home HTTP/1.1\r\nHost: bench\r\n\r\n"
+import figures, load, tables, trial, witness
+from evenkeel import Evenkeel
+from haproxy import Haproxy
+from processes import ROOT, Failed, Skipped, output, prepare, say
+from rows import ROWS
 
-NGINX = """
-worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/error.log; daemon off;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  upstream web {{ {servers} keepalive 64; }}
-  server {{ listen 127.0.0.1:8101; location / {{
-    proxy_pass http://web; proxy_http_version 1.1; proxy_set_header Connection "";
-    proxy_next_upstream error timeout; proxy_connect_timeout 250ms; }} }}
-}}
-"""
-HAPROXY = """
-global
-  nbthread 1
-defaults
-  mode http
-  timeout connect 250ms
-  timeout client 60s
-  timeout server 60s
-  retries 3
-  option redispatch 1
-  retry-on conn-failure empty-response
-frontend f
-  bind 127.0.0.1:8102
-  default_backend web
-backend web
-  option httpchk GET /heartbeat
-  default-server check inter 500ms fall 2 rise 1
-{servers}
-"""
+# A run that could not be made is made again so often.
+ATTEMPTS = 2
+LATE_MS = 50
 
 
-EVENKEEL_TOML = """
-listen = "127.0.0.1:8103"
-admin = "127.0.0.1:8104"
-[[service]]
-name = "web"
-command = ["sh", "-c", "sleep {boot}; exec {program} replica --listen 127.0.0.1:$PORT"]
-"""
-
-
-class Supervised:
-    """Three replicas on fixed ports, each started again as soon as it ends."""
-
-    def __init__(self):
-        self.processes, self.is_ending = {}, False
-
-    async def start(self):
-        self.tasks = [asyncio.create_task(self.keep(port)) for port in PORTS]
-        for port in PORTS:
-            await until_it_answers(f"http://127.0.0.1:{port}/heartbeat")
-
-    async def keep(self, port):
-        while not self.is_ending:
-            environment = dict(os.environ, SERVER_ID=str(port))
-            command = f"sleep {BOOT_SECONDS}; exec {EVENKEEL} replica --listen 127.0.0.1:{port}"
-            process = await asyncio.create_subprocess_exec("sh", "-c", command, env=environment)
-            self.processes[port] = process.pid
-            await process.wait()
-
-    def pids(self):
-        return list(self.processes.values())
-
-    async def end(self):
-        self.is_ending = True
-        for pid in self.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        await asyncio.gather(*self.tasks)
-
-
-async def until_it_answers(url):
-    for _ in range(200):
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread(urllib.request.urlopen, url, None, 1)
-            return
-        await asyncio.sleep(0.02)
-    raise SystemExit(f"{url} does not answer")
-
-
-async def ask(port, idle, tally, due):
-    try:
-        reader, writer = idle.pop() if idle else await asyncio.open_connection("127.0.0.1", port)
-        writer.write(REQUEST)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
-        length = int(re.search(rb"content-length: (\d+)", head.lower()).group(1))
-        await reader.readexactly(length)
-        tally["bad"] += not head.startswith(b"HTTP/1.1 200")
-        idle.append((reader, writer))
-    except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, AttributeError):
-        tally["bad"] += 1
-    tally["latencies"].append(asyncio.get_running_loop().time() - due)
-
-
-async def load(port, rate, seconds, deed):
-    loop, idle, tasks = asyncio.get_running_loop(), [], []
-    tally, begun = {"bad": 0, "latencies": []}, loop.time()
-    for number in range(rate * seconds):
-        due = begun + number / rate
-        await asyncio.sleep(max(0, due - loop.time()))
-        if number == rate * seconds // 2:
-            deed()
-        tasks.append(asyncio.create_task(ask(port, idle, tally, due)))
-    await asyncio.gather(*tasks)
-    for _, writer in idle:
-        writer.close()
-    ordered = sorted(tally["latencies"])
-    return {"lost": tally["bad"], "p99 ms": round(ordered[len(ordered) * 99 // 100] * 1000, 1),
-            "slowest ms": round(ordered[-1] * 1000, 1)}
-
-
-@contextlib.asynccontextmanager
-async def subject(name):
-    """A proxy with its replicas: yields its port and a function for the replicas' process ids."""
-    if name == "evenkeel":
-        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-            file.write(EVENKEEL_TOML.format(boot=BOOT_SECONDS, program=EVENKEEL))
-            file.flush()
-            process = subprocess.Popen([EVENKEEL, "up", "--config", file.name],
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            await until_it_answers("http://127.0.0.1:8103/home")
-        def pids():
-            found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout
-            return [int(pid) for pid in found.split()]
-        yield 8103, pids
-        process.terminate()
-        process.wait(20)
-        return
-    replicas = Supervised()
-    await replicas.start()
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "proxy.conf")
-        line = {"nginx": "server 127.0.0.1:{};", "haproxy": "  server s{0} 127.0.0.1:{0}\n"}[name]
-        servers = "".join(line.format(port) for port in PORTS)
-        text = (NGINX if name == "nginx" else HAPROXY).format(servers=servers, dir=folder)
-        with open(path, "w") as file:
-            file.write(text)
-        command = ["nginx", "-c", path] if name == "nginx" else ["haproxy", "-f", path]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        port = 8101 if name == "nginx" else 8102
-        await until_it_answers(f"http://127.0.0.1:{port}/home")
-        await asyncio.sleep(1)
-        yield port, replicas.pids
-        process.terminate()
-        process.wait(20)
-    await replicas.end()
-
-
-async def main():
+def arguments():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--rate", type=int, default=1000)
-    options.add_argument("--seconds", type=int, default=4)
+    options.add_argument("--runs", type=int, default=10)
+    options.add_argument("--peer-runs", type=int, help="as many of HAProxy (default: --runs)")
+    options.add_argument("--rows", default="", help=f"some of {', '.join(row.key for row in ROWS)} (default: all)")
+    options.add_argument("--peers", choices=["yes", "no", "only"], default="yes", help="HAProxy, where it can run the row")
+    options.add_argument("--json", type=Path, help="write every single run there, after each")
+    options.add_argument("--earlier", type=Path, help="the JSON of an earlier run of the same program: rows that are not run now are taken from it")
+    options.add_argument("--markdown", type=Path, help="write the tables there, after each row")
+    options.add_argument("--evenkeel", type=Path, default=ROOT / "target/release/evenkeel", help="the program (default: %(default)s)")
+    options.add_argument("--moments", type=int, default=100, help="how often the balancer is killed, over all runs")
+    options.add_argument("--cpu-seconds", type=int, default=60, help="how long the machine is at 100 %% CPU")
+    options.add_argument("--edit-seconds", type=int, default=60, help="how long there are parallel edits")
+    options.add_argument("--seed", type=int, default=1, help="of random moments")
+    options.add_argument("--no-build", action="store_true", help="witness and load are there")
     options = options.parse_args()
-    worst = {}
-    for number in range(options.rounds):
-        for fault, count in [("kill -9 one of three", 1), ("kill -9 all three", 3)]:
-            for name in ["evenkeel", "haproxy", "nginx"]:
-                async with subject(name) as (port, pids):
-                    deed = lambda: [os.kill(pid, signal.SIGKILL) for pid in pids()[:count]]
-                    seen = await load(port, options.rate, options.seconds, deed)
-                key = (fault, name)
-                worst[key] = {k: max(v, worst.get(key, {}).get(k, 0)) for k, v in seen.items()}
-                print(f"round {number + 1}: {fault}, {name}: {json.dumps(seen)}", flush=True)
-    print(f"\nworst of {options.rounds} rounds, {options.rate * options.seconds} requests each\n")
-    print("| fault | proxy | lost | p99 ms | slowest ms |\n|---|---|---|---|---|")
-    for (fault, name), seen in worst.items():
-        print(f"| {fault} | {name} | {seen['lost']} | {seen['p99 ms']} | {seen['slowest ms']} |")
+    options.runs_of = lambda row: min(options.runs, row.runs_max)
+    return options
 
 
-asyncio.run(main())
+def chosen(keys):
+    unknown = set(keys) - {row.key for row in ROWS}
+    if unknown:
+        raise SystemExit(f"no row is called {', '.join(sorted(unknown))}; see --help")
+    return [row for row in ROWS if not keys or row.key in keys]
+
+
+def build(rows, options):
+    if not options.evenkeel.exists():
+        raise SystemExit(f"{options.evenkeel} is missing: cargo build --release")
+    if not options.no_build:
+        say("building the witness and the load …")
+        witness.build()
+        load.build()
+    if any(row.driver == "docker" for row in rows) and not docker_is_missing():
+        witness.build_image()
+
+
+def docker_is_missing():
+    if shutil.which("docker") is None:
+        return "docker is not installed"
+    try:
+        output(["docker", "version"])
+    except Failed as reason:
+        return str(reason)
+
+
+class Report:
+    """All results so far, written down after each."""
+
+    def __init__(self, options):
+        self.options, self.ours, self.theirs, self.records = options, [], [], []
+        if options.earlier:
+            self.records = json.loads(options.earlier.read_text())["runs"]
+
+    def heading(self):
+        version = output([self.options.evenkeel, "--version"]).strip()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return (f"{version}, worst of up to {self.options.runs} runs per row, {time.strftime('%Y-%m-%d')}; "
+                f"{os.cpu_count()} CPUs ({cpu}), Linux {platform.release()}, everything on this machine.")
+
+    def keep(self, row, subject, number, seen, raw):
+        self.records.append({"row": row.key, "subject": subject, "run": number, "figures": seen, "remarks": raw.remarks, "examples": raw.examples})
+        self.write()
+
+    def forget(self, row, subject):
+        self.records = [record for record in self.records if (record["row"], record["subject"]) != (row.key, subject)]
+
+    def earlier(self, row, subject):
+        """What an earlier run has found, to stand in for one that is not made now."""
+        return [record["figures"] for record in self.records if (record["row"], record["subject"]) == (row.key, subject)]
+
+    def write(self):
+        if self.options.json:
+            self.options.json.write_text(json.dumps({"heading": self.heading(), "runs": self.records}, indent=1) + "\n")
+        if self.options.markdown:
+            self.options.markdown.write_text(self.markdown())
+
+    def markdown(self):
+        return tables.markdown(self.heading(), self.ours, self.theirs)
+
+
+def take(row, subject_kind, report, options):
+    """All runs of a row with one subject: their figures, and why there are none."""
+    runs, reason = [], None
+    count = options.runs_of(row) if subject_kind is Evenkeel else min(options.peer_runs or options.runs, row.runs_max)
+    for number in range(1, count + 1):
+        begun = time.monotonic()
+        for attempt in range(ATTEMPTS):
+            try:
+                raw = trial.run(row, number, subject_kind, options)
+                break
+            except Skipped as skipped:
+                say(f"{row.key}, {subject_kind.name}: skipped: {skipped}")
+                return runs, str(skipped)
+            except Exception as failure:
+                reason = f"{type(failure).__name__}: {' '.join(str(failure).split())}"
+                say(f"{row.key}, {subject_kind.name}, run {number}: could not be made: {reason}")
+        else:
+            # A run that fails for the same reason twice is a finding and not bad luck.
+            return runs, reason
+        seen = figures.figures(raw)
+        runs.append(seen)
+        report.keep(row, subject_kind.name, number, seen, raw)
+        say(f"{row.key}, {subject_kind.name}, run {number}, {time.monotonic() - begun:.0f} s: {line(seen)}")
+        for remark in [*raw.remarks, *raw.examples[:3]]:
+            say(f"    {remark}")
+        if seen["lag"] > LATE_MS:
+            say(f"    the load itself was late by up to {seen['lag']} ms: the machine is not quiet")
+        if seen.get("unexecuted"):
+            say(f"    {seen['unexecuted']} answers that no replica has written down: the records are not whole")
+    return runs, reason
+
+
+def line(seen):
+    return ", ".join(f"{name} {value}" for name, value in seen.items() if value is not None and name not in ("requests", "gap"))
+
+
+def main():
+    options = arguments()
+    os.environ["PATH"] += ":/usr/sbin:/usr/local/sbin"
+    prepare()
+    rows = chosen(list(filter(None, options.rows.split(","))))
+    build(rows, options)
+    missing = docker_is_missing() if any(row.driver == "docker" for row in rows) else None
+    report = Report(options)
+    for row in ROWS:
+        for subject, results in ((Evenkeel, report.ours), (Haproxy, report.theirs)):
+            is_peer = subject is Haproxy
+            if is_peer and not row.peers:
+                continue
+            if row in rows and options.peers != ("no" if is_peer else "only"):
+                report.forget(row, subject.name)
+                runs, reason = ([], missing) if row.driver == "docker" and missing else take(row, subject, report, options)
+                say(f"{row.key}, {subject.name}: {'not run: ' + str(reason) if not runs else tables.verdict(row, runs)}\n")
+                results.append((row, runs, reason))
+            elif runs := report.earlier(row, subject.name):
+                results.append((row, runs, None))
+        report.write()
+    print(report.markdown())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

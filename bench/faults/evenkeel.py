@@ -1,0 +1,162 @@
+"""Owns Evenkeel as a subject: its configuration, as a user would write it, and its admin API."""
+import contextlib, datetime, http.client, json, os, signal, subprocess, time
+
+import witness
+from processes import Failed, end, output, say, start, unused_port, until
+from watch import Replica
+
+START_SECONDS = 60
+
+
+class Evenkeel:
+    """A balancer with its witnesses. `lines` go to the service in its configuration."""
+    name = "Evenkeel"
+
+    def __init__(self, folder, options):
+        self.folder, self.options, self.process = folder, options, None
+        self.port, self.admin, self.replicas = unused_port(), unused_port(), 3
+        self.driver, self.lines, self.environment = "process", "", {}
+        self.witness_options, self.stderr, self.owner, self.network = [], None, f"faults-{os.getpid()}-{self.port}", None
+        self.state_dir, self.record = folder / "state", None
+
+    @property
+    def service_name(self):
+        # Containers are called by it, and others on this machine may have a service `web`.
+        return f"web-{self.port}" if self.driver == "docker" else "web"
+
+    @property
+    def path(self):
+        return f"/v1/services/{self.service_name}"
+
+    def prepare(self):
+        """What has to be there before the balancer: the record, and the network of containers."""
+        gateway = None
+        if self.driver == "docker":
+            self.network = self.owner
+            output(["docker", "network", "create", self.network])
+            gateway = output(["docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", self.network]).strip()
+        self.record = witness.Record(self.folder, gateway)
+        self.state_dir.mkdir(exist_ok=True)
+        (self.folder / "evenkeel.toml").write_text(self.configuration())
+
+    def configuration(self):
+        words = ["--record", self.record.place, "--boot", f"{witness.BOOT_MS}ms", *map(str, self.witness_options)]
+        if self.driver == "docker":
+            words += ["--listen", f"0.0.0.0:{witness.CONTAINER_PORT}", "--control", f"0.0.0.0:{witness.CONTAINER_CONTROL_PORT}"]
+            # With the contract, containers would be called server_1, as others may be.
+            contract, driver = "", f'driver = "docker"\nimage = "{witness.IMAGE}"\nport = {witness.CONTAINER_PORT}\nnetwork = "{self.network}"'
+        else:
+            words, contract, driver = [str(witness.BUILT), *words], "contract = true", ""
+        return (f'listen = "127.0.0.1:{self.port}"\nadmin = "127.0.0.1:{self.admin}"\nstate_dir = "{self.state_dir}"\n'
+                f'owner = "{self.owner}"\n{contract}\n\n[[service]]\nname = "{self.service_name}"\nreplicas = {self.replicas}\n'
+                f'command = {json.dumps(words)}\n{driver}\n{self.lines}\n')
+
+    def start(self, is_awaited=True):
+        command = [self.options.evenkeel, "up", "--config", self.folder / "evenkeel.toml"]
+        said = self.stderr or open(self.folder / "said.log", "ab")
+        self.process = start(command, stdout=said, stderr=said, env=os.environ | self.environment)
+        if is_awaited:
+            self.until_ready(self.replicas, START_SECONDS)
+
+    def until_ready(self, count, patience=30):
+        def is_so():
+            if self.process.poll() is not None:
+                raise Failed(f"the balancer ended with {self.process.returncode}: {self.said()[-600:]}")
+            with contextlib.suppress(OSError):
+                view = self.service()
+                return view["ready"] == count and view["desired"] == count and not view["others"]
+        until(f"{count} replicas are ready", is_so, patience)
+
+    def said(self):
+        with contextlib.suppress(OSError):
+            return (self.folder / "said.log").read_text(errors="replace")
+        return ""
+
+    def end(self):
+        for step in (lambda: self.process and end(self.process), self.remove_containers, lambda: self.record and self.record.close()):
+            try:
+                step()
+            except (Failed, OSError, subprocess.SubprocessError) as error:
+                say(f"  cleaning up: {error}")
+
+    def remove_containers(self):
+        if self.driver != "docker" or not self.network:
+            return
+        if containers := self.containers():
+            output(["docker", "rm", "--force", "--volumes", *containers])
+        output(["docker", "network", "rm", self.network])
+
+    def containers(self, *more):
+        return output(["docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label=evenkeel.owner={self.owner}", *more]).split()
+
+    # What it says of itself.
+
+    def ask(self, method, path, body=None, port=None, patience=5):
+        """Status and JSON of one request to the admin API, or to another port."""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.admin, timeout=patience)
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None)
+            answer = connection.getresponse()
+            text = answer.read()
+        except http.client.HTTPException as error:
+            raise OSError(str(error)) from error
+        finally:
+            connection.close()
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, text.decode(errors="replace")
+
+    def service(self):
+        return self.ask("GET", self.path)[1]
+
+    def look(self):
+        """A function that looks at the fleet, over one connection that is kept."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
+
+        def once():
+            try:
+                connection.request("GET", self.path)
+                view = json.loads(connection.getresponse().read())
+            except (http.client.HTTPException, OSError) as error:
+                connection.close()
+                raise OSError(str(error)) from error
+            return fleet(view)
+        return once
+
+    def view(self):
+        return fleet(self.service())
+
+    def events(self):
+        """What happened, as (when, the life, the event, its reason)."""
+        found = []
+        for event in self.ask("GET", "/v1/events")[1]:
+            at = datetime.datetime.fromisoformat(event["at"].replace("Z", "+00:00")).timestamp()
+            found.append((at, (event.get("seat"), event.get("incarnation")), event["event"], event.get("reason")))
+        return found
+
+    # Where its replicas are.
+
+    def life(self, replica):
+        """The process of a replica, by a number that may be signalled, and where it is commanded."""
+        if self.driver == "docker":
+            pid = int(output(["docker", "inspect", "--format", "{{.State.Pid}}", replica.name]))
+            return pid, (replica.address.rsplit(":", 1)[0], witness.CONTAINER_CONTROL_PORT)
+        life = self.record.latest(replica.name)
+        return life.pid, ("127.0.0.1", life.control)
+
+    def signal(self, replica, number):
+        os.kill(self.life(replica)[0], number)
+
+    def command(self, replica, mode):
+        witness.command(*self.life(replica)[1], mode)
+
+    def pause(self, seconds):
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
+
+
+def fleet(view):
+    return [Replica(one["name"], (one["seat"], one["incarnation"]), one["state"] == "ready", one["state"], one["address"], one["reason"])
+            for one in view["replicas"] + view["others"]]
