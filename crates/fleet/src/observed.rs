@@ -14,9 +14,6 @@ use crate::{
     Pulse, ReplicaName, SuspicionKind,
 };
 
-/// A replica that serves for so short a time is not compared with its peers yet: its caches are cold.
-const SETTLED_AFTER: Duration = Duration::from_secs(10);
-
 /// How far a life has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -210,9 +207,7 @@ impl Observed {
             let Some(known) = self.lives.get_mut(&one.life) else { continue };
             known.signs.vouch(settings);
             if known.signs.conduct.complaint().is_none() {
-                if known.healthy_at.is_some_and(|since| now.saturating_sub(since) >= SETTLED_AFTER) {
-                    self.comparison.add(one);
-                }
+                self.comparison.add(one);
                 continue;
             }
             let comparison = &self.comparison;
@@ -221,7 +216,8 @@ impl Observed {
         }
         for (life, finding) in self.comparison.close(settings.slow_factor, now) {
             let Some(known) = self.lives.get_mut(&life) else { continue };
-            if let Some(excess) = known.signs.pace.learn(finding, settings) {
+            let served = known.healthy_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+            if let Some(excess) = known.signs.pace.learn(finding, served, settings) {
                 known.signs.pace.begin_anew();
                 known.signs.conduct.complain(Complaint::Slow(excess), now);
             }

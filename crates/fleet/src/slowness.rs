@@ -20,6 +20,12 @@ const ANSWERS_MIN: u32 = 12;
 /// In how many windows in a row a replica must be slow.
 const STRIKES_MAX: u32 = 3;
 
+/// For how long a replica may be slow that has not yet kept up with its peers: its caches are cold.
+const WARM_AFTER: Duration = Duration::from_secs(10);
+
+/// In how many windows a replica has to keep up with its peers before it counts as warm.
+const WARM_WINDOWS: u32 = 2;
+
 /// What is quicker than this beyond its peers is never slow: there the machine's own noise is at work.
 const EXCESS_MIN: Duration = Duration::from_millis(1);
 
@@ -57,6 +63,8 @@ pub(crate) struct Finding {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pace {
     strikes: u32,
+    /// In how many windows it kept up, as far as anybody wants to know.
+    kept_up: u32,
     usual: Option<Quartiles>,
 }
 
@@ -116,9 +124,20 @@ impl Comparison {
 }
 
 impl Pace {
-    /// Takes in what a window showed; says by how much the replica is too slow, if that is certain now.
-    pub(crate) fn learn(&mut self, finding: Finding, settings: &HealthSettings) -> Option<Excess> {
+    /// Takes in what a window showed of a replica that has served for so long; says by how much it is
+    /// too slow, if that is certain now.
+    pub(crate) fn learn(
+        &mut self,
+        finding: Finding,
+        served: Duration,
+        settings: &HealthSettings,
+    ) -> Option<Excess> {
         if finding.is_hot {
+            return None;
+        }
+        if finding.excess.is_none() {
+            self.kept_up = WARM_WINDOWS.min(self.kept_up + 1);
+        } else if self.kept_up < WARM_WINDOWS && served < WARM_AFTER {
             return None;
         }
         let is_unusual = settings.have_equal_work

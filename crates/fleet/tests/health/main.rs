@@ -275,9 +275,36 @@ const SLOWNESS: &[(&str, &str)] = &[
          open: 1.1 2.1 3.1",
     ),
     (
-        "one that has just come up is not compared",
+        "one that comes up slow has ten seconds to get warm",
         "up 3
          window 1.1=2ms 2.1=20ms 3.1=2ms
+         window 1.1=2ms 2.1=20ms 3.1=2ms
+         window 1.1=2ms 2.1=20ms 3.1=2ms
+         window 1.1=2ms 2.1=20ms 3.1=2ms
+         open: 1.1 2.1 3.1
+         after 8s
+         window 1.1=2ms 2.1=20ms 3.1=2ms
+         window 1.1=2ms 2.1=20ms 3.1=2ms
+         open: 1.1 2.1 3.1
+         window 1.1=2ms 2.1=20ms 3.1=2ms
+         open: 1.1 3.1",
+    ),
+    (
+        "one that has kept up with its peers is warm, however young it is",
+        "up 3
+         window 1.1=2ms 2.1=20ms 3.1=2ms
+         window 1.1=2ms 2.1=2ms 3.1=2ms
+         window 1.1=2ms 2.1=3ms 3.1=2ms
+         window 1.1=2ms 2.1=20ms 3.1=2ms
+         window 1.1=2ms 2.1=20ms 3.1=2ms
+         open: 1.1 2.1 3.1
+         window 1.1=2ms 2.1=20ms 3.1=2ms
+         open: 1.1 3.1",
+    ),
+    (
+        "a single quick window makes nobody warm",
+        "up 3
+         window 1.1=2ms 2.1=2ms 3.1=2ms
          window 1.1=2ms 2.1=20ms 3.1=2ms
          window 1.1=2ms 2.1=20ms 3.1=2ms
          window 1.1=2ms 2.1=20ms 3.1=2ms
