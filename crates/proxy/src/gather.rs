@@ -3,8 +3,9 @@
 //! A client that sends its body in drops is our burden and no replica's: nobody takes a place inside a
 //! replica, or a connection to one, before there is something to send. Nothing here is sent anywhere.
 
+use std::cell::Cell;
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use h1::{BodyLength, RequestHead, ResponseHead};
@@ -14,7 +15,8 @@ use crate::journey::Journey;
 use crate::pace::ClientPace;
 use crate::peer::Broken;
 use crate::respond::Failure;
-use crate::settings::{GATHER_PATIENCE, GATHERED_BODY, GATHERING_FEW};
+use crate::settings::{CROWD_TURNS, GATHER_PATIENCE, GATHERED_BODY, GATHERING_FEW};
+use crate::watch::TICK;
 
 /// Reads a body that we must have whole, of at most so many bytes and until then, with the deadlines
 /// that every body has.
@@ -31,7 +33,7 @@ pub(crate) async fn whole<C: Client>(
         go_on.start(100);
         client.send_interim(&go_on);
     }
-    let body = read(journey, client, (most + 1, &|| look_at_the_clock(journey, end))).await?;
+    let body = read(journey, client, (most + 1, end), None).await?;
     if body.len() > most { Err(Failure::BodyTooLarge) } else { Ok(body) }
 }
 
@@ -51,32 +53,61 @@ pub(crate) async fn beginning<C: Client>(
         return Ok(Vec::new());
     }
     let gathering = Gathering::begin(journey);
-    read(journey, client, (enough, &|| gathering.look(end))).await
+    read(journey, client, (enough, end), Some(&gathering)).await
 }
 
 /// One of the requests that are waited for.
 struct Gathering<'a> {
     journey: &'a Journey<'a>,
     since: Instant,
+    /// One of a crowd is left alone until then, whatever arrives.
+    rests_until: Cell<Option<Instant>>,
 }
 
 impl<'a> Gathering<'a> {
     fn begin(journey: &'a Journey<'a>) -> Self {
         let count = &journey.worker.gathering;
         count.set(count.get() + 1);
-        Self { journey, since: journey.watch.now() }
+        Self { journey, since: journey.watch.now(), rests_until: Cell::new(None) }
     }
 
     /// Few who send little are passed on, they may be waiting for an answer. A crowd of them is slow on
     /// purpose, or would be as much of a burden as if it were.
-    fn look(&self, end: Option<Instant>) -> Poll<Result<(), Failure>> {
+    fn look(&self) -> Poll<()> {
         let go_on = self.since + GATHER_PATIENCE;
         if self.journey.watch.now() < go_on {
             self.journey.watch.wake_no_later_than(go_on);
         } else if self.journey.worker.gathering.get() <= GATHERING_FEW {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(());
+        } else {
+            self.rest();
         }
-        look_at_the_clock(self.journey, end)
+        Poll::Pending
+    }
+
+    /// Those of a crowd have their turns one after the other. A crowd that sends its drops all at once
+    /// would else be read all at once, and everybody else would wait until that is done.
+    fn rest(&self) {
+        let turns = match self.rests_until.get() {
+            Some(_) => CROWD_TURNS,
+            None => {
+                let turn = &self.journey.worker.crowd_turn;
+                turn.set(turn.get() % CROWD_TURNS + 1);
+                turn.get()
+            }
+        };
+        let end = self.journey.watch.now() + TICK * turns;
+        self.rests_until.set(Some(end));
+        self.journey.watch.wake_no_later_than(end);
+    }
+
+    fn is_resting(&self) -> bool {
+        self.rests_until.get().is_some_and(|end| self.journey.watch.now() < end)
+    }
+
+    /// Whether its turns and not its bytes say when it is looked at.
+    fn has_turns(&self) -> bool {
+        self.rests_until.get().is_some()
     }
 }
 
@@ -87,18 +118,24 @@ impl Drop for Gathering<'_> {
     }
 }
 
-/// Reads until there is enough, or the body has ended, or whoever looks has seen enough.
+/// Reads until there is enough, or the body has ended, or whoever gathers has waited long enough.
 async fn read<C: Client>(
     journey: &Journey<'_>,
     client: &mut C,
-    (enough, look): (usize, &dyn Fn() -> Poll<Result<(), Failure>>),
+    (enough, end): (usize, Option<Instant>),
+    gathering: Option<&Gathering<'_>>,
 ) -> Result<Vec<u8>, Failure> {
     let mut pace = ClientPace::begin();
     let mut read = Vec::new();
     poll_fn(|context| {
         journey.watch.register(context.waker());
+        if gathering.is_some_and(Gathering::is_resting) {
+            return Poll::Pending;
+        }
+        let has_turns = gathering.is_some_and(Gathering::has_turns);
+        let mut unheard = Context::from_waker(Waker::noop());
         while read.len() < enough {
-            let length = match client.poll_body(context) {
+            let length = match client.poll_body(if has_turns { &mut unheard } else { context }) {
                 Poll::Ready(Ok([])) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(bytes)) => {
                     read.extend_from_slice(bytes);
@@ -112,7 +149,10 @@ async fn read<C: Client>(
                     if pace.is_too_slow(journey, read.len() as u64) {
                         return Poll::Ready(Err(Failure::ClientTooSlow));
                     }
-                    return look();
+                    if gathering.is_some_and(|gathering| gathering.look().is_ready()) {
+                        return Poll::Ready(Ok(()));
+                    }
+                    return look_at_the_clock(journey, end);
                 }
             };
             client.consume(length);

@@ -34,6 +34,8 @@ pub(crate) const GATHERED_BODY: usize = 8 * 1024;
 pub(crate) const GATHER_PATIENCE: Duration = Duration::from_millis(100);
 /// or for as long as it takes, while more than this many requests of a worker are waited for.
 pub(crate) const GATHERING_FEW: usize = 64;
+/// In such a crowd each is looked at once in so many ticks.
+pub(crate) const CROWD_TURNS: u32 = 10;
 /// The most idle connections to one replica that a worker keeps.
 pub(crate) const IDLE_CONNECTIONS_MAX: usize = 1024;
 /// How long a connection to a replica is kept that nobody needs.

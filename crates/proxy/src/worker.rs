@@ -35,6 +35,8 @@ pub(crate) struct Worker {
     pub(crate) date: Date,
     /// How many requests are waited for, because little of their bodies has come.
     pub(crate) gathering: Cell<usize>,
+    /// Whose turn it was last, in a crowd of them.
+    pub(crate) crowd_turn: Cell<u32>,
     /// Turns true when the proxy is to stop.
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) drain_deadline: Duration,
@@ -162,6 +164,7 @@ impl Worker {
             watches: Watches::new(),
             date: Date::default(),
             gathering: Cell::new(0),
+            crowd_turn: Cell::new(0),
             stop,
             drain_deadline: settings.drain_deadline,
             is_stopping: Cell::new(false),
