@@ -18,6 +18,8 @@ class Evenkeel:
         self.driver, self.lines, self.environment = "process", "", {}
         self.witness_options, self.stderr, self.owner, self.network = [], None, f"faults-{os.getpid()}-{self.port}", None
         self.state_dir, self.record = folder / "state", None
+        # The engine of its containers, if it is not the machine's, and where replicas reach us then.
+        self.engine_host, self.reached_at = None, None
 
     @property
     def service_name(self):
@@ -33,8 +35,8 @@ class Evenkeel:
         gateway = None
         if self.driver == "docker":
             self.network = self.owner
-            output(["docker", "network", "create", self.network])
-            gateway = output(["docker", "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", self.network]).strip()
+            self.docker("network", "create", self.network)
+            gateway = self.reached_at or self.docker("network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", self.network).strip()
         self.record = witness.Record(self.folder, gateway)
         self.state_dir.mkdir(exist_ok=True)
         (self.folder / "evenkeel.toml").write_text(self.configuration())
@@ -83,11 +85,14 @@ class Evenkeel:
         if self.driver != "docker" or not self.network:
             return
         if containers := self.containers():
-            output(["docker", "rm", "--force", "--volumes", *containers])
-        output(["docker", "network", "rm", self.network])
+            self.docker("rm", "--force", "--volumes", *containers)
+        self.docker("network", "rm", self.network)
 
     def containers(self, *more):
-        return output(["docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label=evenkeel.owner={self.owner}", *more]).split()
+        return self.docker("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label=evenkeel.owner={self.owner}", *more).split()
+
+    def docker(self, *words):
+        return output(["docker", *(["--host", self.engine_host] if self.engine_host else []), *words])
 
     # What it says of itself.
 
@@ -140,7 +145,7 @@ class Evenkeel:
     def life(self, replica):
         """The process of a replica, by a number that may be signalled, and where it is commanded."""
         if self.driver == "docker":
-            pid = int(output(["docker", "inspect", "--format", "{{.State.Pid}}", replica.name]))
+            pid = int(self.docker("inspect", "--format", "{{.State.Pid}}", replica.name))
             return pid, (replica.address.rsplit(":", 1)[0], witness.CONTAINER_CONTROL_PORT)
         life = self.record.latest(replica.name)
         return life.pid, ("127.0.0.1", life.control)

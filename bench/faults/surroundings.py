@@ -3,6 +3,7 @@ import os, random, signal, subprocess, threading, time
 from pathlib import Path
 
 import engine
+from own_engine import OUTSIDE_ADDRESS as own_engine_address, OwnEngine
 from processes import ROOT, Failed, Skipped, output, until
 
 ENGINE_OUTAGE = 5
@@ -24,7 +25,7 @@ def engine_fails(how):
         trial.strike(victims, lambda _: how(trial.engine))
         pid = trial.subject.life(victims[0])[0]
         time.sleep(1)
-        os.kill(pid, signal.SIGKILL)
+        trial.kill(pid)
         time.sleep(ENGINE_OUTAGE - 1)
         trial.raw.healed = time.time()
         trial.engine.heal()
@@ -41,6 +42,40 @@ def events_cut(trial):
     victims = trial.one()
     trial.engine.cut()
     trial.strike_dead(victims, lambda victim: engine.post(victim.name, "kill"))
+
+
+# An engine of our own, restarted.
+
+def own_engine(lives_restore):
+    def setup(trial):
+        subject = trial.subject
+        trial.engine = OwnEngine(subject.folder, lives_restore)
+        trial.ground.callback(trial.engine.end)
+        trial.engine.start()
+        trial.engine.load_image()
+        subject.engine_host, subject.reached_at = trial.engine.host, own_engine_address
+        subject.environment["DOCKER_HOST"] = trial.engine.host
+    return setup
+
+
+def engine_restarted(trial):
+    """Its containers go on, but for one that dies meanwhile. Recovery counts from when the engine answers again."""
+    victims = trial.one()
+    pid = trial.subject.life(victims[0])[0]
+    trial.strike(victims, lambda _: trial.engine.stop())
+    trial.kill(pid)
+    trial.engine.start()
+    trial.raw.healed = time.time()
+    trial.until_replaced()
+
+
+def engine_takes_all(trial):
+    """It ends its containers with itself, and nobody can answer until it is back."""
+    trial.strike(trial.some(), lambda _: None)
+    trial.engine.stop()
+    trial.engine.start()
+    trial.raw.healed = time.time()
+    trial.until_replaced()
 
 
 # The disk.
@@ -200,4 +235,4 @@ def wish(subject):
 
 
 def names(subject):
-    return output(["docker", "ps", "--all", "--format", "{{.Names}}", "--filter", f"label=evenkeel.owner={subject.owner}"]).split()
+    return subject.docker("ps", "--all", "--format", "{{.Names}}", "--filter", f"label=evenkeel.owner={subject.owner}").split()

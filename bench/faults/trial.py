@@ -1,5 +1,5 @@
 """Owns one run of a row: a fresh subject, the load, the fault in it, and everything they leave behind."""
-import contextlib, os, select, tempfile, threading, time
+import contextlib, os, select, signal, tempfile, threading, time
 from pathlib import Path
 
 from figures import Raw
@@ -16,7 +16,8 @@ class Trial:
     def __init__(self, row, number, subject, options):
         self.row, self.number, self.subject, self.options = row, number, subject, options
         self.raw = Raw(wanted=subject.replicas)
-        self.undo = contextlib.ExitStack()
+        # What has to be undone before the subject ends, and after it.
+        self.undo, self.ground = contextlib.ExitStack(), contextlib.ExitStack()
 
     def one(self):
         """One of the replicas, in the middle."""
@@ -49,6 +50,16 @@ class Trial:
                 raise Failed("a replica that should have died lives")
             self.raw.fault = max(deaths)
 
+    def kill(self, pid):
+        """Kills a process in the middle of a deed. The fault is when it is dead."""
+        descriptor, deaths = os.pidfd_open(pid), []
+        try:
+            os.kill(pid, signal.SIGKILL)
+            wait_for_deaths([descriptor], deaths)
+        finally:
+            os.close(descriptor)
+        self.raw.fault = deaths[0]
+
     def until_replaced(self, patience=30):
         """Waits until all are ready, none of them one of the victims."""
         lives = {victim.life for victim in self.raw.victims}
@@ -78,6 +89,7 @@ def run(row, number, subject_kind, options):
         subject = subject_kind(Path(folder), options)
         subject.driver = row.driver
         trial = Trial(row, number, subject, options)
+        stack.enter_context(trial.ground)
         stack.callback(subject.end)
         stack.enter_context(trial.undo)
         if row.setup:
