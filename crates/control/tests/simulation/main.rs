@@ -61,12 +61,6 @@ fn fail(seed: u64) -> ! {
     );
 }
 
-fn passes(seed: u64) {
-    if run(seed, None, false).violation.is_some() {
-        fail(seed);
-    }
-}
-
 #[test]
 fn whatever_the_world_does_the_fleet_keeps_its_promises_and_heals() {
     if let Some(seed) = number("EVENKEEL_SEED") {
@@ -132,14 +126,5 @@ fn what_is_broken_on_purpose_is_found() {
         let found = (0..20).find_map(|seed| run(seed, Some(sabotage), false).violation);
         let found = found.unwrap_or_else(|| panic!("nobody noticed {sabotage:?}"));
         assert!(found.contains(expected), "{sabotage:?}: {found}");
-    }
-}
-
-/// Seeds that found a mistake once. Changes to the simulation may make them find nothing any more;
-/// what they found is told by a test of its own where it can be.
-#[test]
-fn seeds_that_found_something_stay_green() {
-    for seed in [] as [u64; 0] {
-        passes(seed);
     }
 }
