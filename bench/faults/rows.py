@@ -30,7 +30,7 @@ class Row:
     seconds: object = 5.5
     setup: Optional[Callable] = None
     afterwards: Optional[Callable] = None
-    # Whether HAProxy can run it too.
+    # Whether HAProxy and nginx can run it too.
     peers: bool = False
     runs_max: int = 100
     rate: int = 1000

@@ -6,7 +6,7 @@ usage: bench/faults/run.py [--runs N] [--peer-runs N] [--rows KEY,KEY] [--peers 
                            [--evenkeel PROGRAM] [--moments N] [--cpu-seconds S] [--edit-seconds S] [--seed N]
 
 Needs Linux, root (for packet filters, pauses of containers and a small disk), python3, cargo, Docker, and of
-Debian haproxy, iptables, util-linux, procps and libfaketime; and `cargo build --release`. What is missing
+Debian haproxy, nginx, iptables, util-linux, procps and libfaketime; and `cargo build --release`. What is missing
 costs only the rows that need it, and their lines say so. The witness and the load are built here.
 
 Each run has a fresh balancer with its defaults and three witnesses that take 300 ms to boot and 1 ms per
@@ -22,20 +22,22 @@ from pathlib import Path
 import figures, load, tables, trial, witness
 from evenkeel import Evenkeel
 from haproxy import Haproxy
+from nginx import Nginx
 from processes import ROOT, Failed, Skipped, output, prepare, say
 from rows import ROWS
 
 # A run that could not be made is made again so often.
 ATTEMPTS = 2
 LATE_MS = 50
+PEERS = (Haproxy, Nginx)
 
 
 def arguments():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--runs", type=int, default=10)
-    options.add_argument("--peer-runs", type=int, help="as many of HAProxy (default: --runs)")
+    options.add_argument("--peer-runs", type=int, help="as many of HAProxy and nginx (default: --runs)")
     options.add_argument("--rows", default="", help=f"some of {', '.join(row.key for row in ROWS)} (default: all)")
-    options.add_argument("--peers", choices=["yes", "no", "only"], default="yes", help="HAProxy, where it can run the row")
+    options.add_argument("--peers", choices=["yes", "no", "only"], default="yes", help="HAProxy and nginx, where they can run the row")
     options.add_argument("--json", type=Path, help="write every single run there, after each")
     options.add_argument("--earlier", type=Path, help="the JSON of an earlier run of the same program: rows that are not run now are taken from it")
     options.add_argument("--markdown", type=Path, help="write the tables there, after each row")
@@ -81,7 +83,9 @@ class Report:
     """All results so far, written down after each."""
 
     def __init__(self, options):
-        self.options, self.ours, self.theirs, self.records = options, [], [], []
+        self.options, self.records = options, []
+        # By subject: each row with the figures of its runs, and why there are none.
+        self.results = {subject.name: [] for subject in (Evenkeel, *PEERS)}
         if options.earlier:
             self.records = json.loads(options.earlier.read_text())["runs"]
 
@@ -110,7 +114,7 @@ class Report:
             self.options.markdown.write_text(self.markdown())
 
     def markdown(self):
-        return tables.markdown(self.heading(), self.ours, self.theirs)
+        return tables.markdown(self.heading(), self.results)
 
 
 def take(row, subject_kind, report, options):
@@ -158,8 +162,8 @@ def main():
     missing = docker_is_missing() if any(row.driver == "docker" for row in rows) else None
     report = Report(options)
     for row in ROWS:
-        for subject, results in ((Evenkeel, report.ours), (Haproxy, report.theirs)):
-            is_peer = subject is Haproxy
+        for subject in (Evenkeel, *PEERS):
+            is_peer, results = subject is not Evenkeel, report.results[subject.name]
             if is_peer and not row.peers:
                 continue
             if row in rows and options.peers != ("no" if is_peer else "only"):

@@ -82,23 +82,29 @@ def evenkeel_table(results):
     return "\n".join(lines)
 
 
-def beside_table(ours, theirs):
+def beside_table(results):
     lines = ["| fault | subject | runs | lost GET + POST | twice GET + POST | p99 before | during | after 5 s | slowest |", "|---|---|---|---|---|---|---|---|---|"]
-    by_key = {row.key: runs for row, runs, _ in ours}
-    for row, runs, reason in theirs:
-        for name, of in (("Evenkeel", by_key.get(row.key)), ("HAProxy", runs)):
-            if not of:
-                lines.append(f"| {row.fault} | {name} | 0 |" + " – |" * 5 + f" {reason or ''} |")
+    by_row = {}
+    for name, of_subject in results.items():
+        for row, runs, reason in of_subject:
+            if row.peers:
+                by_row.setdefault(row.fault, []).append((name, runs, reason))
+    for fault, subjects in by_row.items():
+        for name, runs, reason in subjects:
+            if not runs:
+                lines.append(f"| {fault} | {name} | 0 |" + " – |" * 5 + f" {reason or ''} |")
                 continue
-            seen = worst(of)
-            lines.append(f"| {row.fault} | {name} | {len(of)} | {pair(seen['lost_get'], seen['lost_post'])} | "
+            seen = worst(runs)
+            lines.append(f"| {fault} | {name} | {len(runs)} | {pair(seen['lost_get'], seen['lost_post'])} | "
                          f"{pair(seen['duplicated_get'], seen['duplicated_post'])} | {figure(seen['p99_base'], ' ms')} | {figure(seen['p99_during'], ' ms')} | "
                          f"{figure(seen['p99_after'], ' ms')} | {time_figure(seen['slowest'])} |")
     return "\n".join(lines)
 
 
-def markdown(heading, ours, theirs):
+def markdown(heading, results):
+    """`results` are, by subject, ours first, each row with the figures of its runs, and why there are none."""
+    ours, *theirs = results.values()
     text = f"{heading}\n\n{evenkeel_table(ours)}\n"
-    if theirs:
-        text += f"\n### Beside HAProxy\n\n{beside_table(ours, theirs)}\n"
+    if any(theirs):
+        text += f"\n### Beside HAProxy and nginx\n\n{beside_table(results)}\n"
     return text
