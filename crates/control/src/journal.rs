@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use fleet::{Life, ReplicaName};
+use placement::Seat;
 
 use crate::shapes::EventShape;
 
@@ -27,13 +28,13 @@ impl Journal {
     pub(crate) fn record(
         &self,
         service: &str,
-        (life, name): (Life, Option<&ReplicaName>),
+        (seat, life, name): (Seat, Life, Option<&ReplicaName>),
         (event, reason): (&str, Option<String>),
     ) {
         self.push(EventShape {
             at: now(),
             service: service.to_string(),
-            seat: Some(life.seat.number()),
+            seat: Some(seat.number()),
             incarnation: Some(life.incarnation),
             replica: name.map(ToString::to_string),
             event: event.to_string(),

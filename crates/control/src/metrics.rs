@@ -105,7 +105,7 @@ impl fmt::Debug for Snapshot {
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         type Gauge = (&'static str, &'static str, fn(&FleetView) -> usize);
-        let gauges: [Gauge; 3] = [
+        let gauges: [Gauge; 5] = [
             ("replicas_desired", "Replicas that should run", |view| view.replicas.len()),
             ("replicas_ready", "Replicas that take traffic", FleetView::ready),
             (
@@ -113,6 +113,8 @@ impl Collector for Snapshot {
                 "Replicas that do not serve because lives keep failing in their seats",
                 FleetView::crash_looping,
             ),
+            ("spares_desired", "Spares that should be held ready", |view| view.spares.len()),
+            ("spares_ready", "Spares that could take a seat now", FleetView::spares_ready),
         ];
         for (name, help, read) in gauges {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

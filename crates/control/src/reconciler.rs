@@ -141,8 +141,9 @@ impl Control {
             None => fleet::Desired::new(fastrand::u64(..), placement.0, placement.1),
         };
         let is_restored = desired.generation() > 0;
+        let storing = Storing::new((service, settings.state), &desired, settings.journal.clone());
         let mut fleet = Fleet::new(settings.fleet.clone(), desired);
-        fleet.adopt(&found, clock.now());
+        fleet.adopt(&found, |life| driver.release_of(life), clock.now());
         let outdated = fleet.settle_releases(driver.release(), |life| driver.release_of(life));
         if outdated > 0 {
             tracing::warn!(
@@ -154,7 +155,6 @@ impl Control {
         let (publisher, table) = routing(first);
         let (view, view_seen) = watch::channel(Arc::new(fleet.view(clock.now())));
         let ejections = Arc::<Ejections>::default();
-        let storing = Storing::new(service, settings.state, settings.journal.clone());
         let shown = Shown { view: view_seen, trouble: storing.trouble(), ejections: Arc::clone(&ejections) };
         let handle = Handle::new(service, (commands_in, Arc::clone(&driver)), shown);
         let performer = Performer {
@@ -254,6 +254,7 @@ impl Reconciler {
                     None => return ControlFlow::Break(()),
                 },
                 Some(suspicion) = inbox.suspicions.recv() => has_news = self.observe(&Event::Suspected(suspicion)),
+                () = self.edits.storing.written() => has_news = true,
                 () = tokio::time::sleep_until(until) => has_news = true,
             }
         }
@@ -348,6 +349,7 @@ impl Reconciler {
             let plan = self.fleet.plan(self.clock.now());
             if plan.actions.is_empty() {
                 self.show();
+                self.edits.store_seats_of_spares(self.fleet.desired());
                 return plan.again_at.map(|moment| self.clock.instant(moment));
             }
             for action in plan.actions {
@@ -389,8 +391,13 @@ impl Reconciler {
                 self.show();
                 ControlFlow::Break(())
             }
+            Action::Replace(life, _) => {
+                let seat = self.fleet.seat_of(*life);
+                self.fleet.accept(&action, now);
+                self.log_taking(seat);
+                ControlFlow::Continue(())
+            }
             Action::Start(life, _)
-            | Action::Replace(life, _)
             | Action::Inspect(life)
             | Action::Admit(life)
             | Action::Drain(life)

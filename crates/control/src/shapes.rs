@@ -20,6 +20,9 @@ pub struct ServiceShape {
     pub ready: usize,
     /// Those that should be there, in order of insertion.
     pub replicas: Vec<ReplicaShape>,
+    /// Those that wait for a seat; the state of one that can take any is `spare`.
+    #[serde(default)]
+    pub spares: Vec<ReplicaShape>,
     /// Those that are being added or are on their way out.
     pub others: Vec<ReplicaShape>,
     /// The rollout under way, or the last one since the start.
@@ -61,11 +64,11 @@ pub struct RolloutShape {
 pub struct ReplicaShape {
     /// Its name.
     pub name: String,
-    /// Its seat, from 1.
+    /// Its seat, from 1; of one without a seat of the fleet, the number that it was begun with.
     pub seat: u32,
-    /// Which life of the seat it is, from 1.
+    /// Which life it is of the seat that it was begun in, from 1.
     pub incarnation: u64,
-    /// `waiting`, `starting`, `crash-looping`, `baking`, `ready`, `ill`, `draining` or `stopping`.
+    /// `waiting`, `starting`, `crash-looping`, `baking`, `ready`, `spare`, `ill`, `draining` or `stopping`.
     pub state: String,
     /// What it runs, by a hash; nothing if its seat is no longer its own.
     #[serde(default)]
@@ -107,8 +110,8 @@ pub struct EventShape {
     pub incarnation: Option<u64>,
     /// Its name, if it was known.
     pub replica: Option<String>,
-    /// `starting`, `ready`, `out of the table`, `on trial`, `replaced`, `crash-looping`, `draining`, `stopping`
-    /// or `ended`; in a rollout also `abandoned` and `has its seat`. Of a service `rolling back`, `rollout
+    /// `starting`, `ready`, `out of the table`, `on trial`, `replaced`, `takes the seat` (of a spare),
+    /// `crash-looping`, `draining`, `stopping` or `ended`; in a rollout also `abandoned` and `has its seat`. Of a service `rolling back`, `rollout
     /// given up`, `rollout ended`, `paused`, `resumed`, `cannot store` or `can store again`.
     pub event: String,
     /// More about it.
@@ -234,6 +237,7 @@ impl ServiceShape {
             desired: view.replicas.len(),
             ready: view.ready(),
             replicas: view.replicas.iter().map(|replica| ReplicaShape::new(replica, view)).collect(),
+            spares: view.spares.iter().map(|spare| ReplicaShape::new(spare, view)).collect(),
             others: view.others.iter().map(|replica| ReplicaShape::new(replica, view)).collect(),
             rollout: view.rollout.as_ref().map(RolloutShape::new),
             paused_until: view.paused_until.map(|end| humantime::format_rfc3339_millis(end).to_string()),
@@ -273,7 +277,7 @@ impl ReplicaShape {
         Self {
             crash_loop,
             name: view.name.to_string(),
-            seat: view.life.seat.number(),
+            seat: view.seat.number(),
             incarnation: view.life.incarnation,
             state: view.state.as_str().to_string(),
             release: view.release.map(|release| release.to_string()),

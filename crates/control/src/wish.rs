@@ -65,6 +65,8 @@ struct WishFile {
     generation: u64,
     seed: u64,
     replicas: Vec<WishedReplica>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    spares: Vec<WishedReplica>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rollout: Option<WishedRollout>,
 }
@@ -81,6 +83,9 @@ struct WishedRollout {
 #[serde(deny_unknown_fields)]
 struct WishedReplica {
     seat: u32,
+    /// The seat that its life began in, if that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun_in: Option<u32>,
     incarnation: u64,
     name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,9 +157,11 @@ impl WishStore for StateDir {
             Err(error) => return Err(WishError::NotRead { path, why: error.to_string() }),
         };
         let file = parse(&text).map_err(|why| WishError::NotRead { path: path.clone(), why })?;
-        let mut desired = Desired::new(file.0.seed, placement, weights);
-        desired.restore(file.0.generation, file.1).map_err(|why| WishError::DoesNotFit { path, why })?;
-        let rollout = file.0.rollout.map(|rollout| (release(&rollout.from), release(&rollout.to)));
+        let (file, berths, spares) = file;
+        let mut desired = Desired::new(file.seed, placement, weights);
+        desired.restore(file.generation, berths).map_err(|why| WishError::DoesNotFit { path, why })?;
+        desired.restore_spares(spares);
+        let rollout = file.rollout.map(|rollout| (release(&rollout.from), release(&rollout.to)));
         if let Some((Ok(from), Ok(to))) = rollout {
             desired.restore_rollout(from, to);
         }
@@ -177,7 +184,8 @@ impl WishStore for StateDir {
 
 fn file_of(desired: &Desired) -> WishFile {
     let replica = |berth: StoredBerth| WishedReplica {
-        seat: berth.life.seat.number(),
+        seat: berth.seat.number(),
+        begun_in: Some(berth.life.seat.number()).filter(|number| *number != berth.seat.number()),
         incarnation: berth.life.incarnation,
         name: berth.name.to_string(),
         release: berth.release.is_told().then(|| berth.release.to_string()),
@@ -188,13 +196,15 @@ fn file_of(desired: &Desired) -> WishFile {
         generation: desired.generation(),
         seed: desired.seed(),
         replicas: desired.to_store().into_iter().map(replica).collect(),
+        spares: desired.spares_to_store().into_iter().map(replica).collect(),
         rollout: desired
             .rolling()
             .map(|(from, to)| WishedRollout { from: from.to_string(), to: to.to_string() }),
     }
 }
 
-fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>), String> {
+/// A file, its replicas and its spares.
+fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>, Vec<StoredBerth>), String> {
     let mut file: WishFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if file.format != FORMAT {
         return Err(format!("it has format {}, this version knows {FORMAT}", file.format));
@@ -202,27 +212,33 @@ fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>), String> {
     if let Some(rollout) = &file.rollout {
         release(&rollout.from).and(release(&rollout.to))?;
     }
+    let seat = |number: u32| {
+        let seat = Seat::new(number).filter(|seat| seat.number() <= SEAT_MAX);
+        seat.ok_or_else(|| format!("seat {number} is not from 1 to {SEAT_MAX}"))
+    };
     let berth = |replica: WishedReplica| {
-        let seat = Seat::new(replica.seat).filter(|seat| seat.number() <= SEAT_MAX);
-        let seat = seat.ok_or_else(|| format!("seat {} is not from 1 to {SEAT_MAX}", replica.seat))?;
+        let begun_in = seat(replica.begun_in.unwrap_or(replica.seat))?;
+        let seat = seat(replica.seat)?;
         if replica.incarnation > INCARNATION_MAX {
             return Err(format!("incarnation {} is above {INCARNATION_MAX}", replica.incarnation));
         }
         let name = ReplicaName::parse(&replica.name).map_err(|error| error.to_string())?;
         let release = replica.release.as_deref().map(release).transpose()?.unwrap_or_default();
-        let life = Life { seat, incarnation: replica.incarnation };
-        Ok(StoredBerth { life, name, release, slots: replica.slots })
+        let life = Life { seat: begun_in, incarnation: replica.incarnation };
+        Ok(StoredBerth { seat, life, name, release, slots: replica.slots })
     };
     let berths: Result<Vec<_>, String> = file.replicas.drain(..).map(berth).collect();
-    let berths = berths?;
+    let spares: Result<Vec<_>, String> = file.spares.drain(..).map(berth).collect();
+    let (berths, spares) = (berths?, spares?);
     let mut seats = BTreeSet::new();
     let mut names = BTreeSet::new();
-    for StoredBerth { life, name, .. } in &berths {
-        if !seats.insert(life.seat) || !names.insert(name) {
-            return Err(format!("seat {} or name '{name}' is there twice", life.seat));
+    let mut lives = BTreeSet::new();
+    for StoredBerth { seat, life, name, .. } in berths.iter().chain(&spares) {
+        if !seats.insert(seat) || !lives.insert(life) || !names.insert(name) {
+            return Err(format!("seat {seat}, its life or name '{name}' is there twice"));
         }
     }
-    Ok((file, berths))
+    Ok((file, berths, spares))
 }
 
 fn release(text: &str) -> Result<Release, String> {

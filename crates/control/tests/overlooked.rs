@@ -19,6 +19,7 @@ fn settings() -> ReconcilerSettings {
         fleet: FleetSettings {
             name_prefix: "web".into(),
             replicas_max: 10,
+            spares: 0,
             start_timeout: Duration::from_secs(10),
             drain_deadline: Duration::from_secs(10),
             health: HealthSettings::default(),

@@ -48,6 +48,7 @@ fn settings(state: Option<StateDir>) -> ReconcilerSettings {
         fleet: FleetSettings {
             name_prefix: "web".into(),
             replicas_max: 2,
+            spares: 0,
             start_timeout: Duration::from_secs(10),
             drain_deadline: Duration::from_secs(10),
             health: fleet::HealthSettings::default(),

@@ -30,7 +30,7 @@ impl Fleet {
             return None;
         }
         let (_, death) = record.last_death.clone()?;
-        let berth = self.desired.berths().iter().find(|berth| berth.life.seat == seat)?;
+        let berth = self.desired.places().find(|berth| berth.seat == seat)?;
         let is_waiting = self.observed.get(berth.life).is_none();
         Some(CrashLoop {
             failures: record.failures,

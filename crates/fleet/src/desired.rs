@@ -3,6 +3,7 @@
 use placement::{Holding, Member, NoRoom, Placement, Seat};
 
 use crate::rollout::Rollout;
+use crate::spares::is_spare_seat;
 use crate::{Life, Moment, Release, ReplicaName, RolloutSettings};
 
 /// Names a change that is not yet settled.
@@ -12,7 +13,9 @@ pub struct ChangeId(pub(crate) u64);
 /// The life that a seat should have now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Berth {
-    /// Which life of which seat.
+    /// The place in the fleet.
+    pub seat: Seat,
+    /// Who has it: a life that began in this seat, or one that began as a spare.
     pub life: Life,
     /// What the replica is called.
     pub name: ReplicaName,
@@ -22,10 +25,19 @@ pub struct Berth {
     pub pending: Option<ChangeId>,
 }
 
+impl Berth {
+    /// Whether it is out of the fleet, and who has it waits for a seat.
+    pub(crate) fn is_spare(&self) -> bool {
+        is_spare_seat(self.seat)
+    }
+}
+
 /// A berth as it is kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBerth {
-    /// Which life of which seat.
+    /// The place in the fleet.
+    pub seat: Seat,
+    /// Who has it.
     pub life: Life,
     /// What the replica is called.
     pub name: ReplicaName,
@@ -55,6 +67,8 @@ pub struct Desired {
     /// Of seats 1, 2, 3, …; those behind the end have 1.
     pub(crate) weights: Vec<u32>,
     pub(crate) berths: Vec<Berth>,
+    /// The berths of those that wait for a seat; each is in a seat of its own, out of the fleet.
+    pub(crate) spares: Vec<Berth>,
     pub(crate) changes: Vec<Change>,
     /// What new replicas run.
     pub(crate) release: Release,
@@ -72,6 +86,7 @@ impl Desired {
             placement,
             weights,
             berths: Vec::new(),
+            spares: Vec::new(),
             changes: Vec::new(),
             release: Release::default(),
             rollout: None,
@@ -82,17 +97,15 @@ impl Desired {
     /// forgotten; their seats are placed anew.
     pub fn restore(&mut self, generation: u64, stored: Vec<StoredBerth>) -> Result<(), NoRoom> {
         self.generation = generation;
-        for StoredBerth { life, name, release, slots } in stored {
+        for StoredBerth { seat, life, name, release, slots } in stored {
             let is_placed = match (&mut self.placement, slots) {
-                (Placement::Classic(classic), Some(slots)) => {
-                    classic.restore(Holding { seat: life.seat, slots })
-                }
+                (Placement::Classic(classic), Some(slots)) => classic.restore(Holding { seat, slots }),
                 _ => false,
             };
             if !is_placed {
-                self.placement.insert(self.member(life.seat))?;
+                self.placement.insert(self.member(seat))?;
             }
-            self.berths.push(Berth { life, name, release, pending: None });
+            self.berths.push(Berth { seat, life, name, release, pending: None });
         }
         Ok(())
     }
@@ -106,10 +119,11 @@ impl Desired {
     /// is undone by a restart.
     pub fn to_store(&self) -> Vec<StoredBerth> {
         let stored = self.settled().map(|berth| StoredBerth {
+            seat: berth.seat,
             life: berth.life,
             name: berth.name.clone(),
             release: berth.release,
-            slots: self.slots(berth.life.seat),
+            slots: self.slots(berth.seat),
         });
         stored.collect()
     }
@@ -153,9 +167,14 @@ impl Desired {
         self.berths.iter().find(|berth| berth.life == life)
     }
 
+    /// The berth of a seat.
+    pub fn berth_at(&self, seat: Seat) -> Option<&Berth> {
+        self.berths.iter().find(|berth| berth.seat == seat)
+    }
+
     /// The seats that nobody has, lowest first, without end.
     pub(crate) fn free_seats(&self) -> impl Iterator<Item = Seat> {
-        let is_free = |seat: &Seat| self.berths.iter().all(|berth| berth.life.seat != *seat);
+        let is_free = |seat: &Seat| self.berths.iter().all(|berth| berth.seat != *seat);
         (0..).map(Seat::at_index).filter(is_free)
     }
 
@@ -176,7 +195,7 @@ impl Desired {
         let (undone, kept): (Vec<Berth>, Vec<Berth>) =
             self.berths.drain(..).partition(|berth| berth.pending == Some(change));
         for berth in undone {
-            self.vacate(berth.life.seat);
+            self.vacate(berth.seat);
         }
         self.berths = kept;
         self.changes.retain(|other| other.id != change);
@@ -184,8 +203,9 @@ impl Desired {
 
     pub(crate) fn retire(&mut self) {
         for berth in std::mem::take(&mut self.berths) {
-            self.placement.remove(berth.life.seat);
+            self.placement.remove(berth.seat);
         }
+        self.spares.clear();
         self.changes.clear();
         self.rollout = None;
     }
@@ -199,12 +219,12 @@ impl Desired {
     }
 
     /// The seat goes on with another life.
-    pub(crate) fn succeed(&mut self, life: Life, successor: Life, name: ReplicaName) {
-        let Some(at) = self.berths.iter().position(|berth| berth.life == life) else { return };
-        let release = Some(self.berths[at].release).filter(|release| self.can_run(*release));
-        let berth = &mut self.berths[at];
-        (berth.life, berth.name) = (successor, name);
-        berth.release = release.unwrap_or(self.release);
+    pub(crate) fn succeed(&mut self, life: Life, successor: Life, name: &ReplicaName) {
+        let Some(release) = self.place_of(life).map(|place| self.next_release(place.release)) else { return };
+        let places = self.berths.iter_mut().chain(&mut self.spares);
+        for place in places.filter(|place| place.life == life) {
+            (place.life, place.name, place.release) = (successor, name.clone(), release);
+        }
     }
 
     fn slots(&self, seat: Seat) -> Option<Vec<u16>> {

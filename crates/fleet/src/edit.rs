@@ -114,7 +114,7 @@ impl Desired {
         (observed, now): (&Observed, Moment),
     ) -> Result<Option<ChangeId>, Refusal> {
         let missing = count.saturating_sub(self.berths.len() as u32);
-        let is_free = |name: &ReplicaName| self.berths.iter().all(|berth| berth.name != *name);
+        let is_free = |name: &ReplicaName| !self.is_name_taken(name);
         let numbered = (1..).map(|number| names::numbered(&settings.name_prefix, number)).filter(is_free);
         let names: Vec<ReplicaName> = numbered.take(missing as usize).collect();
         let change = self.add((missing, &names), settings, (observed, now))?;
@@ -138,7 +138,7 @@ impl Desired {
             return Err(Refusal::MoreNamesThanAdded { names: names.len(), count });
         }
         refuse_doubles(names)?;
-        if let Some(taken) = names.iter().find(|name| self.berths.iter().any(|berth| berth.name == **name)) {
+        if let Some(taken) = names.iter().find(|name| self.is_name_taken(name)) {
             return Err(Refusal::NameTaken(taken.clone()));
         }
         let asked = self.berths.len() as u64 + u64::from(count);
@@ -169,7 +169,7 @@ impl Desired {
         let life = Life { seat, incarnation: observed.next_incarnation(seat) };
         self.placement.insert(self.member(seat)).map_err(Refusal::NoRoom)?;
         let name = name.unwrap_or_else(|| self.random_name(life, settings, observed));
-        self.berths.push(Berth { life, name, release: self.release, pending: Some(change) });
+        self.berths.push(Berth { seat, life, name, release: self.release, pending: Some(change) });
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Desired {
     fn next_seat(&self, choice: SeatChoice) -> Seat {
         let chosen = match &self.placement {
             Placement::Classic(classic) => {
-                let taken: Vec<Seat> = self.berths.iter().map(|berth| berth.life.seat).collect();
+                let taken: Vec<Seat> = self.berths.iter().map(|berth| berth.seat).collect();
                 choice.next(classic, &taken)
             }
             Placement::Rendezvous(_) | Placement::Named(_) => None,
@@ -199,21 +199,25 @@ impl Desired {
         if count > present {
             return Err(Refusal::TooFew { present, asked: count });
         }
-        let (mut leaving, mut others): (Vec<Life>, Vec<Life>) = (Vec::new(), Vec::new());
+        let (mut leaving, mut others): (Vec<Seat>, Vec<Seat>) = (Vec::new(), Vec::new());
         for berth in self.settled() {
-            if names.contains(&berth.name) { leaving.push(berth.life) } else { others.push(berth.life) }
+            if names.contains(&berth.name) { leaving.push(berth.seat) } else { others.push(berth.seat) }
         }
         while leaving.len() < count as usize {
             let number = self.generation.wrapping_mul(1 << 20).wrapping_add(leaving.len() as u64);
             let at = names::draw(self.seed, number) % others.len() as u64;
             leaving.push(others.swap_remove(at as usize));
         }
-        for life in &leaving {
-            self.vacate(life.seat);
+        for seat in &leaving {
+            self.vacate(*seat);
         }
-        self.berths.retain(|berth| !leaving.contains(&berth.life));
+        self.berths.retain(|berth| !leaving.contains(&berth.seat));
         self.generation += 1;
         Ok(())
+    }
+
+    fn is_name_taken(&self, name: &ReplicaName) -> bool {
+        self.berths.iter().chain(&self.spares).any(|berth| berth.name == *name)
     }
 
     /// A random name that nobody in the fleet carries or is about to lay down.
@@ -227,9 +231,7 @@ impl Desired {
             let is_tried = |successor: &Successor| successor.name == *name;
             let is_successors =
                 self.rollout.as_ref().is_some_and(|rollout| rollout.successors.iter().any(is_tried));
-            self.berths.iter().all(|berth| berth.name != *name)
-                && !observed.holds_name(name)
-                && !is_successors
+            !self.is_name_taken(name) && !observed.holds_name(name) && !is_successors
         };
         let seed = names::draw(self.seed, self.generation);
         names::random(&settings.name_prefix, seed, (life.seat, life.incarnation), is_free)

@@ -7,8 +7,8 @@ use placement::{Placement, Seat};
 use crate::names::draw;
 use crate::plan::{backoff, is_mass_illness, plan};
 use crate::{
-    Action, ChangeId, Desired, Edit, Event, FleetSettings, FleetView, Found, FoundState, Known, Life, Moment,
-    Observed, Phase, Plan, Refusal, Sign, StopHow,
+    Action, ChangeId, Desired, Edit, Event, FleetSettings, FleetView, Known, Life, Moment, Observed, Phase,
+    Plan, Refusal, Sign, StopHow,
 };
 
 /// A life that served at least this long was no failure of its seat's.
@@ -54,44 +54,14 @@ impl Fleet {
         Self { settings, desired, observed: Observed::default() }
     }
 
-    /// Takes over what an earlier balancer left, before anything else happens: whatever runs in a
-    /// seat of ours is that seat's life, and a seat without one begins its next. If nothing was
-    /// ever wished for here, what runs is what was wished for.
-    pub fn adopt(&mut self, found: &[Found], now: Moment) {
-        for one in found {
-            let record = self.observed.record(one.life.seat);
-            record.last_incarnation = record.last_incarnation.max(one.life.incarnation);
-        }
-        if self.desired.generation == 0 && self.desired.berths.is_empty() {
-            self.berth_what_runs(found);
-        }
-        for index in 0..self.desired.berths.len() {
-            let life = self.desired.berths[index].life;
-            // What was only tried when a rollout was interrupted does not have the seat.
-            let is_tried = self.desired.rollout.is_some();
-            let itself = found.iter().find(|one| one.life == life && is_tried && is_running(one));
-            match itself.or_else(|| running_in(found, life)) {
-                Some(one) => self.desired.succeed(life, one.life, one.name.clone()),
-                None => {
-                    let record = self.observed.record(life.seat);
-                    record.last_incarnation = record.last_incarnation.max(life.incarnation);
-                    let next = Life { incarnation: record.last_incarnation + 1, ..life };
-                    let name = self.desired.berths[index].name.clone();
-                    self.desired.succeed(life, next, name);
-                }
-            }
-        }
-        self.observe(&Event::Listed { asked_at: now, found: found.to_vec() }, now);
-    }
-
     /// Applies an edit, whole or not at all.
     pub fn edit(&mut self, edit: &Edit, now: Moment) -> Result<Outcome, Refusal> {
-        let seats_before: Vec<_> = self.desired.berths.iter().map(|berth| berth.life.seat).collect();
+        let seats_before: Vec<_> = self.desired.berths.iter().map(|berth| berth.seat).collect();
         let change = self.desired.apply(edit, &self.settings, (&self.observed, now))?;
         for berth in &self.desired.berths {
-            if !seats_before.contains(&berth.life.seat) {
+            if !seats_before.contains(&berth.seat) {
                 // A new tenant is not to blame for the seat's past.
-                self.observed.record(berth.life.seat).forgive(now);
+                self.observed.record(berth.seat).forgive(now);
             }
         }
         Ok(change.map_or(Outcome::Settled, Outcome::Pending))
@@ -155,6 +125,11 @@ impl Fleet {
         &self.observed
     }
 
+    /// The seat that a life has in the fleet, or the one that it began in.
+    pub fn seat_of(&self, life: Life) -> Seat {
+        self.desired.berth_of(life).map_or(life.seat, |berth| berth.seat)
+    }
+
     /// The weight of a seat.
     pub fn weight(&self, seat: Seat) -> u32 {
         self.desired.member(seat).weight
@@ -185,11 +160,11 @@ impl Fleet {
         }
     }
 
-    /// Why a life that serves is not routed to, if that is for its health.
+    /// Why a life that serves is not routed to, or would not be if it had a seat, if that is for its health.
     pub fn illness(&self, life: Life, now: Moment) -> Option<(Sign, String)> {
         let known = self.observed.get(life).filter(|known| known.phase == Phase::Serving)?;
         let sign = known.signs.first()?;
-        let is_out = self.standing(life) != Standing::Open && self.desired.berth_of(life).is_some();
+        let is_out = self.standing(life) != Standing::Open && self.desired.place_of(life).is_some();
         is_out.then(|| (sign, known.signs_in_words(&self.settings, now).join(", ")))
     }
 
@@ -210,19 +185,19 @@ impl Fleet {
     }
 
     fn replace(&mut self, life: Life, now: Moment) {
+        let Some(place) = self.desired.place_of(life).cloned() else { return };
         let Some(known) = self.observed.get(life) else { return };
         let has_served = known.healthy_at.is_some();
         let served = known.healthy_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let Phase::Over(death) = known.phase.clone() else { return };
-        let successor = Life { incarnation: self.observed.next_incarnation(life.seat), ..life };
+        let successor = Life { seat: place.seat, incarnation: self.observed.next_incarnation(place.seat) };
         // Whoever asked for a name is still waiting for it; a replica that served gives its name up.
-        let asked_for = self.desired.berth_of(life).filter(|berth| berth.pending.is_some());
-        let name = match asked_for {
-            Some(berth) => berth.name.clone(),
+        let name = match place.pending {
+            Some(_) => place.name,
             None => self.desired.random_name(successor, &self.settings, &self.observed),
         };
         let jitter = self.draw_for(successor);
-        let record = self.observed.record(life.seat);
+        let record = self.observed.record(place.seat);
         record.failures = if served >= STABLE_AFTER { 1 } else { record.failures + 1 };
         record.unserved = if has_served { 0 } else { record.unserved + 1 };
         // Lives that served may have been ended from outside, and count for little: together as one,
@@ -234,38 +209,15 @@ impl Fleet {
         record.not_before = now + backoff(record.strikes, jitter);
         record.last_output = death.last_output().to_vec();
         record.last_death = Some((life, death));
-        self.desired.succeed(life, successor, name);
+        // Where so many have died in a row, spares would only die as well.
+        match self.spare_for(life).filter(|_| unforgiven == 0) {
+            Some(spare) => self.give_seat(life, spare, now),
+            None => self.desired.succeed(life, successor, &name),
+        }
     }
 
     /// A number that looks random and is the same for a life whenever it is asked for.
     pub(crate) fn draw_for(&self, life: Life) -> u64 {
         draw(draw(self.desired.seed, u64::from(life.seat.number())), life.incarnation)
     }
-
-    fn berth_what_runs(&mut self, found: &[Found]) {
-        let mut running: Vec<&Found> = found.iter().filter(|one| is_running(one)).collect();
-        // The latest life of each seat, by seat.
-        running.sort_by_key(|one| (one.life.seat, std::cmp::Reverse(one.life.incarnation)));
-        running.dedup_by_key(|one| one.life.seat);
-        let stored = running.into_iter().map(|one| crate::StoredBerth {
-            life: one.life,
-            name: one.name.clone(),
-            release: crate::Release::default(),
-            slots: None,
-        });
-        let mut wish = self.desired.clone();
-        if wish.restore(1, stored.collect()).is_ok() && !wish.berths.is_empty() {
-            self.desired = wish;
-        }
-    }
-}
-
-fn is_running(found: &Found) -> bool {
-    matches!(found.state, FoundState::Running { .. })
-}
-
-/// The latest life that runs in the seat of `life`.
-fn running_in(found: &[Found], life: Life) -> Option<&Found> {
-    let in_seat = found.iter().filter(|one| one.life.seat == life.seat && is_running(one));
-    in_seat.max_by_key(|one| one.life.incarnation)
 }

@@ -26,7 +26,9 @@ mod observed;
 mod plan;
 mod rollout;
 mod slowness;
+mod spares;
 
+mod adoption;
 mod fleet;
 mod view;
 

@@ -47,7 +47,7 @@ pub struct Known {
     pub since: Moment,
     /// When its start was ordered, or when it was found.
     pub begun_at: Moment,
-    /// When its first heartbeat was good.
+    /// When its first heartbeat was good, or when it took a seat, if that was later.
     pub healthy_at: Option<Moment>,
     pub(crate) signs: Signs,
 }
@@ -186,10 +186,11 @@ impl Observed {
 
     /// The first word of an exit may come before anybody knows how it ended; a later one may tell.
     fn refine(&mut self, life: Life, exit: &Exit) {
-        if let Some(record) = self.seats.get_mut(&life.seat)
-            && let Some((dead, death)) = record.last_death.as_mut()
-            && *dead == life
-        {
+        // One that began as a spare may have died in another seat.
+        for record in self.seats.values_mut() {
+            let Some((_, death)) = record.last_death.as_mut().filter(|(dead, _)| *dead == life) else {
+                continue;
+            };
             death.refine(exit);
             // Also of one that was ended because it was never healthy.
             if !exit.last_output.is_empty() {

@@ -114,7 +114,7 @@ pub fn plan(settings: &FleetSettings, desired: &Desired, observed: &Observed, no
         may_end: !is_anyone_coming_up(desired, observed),
     };
     // The berths of a change that is decided now are looked at when it has been carried out.
-    for berth in desired.berths.iter().filter(|berth| !decided.contains(&berth.pending)) {
+    for berth in desired.places().filter(|berth| !decided.contains(&berth.pending)) {
         match observed.get(berth.life) {
             None => plan_start(&mut plan, berth, observed, now),
             Some(known) if is_unexplained(&mut plan, (berth, known), now) => {}
@@ -126,7 +126,7 @@ pub fn plan(settings: &FleetSettings, desired: &Desired, observed: &Observed, no
     }
     rollout::plan_rollout(&mut plan, (settings, desired, observed), now);
     for (life, known) in observed.lives() {
-        if desired.berth_of(life).is_none() && desired.successor(life).is_none() {
+        if desired.place_of(life).is_none() && desired.successor(life).is_none() {
             plan_leaving(&mut plan, (life, known), settings, now);
         }
     }
@@ -200,7 +200,7 @@ fn plan_change(
     let is_up = |berth: &Berth| {
         observed.get(berth.life).is_some_and(|known| known.phase == Phase::Serving && known.is_well())
     };
-    let record = |berth: &Berth| observed.seats.get(&berth.life.seat);
+    let record = |berth: &Berth| observed.seats.get(&berth.seat);
     let has_failed =
         |berth: &&Berth| record(berth).is_some_and(|record| record.failures >= PENDING_FAILURES_MAX);
     if berths().all(is_up) {
@@ -210,7 +210,7 @@ fn plan_change(
         let why = record(failed).map(SeatRecord::why).unwrap_or_default();
         plan.act(Action::Undo(
             change.id,
-            format!("replica '{}' of seat {}: {why}", failed.name, failed.life.seat),
+            format!("replica '{}' of seat {}: {why}", failed.name, failed.seat),
         ));
         true
     } else if plan.is_due(change.deadline, now) {
@@ -226,7 +226,7 @@ fn plan_change(
 
 /// Who is late, and what became of earlier attempts.
 fn late(berth: &Berth, observed: &Observed) -> String {
-    let record = observed.seats.get(&berth.life.seat).filter(|record| record.failures > 0);
+    let record = observed.seats.get(&berth.seat).filter(|record| record.failures > 0);
     match record.and_then(|record| record.last_death.as_ref()) {
         Some((_, death)) => format!("{} ({death})", berth.name),
         None => berth.name.to_string(),
@@ -234,7 +234,7 @@ fn late(berth: &Berth, observed: &Observed) -> String {
 }
 
 fn plan_start(plan: &mut Plan, berth: &Berth, observed: &Observed, now: Moment) {
-    let not_before = observed.seats.get(&berth.life.seat).map_or(now, |record| record.not_before);
+    let not_before = observed.seats.get(&berth.seat).map_or(now, |record| record.not_before);
     // Two containers cannot carry one name: what is left of its last bearer goes first.
     if !observed.holds_name(&berth.name) && plan.is_due(not_before, now) {
         plan.act(Action::Start(berth.life, berth.name.clone()));

@@ -3,12 +3,16 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use placement::Seat;
+
 use crate::{Address, Answers, Gate, Life, ReplicaName};
 
 /// One running copy of the application.
 #[derive(Debug)]
 pub struct Replica {
-    /// Which life of which seat it is.
+    /// Its place in the fleet.
+    pub seat: Seat,
+    /// Which life it is.
     pub life: Life,
     /// What it is called.
     pub name: ReplicaName,

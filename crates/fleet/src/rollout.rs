@@ -49,6 +49,8 @@ pub struct Deployment {
 /// Why a rollout does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolloutFailure {
+    /// In which seat.
+    pub seat: Seat,
     /// Which life failed.
     pub life: Life,
     /// What it was called.
@@ -59,7 +61,7 @@ pub struct RolloutFailure {
 
 impl fmt::Display for RolloutFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "replica '{}' of seat {}: {}", self.name, self.life.seat, self.death)
+        write!(f, "replica '{}' of seat {}: {}", self.name, self.seat, self.death)
     }
 }
 
@@ -113,6 +115,8 @@ pub(crate) struct Rollout {
     pub(crate) to: Release,
     pub(crate) settings: RolloutSettings,
     pub(crate) course: Course,
+    /// Whether those have their turn too that run what is asked for.
+    pub(crate) is_forced: bool,
     /// Whether the driver knows what the release before was.
     pub(crate) may_turn_back: bool,
     /// Seats that have not had their turn.
@@ -128,7 +132,7 @@ pub(crate) struct Rollout {
     pub(crate) is_broken: bool,
 }
 
-/// A seat's next life, beside the one that has the seat.
+/// A seat's next life, beside the one that has the seat. It begins in that seat.
 #[derive(Clone, Debug)]
 pub(crate) struct Successor {
     pub(crate) life: Life,
@@ -157,6 +161,7 @@ impl Rollout {
             to,
             settings,
             course: Course::Forward,
+            is_forced: false,
             may_turn_back: true,
             left: Vec::new(),
             successors: Vec::new(),
@@ -196,10 +201,10 @@ impl Desired {
         self.rollout_under_way().map(|rollout| (rollout.from, rollout.to))
     }
 
-    /// What the life of a berth, or one on successor for it, runs or will.
+    /// What the life of a berth, a spare, or one on successor for a berth, runs or will.
     pub fn release_of(&self, life: Life) -> Option<Release> {
         let of_successor = || self.successor(life).and(self.rollout.as_ref()).map(|rollout| rollout.to);
-        self.berth_of(life).map(|berth| berth.release).or_else(of_successor)
+        self.place_of(life).map(|berth| berth.release).or_else(of_successor)
     }
 
     pub(crate) fn successor(&self, life: Life) -> Option<&Successor> {
@@ -219,13 +224,13 @@ impl Desired {
         }
         let Deployment { release, is_forced, settings } = deployment.clone();
         let is_outdated = |berth: &&Berth| is_forced || berth.release != release;
-        let left: Vec<Seat> = self.berths.iter().filter(is_outdated).map(|berth| berth.life.seat).collect();
+        let left: Vec<Seat> = self.berths.iter().filter(is_outdated).map(|berth| berth.seat).collect();
         if left.is_empty() && release == self.release {
             return Err(Refusal::NothingToDeploy);
         }
         self.generation += 1;
         let rollout = Rollout::begin(self.generation, (self.release, release), settings);
-        self.rollout = Some(rollout.with_seats(left));
+        self.rollout = Some(Rollout { is_forced, ..rollout.with_seats(left) });
         self.release = release;
         Ok(())
     }
@@ -260,7 +265,7 @@ impl Desired {
         let are_old_failing = of_old.into_iter().any(|berth| is_failing(observed.get(berth.life)));
         let mut failed = Vec::new();
         for passed in &mut rollout.passed {
-            let Some(berth) = self.berths.iter().find(|berth| berth.life.seat == passed.seat) else {
+            let Some(berth) = self.berths.iter().find(|berth| berth.seat == passed.seat) else {
                 continue;
             };
             let known = observed.get(berth.life);
@@ -291,15 +296,25 @@ fn failure_in_seat(
     (settings, now): (&FleetSettings, Moment),
 ) -> (RolloutFailure, bool) {
     match known.map(|known| (known, &known.phase)) {
-        Some((_, Phase::Over(death))) => (failure((berth.life, &berth.name), death), true),
+        Some((_, Phase::Over(death))) => (berth.failed(death), true),
         Some((known, _)) => {
             let signs = known.signs_in_words(settings, now).join(", ");
-            (failure((berth.life, &berth.name), &Death::Ill(signs)), false)
+            (berth.failed(&Death::Ill(signs)), false)
         }
-        None => (failure((berth.life, &berth.name), &Death::Vanished), true),
+        None => (berth.failed(&Death::Vanished), true),
     }
 }
 
-pub(crate) fn failure((life, name): (Life, &ReplicaName), death: &Death) -> RolloutFailure {
-    RolloutFailure { life, name: name.clone(), death: death.clone() }
+impl Berth {
+    pub(crate) fn failed(&self, death: &Death) -> RolloutFailure {
+        let Self { seat, life, .. } = *self;
+        RolloutFailure { seat, life, name: self.name.clone(), death: death.clone() }
+    }
+}
+
+impl Successor {
+    pub(crate) fn failed(&self, death: &Death) -> RolloutFailure {
+        let (seat, life) = (self.life.seat, self.life);
+        RolloutFailure { seat, life, name: self.name.clone(), death: death.clone() }
+    }
 }

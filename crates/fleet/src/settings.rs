@@ -44,6 +44,8 @@ pub struct FleetSettings {
     pub name_prefix: String,
     /// The most replicas that may be asked for.
     pub replicas_max: u32,
+    /// How many spares are held ready beside them.
+    pub spares: u32,
     /// How long a replica may take from its start order to its first good heartbeat.
     pub start_timeout: Duration,
     /// How long a replica on its way out may keep the requests that it has.

@@ -37,10 +37,10 @@ impl RoutingTable {
     /// `load_factor` is the bound on a replica's share of the requests in flight, relative to the
     /// mean; below 1 there is no bound.
     pub fn new(version: u64, placement: Placement, replicas: &[Arc<Replica>], load_factor: f64) -> Self {
-        let size = replicas.iter().map(|replica| replica.life.seat.index() + 1).max().unwrap_or(0);
+        let size = replicas.iter().map(|replica| replica.seat.index() + 1).max().unwrap_or(0);
         let mut seats = vec![None; size];
         for replica in replicas {
-            seats[replica.life.seat.index()] = Some(Arc::clone(replica));
+            seats[replica.seat.index()] = Some(Arc::clone(replica));
         }
         let has_members = placement.order(Key::from_number(0)).next().is_some();
         let has_trials = replicas.iter().any(|replica| !replica.gate.is_open());
@@ -275,6 +275,7 @@ mod tests {
 
     fn replica(seat: u32) -> Arc<Replica> {
         Arc::new(Replica {
+            seat: Seat::new(seat).unwrap(),
             life: Life { seat: Seat::new(seat).unwrap(), incarnation: 1 },
             name: ReplicaName::parse(&format!("server_{seat}")).unwrap(),
             address: "127.0.0.1:1".parse().unwrap(),

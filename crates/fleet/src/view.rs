@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use placement::Seat;
+
 use crate::{Address, Course, CrashLoop, Fleet, Life, Moment, Phase, Release, ReplicaName, Standing};
 
 /// A fleet at one moment.
@@ -11,6 +13,8 @@ pub struct FleetView {
     pub generation: u64,
     /// The replicas that should run, in order of insertion.
     pub replicas: Vec<ReplicaView>,
+    /// Those that wait for a seat.
+    pub spares: Vec<ReplicaView>,
     /// Those that are being added, and those that are on their way out.
     pub others: Vec<ReplicaView>,
     /// The rollout under way, or the last one.
@@ -41,7 +45,9 @@ pub struct RolloutView {
 /// One replica at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaView {
-    /// Which life of which seat.
+    /// Its place in the fleet; the one that it began in, if it has none.
+    pub seat: Seat,
+    /// Which life it is.
     pub life: Life,
     /// What it is called.
     pub name: ReplicaName,
@@ -70,6 +76,8 @@ pub enum ReplicaState {
     Baking,
     /// In the routing table.
     Ready,
+    /// Well, and waiting for a seat.
+    Spare,
     /// Out of the routing table until it is well again or replaced.
     Ill,
     /// Finishing what it has.
@@ -87,6 +95,7 @@ impl ReplicaState {
             Self::Starting => "starting",
             Self::Baking => "baking",
             Self::Ready => "ready",
+            Self::Spare => "spare",
             Self::Ill => "ill",
             Self::Draining => "draining",
             Self::Stopping => "stopping",
@@ -105,6 +114,11 @@ impl FleetView {
         self.replicas.iter().filter(|replica| replica.state == ReplicaState::Ready).count()
     }
 
+    /// How many spares could take a seat.
+    pub fn spares_ready(&self) -> usize {
+        self.spares.iter().filter(|spare| spare.state == ReplicaState::Spare).count()
+    }
+
     /// How many do not serve because lives keep failing in their seats.
     pub fn crash_looping(&self) -> usize {
         let all = self.replicas.iter().chain(&self.others);
@@ -117,8 +131,10 @@ impl FleetView {
             let shown = show(fleet, berth.life, &berth.name, now);
             if berth.pending.is_some() { view.others.push(shown) } else { view.replicas.push(shown) }
         }
+        let spares = fleet.desired().spares().iter();
+        view.spares = spares.map(|spare| show(fleet, spare.life, &spare.name, now)).collect();
         for (life, known) in fleet.observed().lives() {
-            if fleet.desired().berth_of(life).is_none() {
+            if fleet.desired().place_of(life).is_none() {
                 view.others.push(show(fleet, life, &known.name, now));
             }
         }
@@ -136,13 +152,15 @@ impl FleetView {
 
 fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaView {
     let known = fleet.observed().get(life);
-    let last_death = fleet.observed().seats.get(&life.seat).and_then(|record| record.last_death.as_ref());
+    let seat = fleet.seat_of(life);
+    let last_death = fleet.observed().seats.get(&seat).and_then(|record| record.last_death.as_ref());
     let (state, reason) = match known.map(|known| (known, &known.phase)) {
         None => (ReplicaState::Waiting, last_death.map(|(_, death)| death.to_string())),
         Some((_, Phase::Starting | Phase::Booting)) => (ReplicaState::Starting, None),
         Some((_, Phase::Serving)) => match (fleet.standing(life), fleet.illness(life, now)) {
             (Standing::Open, _) => (ReplicaState::Ready, None),
             (_, Some((_, signs))) => (ReplicaState::Ill, Some(signs)),
+            (_, None) if fleet.desired().is_spare(life) => (ReplicaState::Spare, None),
             (_, None) if fleet.desired().successor(life).is_some() => (ReplicaState::Baking, None),
             (_, None) => (ReplicaState::Draining, None),
         },
@@ -152,8 +170,8 @@ fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaVi
     };
     let address = known.and_then(|known| known.address.clone());
     let release = fleet.desired().release_of(life);
-    let is_in_berth = fleet.desired().berth_of(life).is_some();
-    let crash_loop = fleet.crash_loop(life.seat).filter(|_| is_in_berth);
+    let is_in_berth = fleet.desired().place_of(life).is_some();
+    let crash_loop = fleet.crash_loop(seat).filter(|_| is_in_berth);
     let (state, reason) = match &crash_loop {
         Some(crash_loop) if known.is_none_or(|known| known.phase != Phase::Serving) => {
             let CrashLoop { failures, death, .. } = crash_loop;
@@ -161,5 +179,5 @@ fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaVi
         }
         _ => (state, reason),
     };
-    ReplicaView { life, name: name.clone(), release, address, state, reason, crash_loop }
+    ReplicaView { seat, life, name: name.clone(), release, address, state, reason, crash_loop }
 }

@@ -40,6 +40,7 @@ impl History {
         let settings = FleetSettings {
             name_prefix: "web".into(),
             replicas_max: 12,
+            spares: (seed % 3) as u32,
             start_timeout: Duration::from_secs(5),
             drain_deadline: Duration::from_secs(5),
             health: HealthSettings::default(),
@@ -47,10 +48,9 @@ impl History {
             rollout: fleet::RolloutSettings::default(),
             is_owned: true,
         };
-        let fleet = Fleet::new(
-            settings,
-            Desired::new(seed, Placement::Rendezvous(Rendezvous::default()), Vec::new()),
-        );
+        let desired = Desired::new(seed, Placement::Rendezvous(Rendezvous::default()), Vec::new());
+        let mut fleet = Fleet::new(settings, desired);
+        fleet.adopt(&[], |_| None, Duration::ZERO);
         Self { seed, random: Rng::with_seed(seed), fleet, now: Duration::ZERO, news: Vec::new() }
     }
 
@@ -174,10 +174,15 @@ impl History {
 
     fn check(&self) {
         let berths = self.fleet.desired().berths();
-        let seats: BTreeSet<_> = berths.iter().map(|berth| berth.life.seat).collect();
-        let names: BTreeSet<_> = berths.iter().map(|berth| &berth.name).collect();
-        assert_eq!(seats.len(), berths.len(), "seed {}: a seat is taken twice", self.seed);
-        assert_eq!(names.len(), berths.len(), "seed {}: a name is carried twice", self.seed);
+        let places = || berths.iter().chain(self.fleet.desired().spares());
+        let seats: BTreeSet<_> = places().map(|berth| berth.seat).collect();
+        let names: BTreeSet<_> = places().map(|berth| &berth.name).collect();
+        let begun: BTreeSet<_> = places().map(|berth| berth.life).collect();
+        assert_eq!(seats.len(), places().count(), "seed {}: a seat is taken twice", self.seed);
+        assert_eq!(names.len(), places().count(), "seed {}: a name is carried twice", self.seed);
+        assert_eq!(begun.len(), places().count(), "seed {}: a life has two places", self.seed);
+        let spares = self.fleet.desired().spares().len();
+        assert_eq!(spares, self.seed as usize % 3, "seed {}: so many are wished for", self.seed);
         for (life, _) in self.fleet.observed().lives() {
             let is_open = self.fleet.standing(life) == Standing::Open;
             let is_desired = berths.iter().any(|berth| berth.life == life);
@@ -206,11 +211,13 @@ impl History {
             self.perform();
             self.check();
         }
-        let berths = self.fleet.desired().berths();
+        let places = self.fleet.desired().berths().len() + self.fleet.desired().spares().len();
         assert!(!self.fleet.desired().has_changes(), "seed {}: an addition was never settled", self.seed);
         let is_rolling = self.fleet.desired().rolling().is_some();
         assert!(!is_rolling, "seed {}: a rollout does not end", self.seed);
         assert!(self.fleet.is_whole(), "seed {}: not whole at rest", self.seed);
-        assert_eq!(self.fleet.observed().lives().count(), berths.len(), "seed {}: leftovers", self.seed);
+        assert_eq!(self.fleet.observed().lives().count(), places, "seed {}: leftovers", self.seed);
+        let view = self.fleet.view(self.now);
+        assert_eq!(view.spares_ready(), view.spares.len(), "seed {}: not every spare is ready", self.seed);
     }
 }

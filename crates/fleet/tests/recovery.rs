@@ -18,6 +18,7 @@ fn fleet() -> (Fleet, Moment) {
     let settings = FleetSettings {
         name_prefix: "web".into(),
         replicas_max: 10,
+        spares: 0,
         start_timeout: Duration::from_secs(30),
         drain_deadline: Duration::from_secs(30),
         health: HealthSettings::default(),

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use driver::{Driver, Spec};
 use fleet::{
-    Action, ChangeId, Deployment, Edit, Fleet, FleetView, Moment, Outcome, Refusal, RolloutSettings, Step,
+    Action, ChangeId, Deployment, Desired, Edit, Fleet, FleetView, Moment, Outcome, Refusal, RolloutSettings,
+    Step,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -247,6 +248,14 @@ impl Edits {
         }
         // That it is not stored is noted, and tried again.
         let _ = self.storing.store(fleet.desired()).await;
+    }
+
+    /// Begins to store who has taken a seat that began as a spare, if that is not on disk. Nobody waits for
+    /// it: until then the next start finds out from who runs.
+    pub(super) fn store_seats_of_spares(&mut self, desired: &Desired) {
+        if !self.is_retired {
+            self.storing.store_seats_of_spares(desired);
+        }
     }
 
     /// Answers whoever waits for a change.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use fleet::{
-    Action, Answers, CrashLoop, Exit, Gate, Life, Phase, Replica, ReplicaName, Standing, Step, StopHow,
+    Action, Answers, Berth, CrashLoop, Exit, Gate, Life, Phase, Replica, ReplicaName, Standing, Step, StopHow,
 };
+use placement::Seat;
 
 use super::{Published, Reconciler};
 use crate::heartbeat::Targets;
@@ -19,13 +20,21 @@ impl Reconciler {
         self.replicas.retain(|life, _| self.fleet.observed().get(*life).is_some());
         for (life, known) in self.fleet.observed().lives() {
             let Some(address) = &known.address else { continue };
+            // A spare that has taken a seat is another replica for requests; none of them has met it.
+            let has_moved = |berth: &Berth| berth.life == life && berth.seat != life.seat;
+            if let Some(berth) = self.fleet.desired().berths().iter().find(|berth| has_moved(berth))
+                && self.replicas.get(&life).is_some_and(|replica| replica.seat != berth.seat)
+            {
+                self.replicas.remove(&life);
+            }
             let replica = self.replicas.entry(life).or_insert_with(|| {
                 let gate = Gate::default();
                 gate.close();
-                let weight = self.fleet.weight(life.seat);
+                let seat = self.fleet.seat_of(life);
+                let weight = self.fleet.weight(seat);
                 let (name, address) = (known.name.clone(), address.clone());
                 let answers = Answers::new(self.failures_max);
-                Arc::new(Replica { life, name, address, weight, gate, answers })
+                Arc::new(Replica { seat, life, name, address, weight, gate, answers })
             });
             match self.fleet.standing(life) {
                 Standing::Open => {
@@ -65,7 +74,7 @@ impl Reconciler {
 
     fn publish(&mut self, (routable, on_trial): (Vec<Life>, Vec<Life>)) {
         let desired = self.fleet.desired();
-        let seats = desired.berths().iter().map(|berth| berth.life.seat).collect();
+        let seats = desired.berths().iter().map(|berth| berth.seat).collect();
         let pause = self.pause;
         let now = Published { generation: desired.generation(), seats, routable, pause, on_trial };
         if now == self.published {
@@ -98,7 +107,7 @@ impl Reconciler {
             }
             if let (Some(EjectionKind::Ill(_)), Some(reason)) = (kind, &reason) {
                 let (service, name) = (&self.performer.service, self.name(*life));
-                tracing::warn!(%service, seat = %life.seat, "replica '{name}' is out of the table: {reason}");
+                tracing::warn!(%service, seat = %self.seat(*life), "replica '{name}' is out of the table: {reason}");
             }
             self.record(*life, "out of the table", reason);
         }
@@ -122,7 +131,14 @@ impl Reconciler {
 
     fn record(&self, life: Life, event: &str, reason: Option<String>) {
         let name = self.fleet.observed().get(life).map(|known| &known.name);
-        self.journal.record(&self.performer.service, (life, name), (event, reason));
+        let who = (self.seat(life), life, name);
+        self.journal.record(&self.performer.service, who, (event, reason));
+    }
+
+    /// The seat of a life, or the one that it had.
+    fn seat(&self, life: Life) -> Seat {
+        let had = self.replicas.get(&life).map(|replica| replica.seat);
+        had.filter(|_| life.began_as_spare()).unwrap_or_else(|| self.fleet.seat_of(life))
     }
 
     fn name(&self, life: Life) -> &str {
@@ -132,7 +148,7 @@ impl Reconciler {
     /// How one ended may be known only after it was replaced.
     pub(super) fn log_exit(&self, life: Life, exit: &Exit) {
         let (service, name) = (&self.performer.service, self.name(life));
-        tracing::info!(%service, seat = %life.seat, "replica '{name}': {exit}");
+        tracing::info!(%service, seat = %self.seat(life), "replica '{name}': {exit}");
         self.record(life, "ended", Some(exit.to_string()));
     }
 
@@ -142,11 +158,11 @@ impl Reconciler {
             Action::Start(life, name) => {
                 tracing::info!(%service, seat = %life.seat, "replica '{name}' is being started");
                 self.log_crash_loop(*life, name);
-                self.journal.record(service, (*life, Some(name)), ("starting", None));
+                self.journal.record(service, (life.seat, *life, Some(name)), ("starting", None));
             }
             Action::Replace(life, death) => {
                 let name = self.name(*life);
-                tracing::warn!(%service, seat = %life.seat, "replica '{name}' is replaced: {death}");
+                tracing::warn!(%service, seat = %self.seat(*life), "replica '{name}' is replaced: {death}");
                 self.record(*life, "replaced", Some(death.to_string()));
             }
             Action::Undo(_, why) => tracing::warn!(%service, "an addition is undone: {why}"),
@@ -158,9 +174,21 @@ impl Reconciler {
             }
         }
     }
+
+    /// Says that a spare has taken a seat, if one has: somebody has it who runs already.
+    pub(super) fn log_taking(&self, seat: Seat) {
+        let berth = self.fleet.desired().berth_at(seat);
+        let taken = berth.filter(|berth| self.fleet.observed().get(berth.life).is_some());
+        let Some(Berth { life, name, .. }) = taken else { return };
+        let service = &self.performer.service;
+        tracing::info!(%service, %seat, "spare '{name}' takes the seat");
+        self.journal.record(service, (seat, *life, Some(name)), ("takes the seat", None));
+    }
+
     /// Says of a seat that its lives keep failing, each time that another one begins.
     fn log_crash_loop(&self, life: Life, name: &ReplicaName) {
-        let is_in_berth = self.fleet.desired().berths().iter().any(|berth| berth.life == life);
+        let desired = self.fleet.desired();
+        let is_in_berth = desired.berths().iter().chain(desired.spares()).any(|berth| berth.life == life);
         let Some(crash_loop) = self.fleet.crash_loop(life.seat).filter(|_| is_in_berth) else { return };
         let CrashLoop { failures, death, last_output, .. } = &crash_loop;
         let service = &self.performer.service;
@@ -172,7 +200,7 @@ impl Reconciler {
     fn log_step(&self, step: &Step) {
         let service = &self.performer.service;
         match step {
-            Step::Try(life) => tracing::debug!(%service, seat = %life.seat, "a successor is tried"),
+            Step::Try(life) => tracing::debug!(%service, seat = %self.seat(*life), "a successor is tried"),
             Step::Abandon(life, death) => {
                 let name = self.fleet.observed().get(*life).map_or("?", |known| known.name.as_str());
                 tracing::warn!(%service, seat = %life.seat, "successor '{name}' is abandoned: {death}");

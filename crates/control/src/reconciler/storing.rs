@@ -3,10 +3,13 @@
 //! An edit that cannot be stored is not done; that is its caller's affair. That nothing can be stored
 //! is everybody's: it is shown for as long as it lasts, and tried again until it is over.
 
+use std::future::pending;
 use std::sync::Arc;
 
-use fleet::Desired;
+use fleet::{Desired, Life};
+use placement::Seat;
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::edits::EditError;
 use crate::journal::Journal;
@@ -19,12 +22,24 @@ pub(super) struct Storing {
     /// Why the last attempt failed, if it did.
     trouble: watch::Sender<Option<String>>,
     journal: Journal,
+    /// Which seats were said to be those of spares the last time.
+    seats_of_spares: Vec<(Seat, Life)>,
+    /// A write that nobody waits for. There is one at most, and no other beside it.
+    under_way: Option<Write>,
 }
 
+type Write = JoinHandle<Result<(), WishError>>;
+
 impl Storing {
-    pub(super) fn new(service: &str, state: Option<Arc<dyn WishStore>>, journal: Journal) -> Self {
+    /// With what was read from there.
+    pub(super) fn new(
+        (service, state): (&str, Option<Arc<dyn WishStore>>),
+        stored: &Desired,
+        journal: Journal,
+    ) -> Self {
         let (trouble, _) = watch::channel(None);
-        Self { service: service.to_string(), state, trouble, journal }
+        let (service, seats_of_spares) = (service.to_string(), stored.seats_of_spares());
+        Self { service, state, trouble, journal, seats_of_spares, under_way: None }
     }
 
     /// Where it can be seen whether anything can be stored.
@@ -33,16 +48,40 @@ impl Storing {
     }
 
     /// Stores a wish; when this returns without error, it is on disk.
-    pub(super) async fn store(&self, desired: &Desired) -> Result<(), EditError> {
+    pub(super) async fn store(&mut self, desired: &Desired) -> Result<(), EditError> {
+        // What is older must not be written over what is newer.
+        if self.under_way.is_some() {
+            self.written().await;
+        }
         let Some(state) = &self.state else { return Ok(()) };
+        self.seats_of_spares = desired.seats_of_spares();
         let stored = state.write(&self.service, desired).await.map_err(|error| in_full(&error));
         self.note(stored.as_ref().err());
         stored.map_err(EditError::NotStored)
     }
 
+    /// Begins to store a wish, if its seats of spares are not those that were stored, and nothing is under
+    /// way. If it fails, that is noted.
+    pub(super) fn store_seats_of_spares(&mut self, desired: &Desired) {
+        let Some(state) = self.state.as_ref().filter(|_| self.under_way.is_none()) else { return };
+        let seats = desired.seats_of_spares();
+        if seats != self.seats_of_spares {
+            self.seats_of_spares = seats;
+            self.under_way = Some(tokio::spawn(state.write(&self.service, desired)));
+        }
+    }
+
+    /// Waits for the end of the write that is under way; for ever, if there is none.
+    pub(super) async fn written(&mut self) {
+        let Some(write) = &mut self.under_way else { return pending().await };
+        let failure = failure_of(&write.await);
+        self.under_way = None;
+        self.note(failure.as_ref());
+    }
+
     /// After a failure, stores what should run once more, so that the trouble is over when its cause
     /// is, and not only with the next edit.
-    pub(super) async fn try_again(&self, desired: &Desired) {
+    pub(super) async fn try_again(&mut self, desired: &Desired) {
         if self.trouble.borrow().is_some() {
             // What came of it is noted.
             let _ = self.store(desired).await;
@@ -68,6 +107,13 @@ impl Storing {
             *current = failure.cloned();
             is_new
         });
+    }
+}
+
+fn failure_of(written: &Result<Result<(), WishError>, JoinError>) -> Option<String> {
+    match written {
+        Ok(stored) => stored.as_ref().err().map(in_full),
+        Err(error) => Some(format!("cannot store what should run: {error}")),
     }
 }
 

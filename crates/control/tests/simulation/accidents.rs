@@ -130,25 +130,31 @@ impl State {
     /// What is missing for the fleet to be what was wished for, and nothing else.
     pub(crate) fn why_not_whole(&self, control: &Control) -> Option<String> {
         let view = control.handle.view();
-        let wished: BTreeSet<Life> = view.replicas.iter().map(|replica| replica.life).collect();
+        let in_seats: BTreeSet<Life> = view.replicas.iter().map(|replica| replica.life).collect();
+        let wished: BTreeSet<Life> = view.replicas.iter().chain(&view.spares).map(|one| one.life).collect();
         let routed: BTreeSet<Life> = control.table.load().replicas().map(|replica| replica.life).collect();
         let containers: Vec<(Life, &Stage)> =
             self.containers.values().map(|container| (container.life, &container.stage)).collect();
         let run = containers.iter().all(|(life, stage)| **stage == Stage::Running && wished.contains(life));
-        let stored = self.disk.as_ref().map(|disk| (disk.generation, disk.seats()));
-        let seats = view.replicas.iter().map(|replica| replica.life.seat).collect();
-        let is_ready = view.replicas.iter().all(|replica| replica.state == ReplicaState::Ready);
+        let stored = self.disk.as_ref().map(|disk| (disk.generation, disk.seats(), disk.seats_of_spares()));
+        let seats = view.replicas.iter().map(|replica| replica.seat).collect();
+        let began_as_spare = view.replicas.iter().filter(|replica| replica.life.began_as_spare());
+        let seats_of_spares = began_as_spare.map(|replica| (replica.seat, replica.life)).collect();
+        let is_ready = view.replicas.iter().all(|replica| replica.state == ReplicaState::Ready)
+            && view.spares.iter().all(|spare| spare.state == ReplicaState::Spare);
         if self.is_engine_at_work() {
             Some("the engine is still at work".into())
         } else if self.edits_open > 0 {
             Some(format!("{} edits are not answered", self.edits_open))
         } else if !is_ready || !view.others.is_empty() {
             Some(format!("not all are ready: {view:?}"))
-        } else if routed != wished {
-            Some(format!("the table has {routed:?}, the wish {wished:?}"))
+        } else if view.spares.len() != self.spares {
+            Some(format!("not {} spares: {view:?}", self.spares))
+        } else if routed != in_seats {
+            Some(format!("the table has {routed:?}, the wish {in_seats:?}"))
         } else if !run || containers.len() != wished.len() {
             Some(format!("wished for are {wished:?}, the containers are {containers:?}"))
-        } else if stored != Some((view.generation, seats)) {
+        } else if stored != Some((view.generation, seats, seats_of_spares)) {
             Some(format!("on disk is {stored:?}, the view is {view:?}"))
         } else {
             None
@@ -159,7 +165,7 @@ impl State {
     pub(crate) fn judge_beginning(&mut self, control: &Control) {
         let view = control.handle.view();
         self.judge.history.begin(&view);
-        let seats = view.replicas.iter().map(|replica| replica.life.seat).collect();
+        let seats = view.replicas.iter().map(|replica| replica.seat).collect();
         // Where nothing was ever wished for, what runs is the wish.
         if let Some(stored) = self.disk.as_ref().map(|disk| (disk.generation, disk.seats()))
             && stored.0 > 0

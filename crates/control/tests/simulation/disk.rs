@@ -36,6 +36,7 @@ impl WishStore for Disk {
         desired
             .restore(stored.generation, stored.berths)
             .map_err(|why| WishError::DoesNotFit { path, why })?;
+        desired.restore_spares(stored.spares);
         if let Some((from, to)) = stored.rolling {
             desired.restore_rollout(from, to);
         }
@@ -48,6 +49,7 @@ impl WishStore for Disk {
             generation: desired.generation(),
             seed: desired.seed(),
             berths: desired.to_store(),
+            spares: desired.spares_to_store(),
             rolling: desired.rolling(),
         };
         async move {

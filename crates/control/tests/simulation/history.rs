@@ -46,7 +46,7 @@ impl History {
 }
 
 fn entry(edit: Option<Edit>, view: &FleetView) -> Entry {
-    let seats = view.replicas.iter().map(|replica| replica.life.seat).collect();
+    let seats = view.replicas.iter().map(|replica| replica.seat).collect();
     Entry { edit, seats, names: view.names().cloned().collect() }
 }
 

@@ -141,6 +141,7 @@ impl State {
                 }
             }
         }
+        self.seated_spares.extend(routed.keys().filter(|life| life.began_as_spare()));
         problems.extend(judge_view(&routed.keys().copied().collect(), view));
         problems.into_iter().for_each(|problem| self.violate(problem));
     }
@@ -154,10 +155,12 @@ fn judge_view(routed: &BTreeSet<Life>, view: &FleetView) -> Vec<String> {
     if ready != *routed {
         problems.push(format!("the view has {ready:?} ready, the table has {routed:?}"));
     }
-    let seats: BTreeSet<_> = view.replicas.iter().map(|one| one.life.seat).collect();
-    let names: BTreeSet<_> = view.replicas.iter().map(|one| &one.name).collect();
-    let lives: BTreeSet<_> = all().map(|one| one.life).collect();
-    if seats.len() < view.replicas.len() || names.len() < view.replicas.len() || lives.len() < all().count() {
+    let places = || view.replicas.iter().chain(&view.spares);
+    let seats: BTreeSet<_> = places().map(|one| one.seat).collect();
+    let names: BTreeSet<_> = places().map(|one| &one.name).collect();
+    let lives: BTreeSet<_> = all().chain(&view.spares).map(|one| one.life).collect();
+    let (places, all_lives) = (places().count(), all().chain(&view.spares).count());
+    if seats.len() < places || names.len() < places || lives.len() < all_lives {
         problems.push(format!("a seat, a name or a life is there twice: {view:?}"));
     }
     // Who is ill is out of the table; but never all of them for silence alone.

@@ -76,7 +76,7 @@ fn whatever_the_world_does_the_fleet_keeps_its_promises_and_heals() {
     let first = number("EVENKEEL_SEED_FIRST").unwrap_or(0);
     let count = number("EVENKEEL_SEEDS").unwrap_or(SEEDS);
     let (next, failed) = (AtomicU64::new(first), AtomicU64::new(u64::MAX));
-    let slowest = AtomicU64::new(0);
+    let (slowest, seated) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..threads {
@@ -88,7 +88,8 @@ fn whatever_the_world_does_the_fleet_keeps_its_promises_and_heals() {
                     }
                     let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, None, false)));
                     match outcome {
-                        Ok(Outcome { violation: None, recovered_after, .. }) => {
+                        Ok(Outcome { violation: None, recovered_after, seated_spares, .. }) => {
+                            seated.fetch_add(seated_spares as u64, Ordering::Relaxed);
                             slowest.fetch_max(recovered_after.as_millis() as u64, Ordering::Relaxed)
                         }
                         _ => failed.fetch_min(seed, Ordering::Relaxed),
@@ -102,7 +103,12 @@ fn whatever_the_world_does_the_fleet_keeps_its_promises_and_heals() {
         fail(failed);
     }
     let slowest = Duration::from_millis(slowest.into_inner());
-    println!("seeds {first} to {}: whole at most {slowest:?} after the last fault", first + count - 1);
+    let seated = seated.into_inner();
+    println!(
+        "seeds {first} to {}: whole at most {slowest:?} after the last fault, {seated} spares took a seat",
+        first + count - 1
+    );
+    assert!(seated > 0 || count < SEEDS, "no spare ever took a seat");
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub(crate) struct Outcome {
     /// How long it took to be whole again.
     pub(crate) recovered_after: Duration,
     pub(crate) balancers: u64,
+    /// How many spares have taken a seat.
+    pub(crate) seated_spares: usize,
 }
 
 /// Why a balancer is not there any more.
@@ -78,6 +80,7 @@ pub(crate) fn run(seed: u64, sabotage: Option<Sabotage>, is_traced: bool) -> Out
         rise: script.fleet.health.rise,
     });
     let world = Arc::new(World::new(chance, (faults, sabotage), judge));
+    world.state().spares = script.fleet.spares as usize;
     if is_traced {
         let mut state = world.state();
         state.trace = Some(Vec::new());
@@ -90,6 +93,7 @@ pub(crate) fn run(seed: u64, sabotage: Option<Sabotage>, is_traced: bool) -> Out
         trace: state.trace.take().unwrap_or_default(),
         recovered_after: state.whole_at.saturating_sub(script.calm_at),
         balancers: state.balancer,
+        seated_spares: state.seated_spares.len(),
     }
 }
 
@@ -262,6 +266,7 @@ impl Script {
             fleet: FleetSettings {
                 name_prefix: "web".into(),
                 replicas_max: 8,
+                spares: chance.pick(&[0, 0, 1, 1, 2]).unwrap_or_default(),
                 start_timeout: noticed_after + chance.milliseconds(500..5000),
                 drain_deadline: chance.milliseconds(1000..8000),
                 health: HealthSettings {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use driver::EventSender;
-use fleet::{Address, Release, StoredBerth};
+use fleet::{Address, Life, Release, StoredBerth};
 use placement::Seat;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -52,6 +52,10 @@ pub(crate) struct State {
     /// How many orders the driver was given.
     pub(crate) orders: u64,
     pub(crate) whole_at: Duration,
+    /// How many there shall be.
+    pub(crate) spares: usize,
+    /// Those that began as spares and were routed to.
+    pub(crate) seated_spares: BTreeSet<Life>,
     pub(crate) events: Option<EventSender>,
     end: Option<End>,
     now: Duration,
@@ -77,13 +81,20 @@ pub(crate) struct OnDisk {
     pub(crate) generation: u64,
     pub(crate) seed: u64,
     pub(crate) berths: Vec<StoredBerth>,
+    pub(crate) spares: Vec<StoredBerth>,
     /// Between which releases a rollout was under way.
     pub(crate) rolling: Option<(Release, Release)>,
 }
 
 impl OnDisk {
     pub(crate) fn seats(&self) -> BTreeSet<Seat> {
-        self.berths.iter().map(|berth| berth.life.seat).collect()
+        self.berths.iter().map(|berth| berth.seat).collect()
+    }
+
+    /// Which seats somebody has who began as a spare.
+    pub(crate) fn seats_of_spares(&self) -> BTreeSet<(Seat, Life)> {
+        let began_as_spare = self.berths.iter().filter(|berth| berth.life.began_as_spare());
+        began_as_spare.map(|berth| (berth.seat, berth.life)).collect()
     }
 }
 
@@ -106,6 +117,8 @@ impl World {
             is_retiring: false,
             orders: 0,
             whole_at: Duration::ZERO,
+            spares: 0,
+            seated_spares: BTreeSet::new(),
             events: None,
             end: None,
             now: Duration::ZERO,

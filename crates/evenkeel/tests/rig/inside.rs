@@ -92,6 +92,7 @@ impl Drop for Inside {
 
 fn replica(seat: u32, address: Address) -> Arc<Replica> {
     Arc::new(Replica {
+        seat: Seat::new(seat).unwrap(),
         life: Life { seat: Seat::new(seat).unwrap(), incarnation: 1 },
         name: ReplicaName::parse(&format!("web_{seat}")).unwrap(),
         address,

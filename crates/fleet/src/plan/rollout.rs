@@ -1,7 +1,7 @@
 //! What a rollout does next: who is tried, who gets the seat, and when it turns back.
 
 use crate::plan::{Plan, REASON_WAIT};
-use crate::rollout::{FAILURES_MAX, Passed, Rollout, RolloutFailure, Successor, failure};
+use crate::rollout::{FAILURES_MAX, Passed, Rollout, RolloutFailure, Successor};
 use crate::{Action, Course, Death, Desired, FleetSettings, Life, Moment, Observed, Phase};
 
 /// A step of a rollout.
@@ -52,7 +52,7 @@ pub(super) fn plan_rollout(plan: &mut Plan, facts: Facts<'_>, now: Moment) {
     let at_once = usize::try_from(rollout.settings.at_once).unwrap_or(usize::MAX);
     let free = at_once.saturating_sub(rollout.successors.len() + unproven);
     // One that is being added is waited for: whether it ever counts is not known yet.
-    let settled = |seat| desired.settled().find(|berth| berth.life.seat == seat);
+    let settled = |seat| desired.settled().find(|berth| berth.seat == seat);
     let turns = rollout.left.iter().filter_map(|seat| settled(*seat));
     for berth in turns.take(free) {
         plan.act(Action::Rollout(Step::Try(berth.life)));
@@ -122,16 +122,16 @@ fn why_not_on(
         // One that was well for long enough is about to get its seat.
         let is_baked = successor.well_since.is_some_and(|since| now >= since + rollout.settings.bake);
         if !is_baked && end.is_some_and(|end| plan.is_due(end, now)) {
-            return Some(failure((successor.life, &successor.name), &Death::NeverHealthy));
+            return Some(successor.failed(&Death::NeverHealthy));
         }
     }
     for passed in &rollout.passed {
         let end = passed.at + settings.start_timeout + rollout.settings.bake;
         if !is_proven(plan, (rollout, passed), now)
             && plan.is_due(end, now)
-            && let Some(berth) = desired.berths.iter().find(|berth| berth.life.seat == passed.seat)
+            && let Some(berth) = desired.berth_at(passed.seat)
         {
-            return Some(failure((berth.life, &berth.name), &Death::NeverHealthy));
+            return Some(berth.failed(&Death::NeverHealthy));
         }
     }
     let is_worse = rollout.failures > rollout.failures_before;

@@ -2,7 +2,7 @@
 
 use placement::Seat;
 
-use super::{Course, Passed, Rollout, RolloutFailure, Successor, failure};
+use super::{Course, Passed, Rollout, RolloutFailure, Successor};
 use crate::plan::backoff;
 use crate::{Death, Fleet, Life, Moment, Phase, Release, Step};
 
@@ -11,9 +11,10 @@ impl Fleet {
     pub(crate) fn accept_step(&mut self, step: &Step, now: Moment) {
         match step {
             Step::Try(life) => {
-                let successor = self.new_successor(life.seat, now);
+                let Some(turn) = self.desired.berth_of(*life).map(|berth| berth.seat) else { return };
+                let successor = self.new_successor(turn, now);
                 if let Some(rollout) = &mut self.desired.rollout {
-                    rollout.left.retain(|seat| *seat != life.seat);
+                    rollout.left.retain(|seat| *seat != turn);
                     rollout.successors.push(successor);
                 }
             }
@@ -39,20 +40,20 @@ impl Fleet {
         else {
             return;
         };
-        let passed = rollout.passed.iter().find(|passed| passed.seat == life.seat);
+        let passed = rollout.passed.iter().find(|passed| passed.seat == berth.seat);
         match passed {
             None if berth.release == rollout.from => rollout.failures_before += 1,
             // The death of one that was not proven yet was counted when it was seen.
             Some(passed) if passed.is_proven => {
-                rollout.note_failure(failure((life, &berth.name), death));
+                rollout.note_failure(berth.failed(death));
             }
             None | Some(_) => {}
         }
     }
 
     fn new_successor(&mut self, seat: Seat, now: Moment) -> Successor {
-        let berth = self.desired.berths.iter().find(|berth| berth.life.seat == seat);
-        let after_berth = berth.map_or(0, |berth| berth.life.incarnation) + 1;
+        let begun_here = self.desired.berth_at(seat).filter(|berth| berth.life.seat == seat);
+        let after_berth = begun_here.map_or(0, |berth| berth.life.incarnation) + 1;
         let life = Life { seat, incarnation: self.observed.next_incarnation(seat).max(after_berth) };
         // Taken, though nothing runs yet: the seat's present life may have to be replaced meanwhile.
         self.observed.record(seat).last_incarnation = life.incarnation;
@@ -68,7 +69,7 @@ impl Fleet {
         let next = self.new_successor(life.seat, now);
         let next = Successor { failures, not_before: now + backoff(failures + 1, jitter), ..next };
         let Some(rollout) = &mut self.desired.rollout else { return };
-        rollout.note_failure(failure((life, &before.name), death));
+        rollout.note_failure(before.failed(death));
         rollout.successors.retain(|successor| successor.life != life);
         rollout.successors.push(next);
     }
@@ -79,7 +80,7 @@ impl Fleet {
         let successor = rollout.successors.remove(at);
         rollout.passed.push(Passed { seat: life.seat, at: now, well_since: None, is_proven: false });
         let release = rollout.to;
-        if let Some(berth) = self.desired.berths.iter_mut().find(|berth| berth.life.seat == life.seat) {
+        if let Some(berth) = self.desired.berths.iter_mut().find(|berth| berth.seat == life.seat) {
             (berth.life, berth.name, berth.release) = (life, successor.name, release);
         }
         // The new tenant is not to blame for the seat's past.
@@ -90,14 +91,15 @@ impl Fleet {
     fn turn_back(&mut self, failure: &RolloutFailure) {
         let Some(rollout) = self.desired.rollout.take() else { return };
         let has_new = |seat: &Seat| {
-            let berth = self.desired.berths.iter().find(|berth| berth.life.seat == *seat);
-            berth.is_some_and(|berth| berth.release == rollout.to && rollout.to != rollout.from)
+            self.desired
+                .berth_at(*seat)
+                .is_some_and(|berth| berth.release == rollout.to && rollout.to != rollout.from)
         };
         let mut left: Vec<Seat> = rollout.passed.iter().rev().map(|passed| passed.seat).collect();
         // Those that were added meanwhile have the new release as well.
         for berth in self.desired.berths.iter().rev() {
-            if !left.contains(&berth.life.seat) {
-                left.push(berth.life.seat);
+            if !left.contains(&berth.seat) {
+                left.push(berth.seat);
             }
         }
         left.retain(has_new);
@@ -108,10 +110,11 @@ impl Fleet {
     }
 
     fn end_rollout(&mut self, course: Course) {
-        if let Some(rollout) = &mut self.desired.rollout {
-            rollout.course = course;
-            rollout.successors.clear();
-        }
+        let Some(rollout) = &mut self.desired.rollout else { return };
+        let is_all_new = rollout.is_forced && course == Course::Done;
+        rollout.course = course;
+        rollout.successors.clear();
+        self.renew_spares(is_all_new);
     }
 
     /// After the start of a balancer: what is to be run from now on, and what the replicas run that
@@ -125,15 +128,16 @@ impl Fleet {
         let stored = self.desired.rollout.take();
         self.desired.release = current;
         let mut outdated = Vec::new();
-        for berth in &mut self.desired.berths {
+        for berth in self.desired.berths.iter_mut().chain(&mut self.desired.spares) {
             let known = self.observed.get(berth.life);
             let runs = known.is_some_and(|known| !matches!(known.phase, Phase::Over(_)));
             berth.release = if runs { release_of(berth.life).unwrap_or(berth.release) } else { current };
-            if berth.release != current {
-                outdated.push(berth.life.seat);
+            if berth.release != current && !berth.is_spare() {
+                outdated.push(berth.seat);
             }
         }
         let Some(stored) = stored.filter(|stored| [stored.from, stored.to].contains(&current)) else {
+            self.renew_spares(false);
             return outdated.len();
         };
         let from = if current == stored.to { stored.from } else { stored.to };

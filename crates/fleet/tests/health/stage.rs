@@ -36,6 +36,7 @@ impl Stage {
         let settings = FleetSettings {
             name_prefix: "web".into(),
             replicas_max: 100,
+            spares: 0,
             start_timeout: Duration::from_secs(30),
             drain_deadline: Duration::from_secs(30),
             health,

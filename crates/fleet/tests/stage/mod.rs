@@ -20,18 +20,15 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let settings = FleetSettings {
-            name_prefix: "web".into(),
-            replicas_max: 100,
-            start_timeout: Duration::from_secs(30),
-            drain_deadline: Duration::from_secs(30),
-            health: HealthSettings::default(),
-            seat_choice: placement::SeatChoice::Lowest,
-            rollout: fleet::RolloutSettings::default(),
-            is_owned: true,
-        };
+        Self::with_spares(0)
+    }
+
+    pub(crate) fn with_spares(spares: u32) -> Self {
         let desired = Desired::new(7, Placement::Rendezvous(Rendezvous::default()), Vec::new());
-        Self { fleet: Fleet::new(settings, desired), now: Duration::from_secs(100) }
+        let now = Duration::from_secs(100);
+        let mut fleet = Fleet::new(settings(spares), desired);
+        fleet.adopt(&[], |_| None, now);
+        Self { fleet, now }
     }
 
     pub(crate) fn play(&mut self, claim: &str, line: &str) {
@@ -43,6 +40,8 @@ impl Stage {
             assert_eq!(self.open(), expected.trim(), "{claim}: {line}");
         } else if let Some(expected) = line.strip_prefix("states:") {
             assert_eq!(self.states(), expected.trim(), "{claim}: {line}");
+        } else if let Some(expected) = line.strip_prefix("spares:") {
+            assert_eq!(self.spares(), expected.trim(), "{claim}: {line}");
         } else if let Some(expected) = line.strip_prefix("rollout:") {
             assert_eq!(self.rollout(), expected.trim(), "{claim}: {line}");
         } else {
@@ -125,9 +124,16 @@ impl Stage {
         let all = view.replicas.iter().chain(&view.others);
         let states = all.map(|replica| {
             let failures = replica.crash_loop.as_ref().map(|crash_loop| format!(" {}", crash_loop.failures));
-            format!("{} {}{}", replica.life.seat, replica.state.as_str(), failures.unwrap_or_default())
+            format!("{} {}{}", replica.seat, replica.state.as_str(), failures.unwrap_or_default())
         });
         states.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Of each spare.
+    fn spares(&self) -> String {
+        let view = self.fleet.view(self.now);
+        let spares = view.spares.iter().map(|spare| format!("{} {}", spare.life, spare.state.as_str()));
+        spares.collect::<Vec<_>>().join(", ")
     }
 
     /// How the rollout is, and which seats run what.
@@ -136,7 +142,7 @@ impl Stage {
         let rollout = view.rollout.expect("there is one");
         let runs = view.replicas.iter().map(|replica| {
             let release = (0..9).find(|number| Some(release(*number)) == replica.release);
-            format!("{}:{}", replica.life.seat, release.expect("it runs something"))
+            format!("{}:{}", replica.seat, release.expect("it runs something"))
         });
         let runs = runs.collect::<Vec<_>>().join(" ");
         format!("{} {}/{}, {runs}", rollout.course.as_str(), rollout.done, rollout.total)
@@ -146,6 +152,20 @@ impl Stage {
         let lives = self.fleet.observed().lives().map(|(life, _)| life);
         let open = lives.filter(|life| self.fleet.standing(*life) == Standing::Open);
         open.map(|life| life.to_string()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+pub(crate) fn settings(spares: u32) -> FleetSettings {
+    FleetSettings {
+        name_prefix: "web".into(),
+        replicas_max: 100,
+        spares,
+        start_timeout: Duration::from_secs(30),
+        drain_deadline: Duration::from_secs(30),
+        health: HealthSettings::default(),
+        seat_choice: placement::SeatChoice::Lowest,
+        rollout: fleet::RolloutSettings::default(),
+        is_owned: true,
     }
 }
 
@@ -188,7 +208,7 @@ fn event(verb: &str, life: Life) -> Event {
     }
 }
 
-fn life(text: &str) -> Life {
+pub(crate) fn life(text: &str) -> Life {
     let (seat, incarnation) = text.split_once('.').unwrap();
     Life { seat: Seat::new(seat.parse().unwrap()).unwrap(), incarnation: incarnation.parse().unwrap() }
 }
@@ -198,7 +218,7 @@ pub(crate) fn release(number: u32) -> Release {
     Release::of_hash(number.into())
 }
 
-fn address() -> fleet::Address {
+pub(crate) fn address() -> fleet::Address {
     "127.0.0.1:9".parse().unwrap()
 }
 

@@ -1,0 +1,146 @@
+//! Spares: replicas that run beside the fleet and wait for a seat. They get no requests and count for
+//! nothing, until one takes the seat of a replica that is replaced: at once, without a start in between.
+//!
+//! A life keeps the number that it was begun with, because that is written on its container or process.
+//! So spares begin in seats of their own, out of the fleet, and a berth says who has its seat.
+
+use placement::Seat;
+
+use crate::{Berth, Desired, Fleet, Life, Moment, Phase, Release, StoredBerth};
+
+/// The lowest seat of spares. A fleet has ten thousand seats at most, so it never gets there; and
+/// it is no higher because tables are as long as the highest number in them.
+const SPARE_SEAT_MIN: u32 = 10_001;
+
+/// The seats in which spares begin, lowest first.
+pub(crate) fn spare_seats() -> impl Iterator<Item = Seat> {
+    (SPARE_SEAT_MIN..).filter_map(Seat::new)
+}
+
+/// Whether a seat is one of those.
+pub(crate) fn is_spare_seat(seat: Seat) -> bool {
+    seat.number() >= SPARE_SEAT_MIN
+}
+
+impl Life {
+    /// Whether it was begun as a spare; it may have a seat of the fleet by now.
+    pub fn began_as_spare(self) -> bool {
+        is_spare_seat(self.seat)
+    }
+}
+
+impl Desired {
+    /// The berths of those that wait for a seat, each in a seat out of the fleet.
+    pub fn spares(&self) -> &[Berth] {
+        &self.spares
+    }
+
+    /// The spares that were stored. How many there shall be is not theirs to say.
+    pub fn restore_spares(&mut self, stored: Vec<StoredBerth>) {
+        let berth = |StoredBerth { seat, life, name, release, slots: _ }| Berth {
+            seat,
+            life,
+            name,
+            release,
+            pending: None,
+        };
+        self.spares = stored.into_iter().map(berth).collect();
+    }
+
+    /// The spares as they are to be kept on disk.
+    pub fn spares_to_store(&self) -> Vec<StoredBerth> {
+        let stored = self.spares.iter().map(|spare| StoredBerth {
+            seat: spare.seat,
+            life: spare.life,
+            name: spare.name.clone(),
+            release: spare.release,
+            slots: None,
+        });
+        stored.collect()
+    }
+
+    /// The seats that somebody has who began as a spare: a balancer that knows only what runs cannot tell.
+    pub fn seats_of_spares(&self) -> Vec<(Seat, Life)> {
+        let began_as_spare = self.settled().filter(|berth| berth.life.began_as_spare());
+        began_as_spare.map(|berth| (berth.seat, berth.life)).collect()
+    }
+
+    /// All that should run but what a rollout tries: the berths of the fleet, and those of spares.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Berth> {
+        self.berths.iter().chain(&self.spares)
+    }
+
+    /// The berth that a life has, in the fleet or as a spare.
+    pub(crate) fn place_of(&self, life: Life) -> Option<&Berth> {
+        self.places().find(|berth| berth.life == life)
+    }
+
+    /// Whether a life waits for a seat.
+    pub(crate) fn is_spare(&self, life: Life) -> bool {
+        self.spares.iter().any(|spare| spare.life == life)
+    }
+
+    /// What the next life runs where this was run.
+    pub(crate) fn next_release(&self, release: Release) -> Release {
+        if self.can_run(release) { release } else { self.release }
+    }
+
+    /// Whether spares are as good as what a seat's next life would be. Where all is replaced by the
+    /// same, those that have had their turn are newer than any spare.
+    fn takes_spares(&self, berth: &Berth) -> bool {
+        let is_renewed = self.rollout_under_way().is_some_and(|rollout| {
+            let is_tried = || rollout.successors.iter().any(|successor| successor.life.seat == berth.seat);
+            rollout.is_forced && !rollout.left.contains(&berth.seat) && !is_tried()
+        });
+        // Whoever added a pending one may have asked for its name.
+        berth.pending.is_none() && !is_renewed
+    }
+}
+
+impl Fleet {
+    /// The spare that can take the seat of a life now, if there is one.
+    pub(crate) fn spare_for(&self, life: Life) -> Option<Berth> {
+        let berth = self.desired.berth_of(life).filter(|berth| self.desired.takes_spares(berth))?;
+        let releases = [berth.release, self.desired.next_release(berth.release)];
+        let is_ready = |spare: &&Berth| {
+            let known = self.observed.get(spare.life);
+            known.is_some_and(|known| known.phase == Phase::Serving && known.is_well())
+        };
+        let mut ready = self.desired.spares.iter().filter(is_ready);
+        ready.find(|spare| releases.contains(&spare.release)).cloned()
+    }
+
+    /// A spare takes the seat of a life, and the next spare begins.
+    pub(crate) fn give_seat(&mut self, life: Life, spare: Berth, now: Moment) {
+        self.begin_spare_anew(spare.life);
+        self.observed.record(spare.seat).forgive(now);
+        // What it was before it had requests says little about how it does.
+        self.observed.change(spare.life, |known| known.healthy_at = Some(now));
+        if let Some(berth) = self.desired.berths.iter_mut().find(|berth| berth.life == life) {
+            (berth.life, berth.name, berth.release) = (spare.life, spare.name, spare.release);
+        }
+    }
+
+    /// Spares that no seat can use any more make room for such as one can; all of them, if everything is to
+    /// be renewed.
+    pub(crate) fn renew_spares(&mut self, is_everything: bool) {
+        let is_of_use = |spare: &&Berth| {
+            let is_run = |berth: &Berth| berth.release == spare.release;
+            spare.release == self.desired.release || self.desired.berths.iter().any(is_run)
+        };
+        let spares = self.desired.spares.iter();
+        let outdated: Vec<Life> =
+            spares.filter(|spare| is_everything || !is_of_use(spare)).map(|spare| spare.life).collect();
+        for life in outdated {
+            self.begin_spare_anew(life);
+        }
+    }
+
+    /// The place of a spare goes on with another life.
+    fn begin_spare_anew(&mut self, life: Life) {
+        let next =
+            Life { incarnation: self.observed.next_incarnation(life.seat).max(life.incarnation + 1), ..life };
+        let name = self.desired.random_name(next, &self.settings, &self.observed);
+        self.desired.succeed(life, next, &name);
+    }
+}
