@@ -1,6 +1,7 @@
 //! The commands that show and change a running balancer.
 
 use control::{EditShape, EventShape, PauseShape, ReplicaShape, ScaleShape, ServiceShape};
+use fleet::SPARE_SEAT_MIN;
 use hyper::Method;
 
 use crate::cli::{EditOptions, Target};
@@ -37,16 +38,24 @@ pub(crate) fn ps(verbose: bool, target: &Target) -> Outcome {
     }
     let mut rows = Vec::new();
     for service in &services {
-        for replica in service.replicas.iter().chain(&service.others) {
+        for replica in everybody(service) {
             rows.push(row(&service.name, replica));
         }
     }
     say::table(["SERVICE", "SEAT", "LIFE", "NAME", "STATE", "ADDRESS", "REASON"], &rows);
-    let all = services.iter().flat_map(|service| service.replicas.iter().chain(&service.others));
-    for replica in all.filter(|_| verbose) {
+    for replica in services.iter().flat_map(everybody).filter(|_| verbose) {
         say_crash_loop(replica);
     }
     Ok(())
+}
+
+fn everybody(service: &ServiceShape) -> impl Iterator<Item = &ReplicaShape> {
+    service.replicas.iter().chain(&service.spares).chain(&service.others)
+}
+
+/// The seat of a replica, unless it is one that only spares have.
+fn seat_of(seat: u32) -> String {
+    if seat >= SPARE_SEAT_MIN { "-".into() } else { seat.to_string() }
 }
 
 /// `evenkeel events`
@@ -61,7 +70,7 @@ pub(crate) fn events(target: &Target) -> Outcome {
         [
             event.at,
             event.service,
-            event.seat.map_or_else(dash, |seat| seat.to_string()),
+            event.seat.map_or_else(dash, seat_of),
             event.incarnation.map_or_else(dash, |incarnation| incarnation.to_string()),
             event.replica.unwrap_or_else(dash),
             event.event,
@@ -129,13 +138,11 @@ fn edit(method: &Method, options: EditOptions) -> Outcome {
 fn say_crash_loop(replica: &ReplicaShape) {
     let Some(crash_loop) = &replica.crash_loop else { return };
     let next_try = crash_loop.next_try.as_ref().map(|at| format!("; the next try is at {at}"));
-    say!(
-        "\n{} of seat {}: {} failures in a row{}",
-        replica.name,
-        replica.seat,
-        crash_loop.failures,
-        next_try.unwrap_or_default()
-    );
+    let who = match replica.seat {
+        SPARE_SEAT_MIN.. => format!("spare {}", replica.name),
+        seat => format!("{} of seat {seat}", replica.name),
+    };
+    say!("\n{who}: {} failures in a row{}", crash_loop.failures, next_try.unwrap_or_default());
     for line in &crash_loop.last_output {
         say!("  | {line}");
     }
@@ -150,7 +157,10 @@ fn state_of(service: &ServiceShape) -> String {
     let rollout = service.rollout.as_ref().filter(|rollout| rollout.is_under_way);
     let rollout = rollout.map(|rollout| format!(", {} {}/{}", rollout.state, rollout.done, rollout.total));
     let pause = service.paused_until.as_ref().map(|end| format!(", paused until {end}"));
-    [Some(whole.to_string()), crash_loops, rollout, pause].into_iter().flatten().collect()
+    let ready = service.spares.iter().filter(|spare| spare.state == "spare").count();
+    let spares = service.spares.len();
+    let spares = (spares > 0).then(|| format!(", {ready} of {spares} spares ready"));
+    [Some(whole.to_string()), spares, crash_loops, rollout, pause].into_iter().flatten().collect()
 }
 
 fn chosen(target: &Target) -> Result<Vec<ServiceShape>, (crate::Stopped, String)> {
@@ -181,7 +191,7 @@ pub(crate) fn print_json(shown: &impl serde::Serialize) -> Outcome {
 fn row(service: &str, replica: &ReplicaShape) -> [String; 7] {
     [
         service.into(),
-        replica.seat.to_string(),
+        seat_of(replica.seat),
         replica.incarnation.to_string(),
         replica.name.clone(),
         replica.state.clone(),

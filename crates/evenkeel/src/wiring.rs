@@ -45,7 +45,7 @@ pub(crate) async fn start_control(
             // The contract's names are server_1, server_2, …; two services cannot both have them.
             name_prefix: if is_contract { "server".into() } else { service.name.clone() },
             replicas_max: service.max_replicas,
-            spares: 0,
+            spares: service.spares,
             start_timeout: service.start_timeout,
             drain_deadline: service.drain_deadline,
             health: health(service),

@@ -48,5 +48,6 @@ pub use release::Release;
 pub use replica::{Claim, Replica};
 pub use rollout::{Course, Deployment, RolloutFailure, RolloutSettings};
 pub use settings::{FleetSettings, HealthSettings};
+pub use spares::SPARE_SEAT_MIN;
 pub use table::{Choice, Publisher, Reader, RoutingTable, Verdict, routing};
 pub use view::{FleetView, ReplicaState, ReplicaView, RolloutView};

@@ -8,6 +8,7 @@ mod driver;
 mod listeners;
 mod placing;
 mod service;
+mod spares;
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;

@@ -31,6 +31,11 @@ pub(crate) const CERTIFICATES_MAX: usize = 1000;
 pub(crate) const CONNECTIONS_MAX: u32 = 1_000_000;
 /// The highest value that `max_replicas` may have.
 pub(crate) const REPLICAS_MAX: u32 = 10_000;
+// Spares begin in seats that no replica of a fleet can have.
+const _: () = assert!(REPLICAS_MAX < fleet::SPARE_SEAT_MIN);
+
+/// The most spares of one service.
+pub(crate) const SPARES_MAX: u32 = 100;
 
 /// The image of the demo replica, as `make image` builds it.
 pub(crate) const DEMO_IMAGE: &str = "evenkeel-replica";
@@ -105,6 +110,8 @@ pub(crate) struct ServiceSettings {
     pub(crate) start_timeout: Duration,
     /// The most replicas that anybody may ask for, from 1 to [`REPLICAS_MAX`].
     pub(crate) max_replicas: u32,
+    /// How many are held ready beside them to take the seats of those that die, up to [`SPARES_MAX`].
+    pub(crate) spares: u32,
     /// What replicas speak.
     pub(crate) protocol: Protocol,
     /// How long replicas may take.
@@ -326,6 +333,7 @@ impl ServiceSettings {
             server_id: ServerId::Name,
             start_timeout: Duration::from_secs(30),
             max_replicas: 100,
+            spares: 0,
             protocol: Protocol::default(),
             timeouts: ServiceTimeouts::default(),
             heartbeat: Heartbeat::default(),

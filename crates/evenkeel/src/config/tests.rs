@@ -80,6 +80,7 @@ fn the_demo_is_what_an_equivalent_file_says() {
         server_id = "name"
         start_timeout = "30s"
         max_replicas = 100
+        spares = 0
         stop_timeout = "10s"
         on_exit = "stop"
         heartbeat = { path = "/heartbeat", every = "500ms", timeout = "250ms", misses = 2 }

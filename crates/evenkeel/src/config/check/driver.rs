@@ -30,7 +30,7 @@ const OF_DOCKER: &[Kind] = &[Kind::Docker];
 const OF_OWNED: &[Kind] = &[Kind::Process, Kind::Docker];
 
 /// The keys that not every driver has.
-const KEYS_OF_DRIVERS: [(&str, &[Kind]); 13] = [
+const KEYS_OF_DRIVERS: [(&str, &[Kind]); 14] = [
     ("image", OF_DOCKER),
     ("network", OF_DOCKER),
     ("publish", OF_DOCKER),
@@ -43,6 +43,7 @@ const KEYS_OF_DRIVERS: [(&str, &[Kind]); 13] = [
     ("server_id", OF_OWNED),
     ("stop_timeout", OF_OWNED),
     ("on_exit", OF_OWNED),
+    ("spares", OF_OWNED),
     ("addresses", &[Kind::Static]),
 ];
 

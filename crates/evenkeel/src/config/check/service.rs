@@ -62,6 +62,7 @@ impl Checker<'_, '_> {
                 .duration(&table.start_timeout, START_TIMEOUT_MIN..=WAIT_MAX)
                 .unwrap_or(base.start_timeout),
             max_replicas: max_replicas.unwrap_or(base.max_replicas),
+            spares: self.spares(table).unwrap_or(base.spares),
             protocol: self.parse(&table.protocol, value::protocol).unwrap_or(base.protocol),
             timeouts: self.service_timeouts(&table.timeouts),
             heartbeat: self.heartbeat(&table.heartbeat),

@@ -74,6 +74,7 @@ pub(super) const FULL: &str = r#"
         server_id = "number"
         start_timeout = "1m 30s"
         max_replicas = 1_000
+        spares = 0
         stop_timeout = "0s"
         stop_signal = "SIGQUIT"
         on_exit = "stop"
@@ -110,7 +111,8 @@ pub(super) const FULL: &str = r#"
         [[service]]
         name = "envoy"
         path = "/envoy"
-        command = ["serve", "{socket}", "{name}", "{seat}"]
+        spares = 2
+        command = ["serve", "{socket}", "{name}"]
         socket = true
         env = { PATH = "/bin" }
         algorithm = "maglev"
@@ -148,6 +150,7 @@ fn full_web() -> ServiceSettings {
         server_id: ServerId::Number,
         start_timeout: Duration::from_secs(90),
         max_replicas: 1000,
+        spares: 0,
         protocol: Protocol::H2c,
         timeouts: ServiceTimeouts {
             connect: Duration::from_millis(10),
@@ -228,8 +231,9 @@ fn a_full_file_is_understood() {
     };
     let envoy = ServiceSettings {
         path: "/envoy".into(),
+        spares: 2,
         driver: DriverChoice::Process {
-            command: Some(["serve", "{socket}", "{name}", "{seat}"].map(str::to_owned).to_vec()),
+            command: Some(["serve", "{socket}", "{name}"].map(str::to_owned).to_vec()),
             socket: true,
         },
         env: BTreeMap::from([("PATH".into(), "/bin".into())]),
