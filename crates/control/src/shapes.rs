@@ -68,6 +68,10 @@ pub struct ReplicaShape {
     pub seat: u32,
     /// Which life it is of the seat that it was begun in, from 1.
     pub incarnation: u64,
+    /// The seat that it was begun in, a point, and its incarnation: what is written on its container. For one
+    /// that began as a spare, this alone tells it from another one that had its seat.
+    #[serde(default)]
+    pub life: String,
     /// `waiting`, `starting`, `crash-looping`, `baking`, `ready`, `spare`, `ill`, `draining` or `stopping`.
     pub state: String,
     /// What it runs, by a hash; nothing if its seat is no longer its own.
@@ -108,6 +112,9 @@ pub struct EventShape {
     /// Which life of the seat it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
+    /// The same, with the seat that it was begun in before it, and a point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<String>,
     /// Its name, if it was known.
     pub replica: Option<String>,
     /// `starting`, `ready`, `out of the table`, `on trial`, `replaced`, `takes the seat` (of a spare),
@@ -279,6 +286,7 @@ impl ReplicaShape {
             name: view.name.to_string(),
             seat: view.seat.number(),
             incarnation: view.life.incarnation,
+            life: view.life.to_string(),
             state: view.state.as_str().to_string(),
             release: view.release.map(|release| release.to_string()),
             address: view.address.as_ref().map(ToString::to_string),

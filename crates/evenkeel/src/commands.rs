@@ -58,6 +58,12 @@ fn seat_of(seat: u32) -> String {
     if seat >= SPARE_SEAT_MIN { "-".into() } else { seat.to_string() }
 }
 
+/// The number of a life of its seat; all of it, if it was begun elsewhere.
+fn life_of(seat: Option<u32>, life: String) -> String {
+    let own = seat.filter(|seat| *seat < SPARE_SEAT_MIN).map(|seat| format!("{seat}."));
+    own.and_then(|own| life.strip_prefix(&own).map(str::to_owned)).unwrap_or(life)
+}
+
 /// `evenkeel events`
 pub(crate) fn events(target: &Target) -> Outcome {
     let mut events: Vec<EventShape> = client::parse(&client::call(target, &Method::GET, "/v1/events", &())?)?;
@@ -71,7 +77,7 @@ pub(crate) fn events(target: &Target) -> Outcome {
             event.at,
             event.service,
             event.seat.map_or_else(dash, seat_of),
-            event.incarnation.map_or_else(dash, |incarnation| incarnation.to_string()),
+            event.life.map_or_else(dash, |life| life_of(event.seat, life)),
             event.replica.unwrap_or_else(dash),
             event.event,
             event.reason.unwrap_or_else(dash),
@@ -192,7 +198,7 @@ fn row(service: &str, replica: &ReplicaShape) -> [String; 7] {
     [
         service.into(),
         seat_of(replica.seat),
-        replica.incarnation.to_string(),
+        life_of(Some(replica.seat), replica.life.clone()),
         replica.name.clone(),
         replica.state.clone(),
         replica.address.clone().unwrap_or_else(|| "-".into()),

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use control::{DeployShape, DeployedShape, Deployer, EventShape, RolloutShape, ServiceShape};
+use fleet::SPARE_SEAT_MIN;
 use hyper::Method;
 
 use crate::cli::{Target, UpOptions};
@@ -181,7 +182,11 @@ fn tell_news(target: &Target, name: &str, told: &[EventShape]) -> Result<Vec<Eve
     let known = told.last().and_then(|last| now.iter().rposition(|event| event == last));
     for event in now.iter().skip(known.map_or(0, |at| at + 1)) {
         let who = event.seat.zip(event.replica.as_ref());
-        let who = who.map(|(seat, replica)| format!("seat {seat}: {replica} ")).unwrap_or_default();
+        let who = who.map(|(seat, replica)| match seat {
+            SPARE_SEAT_MIN.. => format!("spare {replica} "),
+            _ => format!("seat {seat}: {replica} "),
+        });
+        let who = who.unwrap_or_default();
         let reason = event.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         say!("  {who}{}{reason}", event.event);
     }
@@ -206,6 +211,7 @@ mod tests {
             ("env = { A = \"b\" }\nstop_timeout = \"1s\"\nserver_id = \"number\"\nreplicas = 9", &[]),
             ("[service.deploy]\nat_once = 2", &[]),
             ("socket = true", &["socket"]),
+            ("spares = 1", &["spares"]),
             ("key = \"path\"\nhost = \"a.example\"", &["host", "key"]),
             ("driver = \"docker\"\nimage = \"x\"", &["driver", "on_exit"]),
             ("[service.heartbeat]\nmisses = 3", &["heartbeat"]),

@@ -59,6 +59,23 @@ fn a_kill_is_survived_and_the_report_says_how() {
 }
 
 #[test]
+fn whose_seat_a_spare_takes_is_known_to_be_out_and_so_is_the_spare() {
+    let balancer = Rig::new().config("contract = true\n[[service]]\nname = \"web\"\nspares = 1\n").up();
+    // The second one began as a spare.
+    for name in ["server_2".to_owned(), String::new()] {
+        eventually("the spare is ready", || balancer.service()["spares"][0]["state"] == "spare");
+        let name = if name.is_empty() { balancer.names()[1].clone() } else { name };
+        let output = drill(&balancer, &["kill", "--replica", &name]);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report[0]["lost"], 0);
+        assert!(report[0]["times"]["ejected_ms"].is_u64(), "{report}");
+        assert_ne!(balancer.names()[1], name);
+        assert_eq!(balancer.replicas()[1]["seat"], 2);
+    }
+}
+
+#[test]
 fn an_objective_that_is_not_kept_fails() {
     let balancer = Rig::new().up();
     let output = drill(&balancer, &["kill", "--max-p99", "1us"]);

@@ -51,7 +51,7 @@ fn a_killed_replica_is_replaced_by_a_spare_before_another_could_have_started() {
     assert!(status.contains("3/3") && status.contains("whole, 1 of 1 spares ready"), "{status}");
     let listed = shown(&balancer, "ps");
     let line = listed.lines().find(|line| line.contains(&spare)).unwrap();
-    assert_eq!(line.split_whitespace().take(5).collect::<Vec<_>>(), ["web", "-", "1", &spare, "spare"]);
+    assert_eq!(line.split_whitespace().take(5).collect::<Vec<_>>(), ["web", "-", "10001.1", &spare, "spare"]);
     assert!(!balancer.names().contains(&spare), "callers are not told of it");
 
     let load = Load::start(balancer.address, 500);

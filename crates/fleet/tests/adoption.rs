@@ -66,115 +66,114 @@ fn shown(stage: &Stage) -> String {
     berths.chain(spares).collect::<Vec<_>>().join(" ")
 }
 
+/// What it is about, how many spares there shall be, what was stored of seats and of spares, what runs, what
+/// becomes of that, and what is done then.
+type Case = (&'static str, u32, (&'static str, &'static str), &'static str, &'static str, &'static str);
+
+const CASES: &[Case] = &[
+    (
+        "all is as it was stored",
+        1,
+        ("1.1 2:10001.1", "10001.2"),
+        "1.1 10001.1 10001.2",
+        "1:1.1 2:10001.1 spare 10001.2",
+        "nothing",
+    ),
+    (
+        "a spare that runs takes the seat of a replica that does not: it may have had it",
+        1,
+        ("1.1 2.4", "10001.1"),
+        "1.1 10001.1",
+        "1:1.1 2:10001.1 spare 10001.2",
+        "start 10001.2 web_?",
+    ),
+    (
+        "the same, and the next spare had begun already",
+        1,
+        ("1.1 2.4", "10001.1"),
+        "1.1 10001.1 10001.2",
+        "1:1.1 2:10001.1 spare 10001.2",
+        "nothing",
+    ),
+    (
+        "a spare of another release takes no seat",
+        1,
+        ("1.1 2.4", "10001.1/2"),
+        "1.1 10001.1/2",
+        "1:1.1 2:2.5 spare 10001.2",
+        "start 2.5 life_2.4; start 10001.2 web_?; stop 10001.1",
+    ),
+    (
+        "spares of an older release stay as long as a seat has it",
+        1,
+        ("1.1/2", "10001.1/2"),
+        "1.1/2 10001.1/2",
+        "1:1.1 spare 10001.1",
+        "nothing",
+    ),
+    (
+        "who took the place of one that began as a spare, and was not stored, keeps it",
+        0,
+        ("1.1 2:10001.1", ""),
+        "1.1 2.5",
+        "1:1.1 2:2.5",
+        "nothing",
+    ),
+    (
+        "where a spare has the seat, what had it before goes",
+        0,
+        ("1.1 2:10001.1", ""),
+        "1.1 2.5 10001.1",
+        "1:1.1 2:10001.1",
+        "stop 2.5",
+    ),
+    (
+        "a seat whose life is gone, and where there is no spare, goes on with a life of its own",
+        0,
+        ("1.1 2:10001.1", ""),
+        "1.1",
+        "1:1.1 2:2.1",
+        "start 2.1 life_10001.1",
+    ),
+    (
+        "there are more spares than before",
+        2,
+        ("1.1", "10001.3"),
+        "1.1 10001.3",
+        "1:1.1 spare 10001.3 spare 10002.1",
+        "start 10002.1 web_?",
+    ),
+    (
+        "there are fewer",
+        1,
+        ("1.1", "10001.3 10002.1"),
+        "1.1 10001.3 10002.1",
+        "1:1.1 spare 10001.3",
+        "stop 10002.1",
+    ),
+    ("there are none any more", 0, ("1.1", "10001.3"), "1.1 10001.3", "1:1.1", "stop 10001.3"),
+    (
+        "nothing runs any more",
+        1,
+        ("1.1 2:10001.1", "10001.2"),
+        "",
+        "1:1.2 2:2.1 spare 10001.3",
+        "start 1.2 life_1.1; start 2.1 life_10001.1; start 10001.3 web_?",
+    ),
+    (
+        "what was stored is lost: what runs in the fleet's seats is the fleet, and spares are spares",
+        1,
+        ("", ""),
+        "1.4 3.1 10001.1 10001.2",
+        "1:1.4 3:3.1 spare 10001.2",
+        "stop 10001.1",
+    ),
+    ("what was stored is lost, and nobody wants spares", 0, ("", ""), "1.4 10001.1", "1:1.4", "stop 10001.1"),
+];
+
 #[test]
 fn what_an_earlier_balancer_left_is_taken_over_and_nothing_is_doubled() {
-    for (claim, spares, stored, running, expected, plan) in [
-        (
-            "all is as it was stored",
-            1,
-            ("1.1 2:10001.1", "10001.2"),
-            "1.1 10001.1 10001.2",
-            "1:1.1 2:10001.1 spare 10001.2",
-            "nothing",
-        ),
-        (
-            "a spare that runs takes the seat of a replica that does not: it may have had it",
-            1,
-            ("1.1 2.4", "10001.1"),
-            "1.1 10001.1",
-            "1:1.1 2:10001.1 spare 10001.2",
-            "start 10001.2 web_?",
-        ),
-        (
-            "the same, and the next spare had begun already",
-            1,
-            ("1.1 2.4", "10001.1"),
-            "1.1 10001.1 10001.2",
-            "1:1.1 2:10001.1 spare 10001.2",
-            "nothing",
-        ),
-        (
-            "a spare of another release takes no seat",
-            1,
-            ("1.1 2.4", "10001.1/2"),
-            "1.1 10001.1/2",
-            "1:1.1 2:2.5 spare 10001.2",
-            "start 2.5 life_2.4; start 10001.2 web_?; stop 10001.1",
-        ),
-        (
-            "spares of an older release stay as long as a seat has it",
-            1,
-            ("1.1/2", "10001.1/2"),
-            "1.1/2 10001.1/2",
-            "1:1.1 spare 10001.1",
-            "nothing",
-        ),
-        (
-            "who took the place of one that began as a spare, and was not stored, keeps it",
-            0,
-            ("1.1 2:10001.1", ""),
-            "1.1 2.5",
-            "1:1.1 2:2.5",
-            "nothing",
-        ),
-        (
-            "where a spare has the seat, what had it before goes",
-            0,
-            ("1.1 2:10001.1", ""),
-            "1.1 2.5 10001.1",
-            "1:1.1 2:10001.1",
-            "stop 2.5",
-        ),
-        (
-            "a seat whose life is gone, and where there is no spare, goes on with a life of its own",
-            0,
-            ("1.1 2:10001.1", ""),
-            "1.1",
-            "1:1.1 2:2.1",
-            "start 2.1 life_10001.1",
-        ),
-        (
-            "there are more spares than before",
-            2,
-            ("1.1", "10001.3"),
-            "1.1 10001.3",
-            "1:1.1 spare 10001.3 spare 10002.1",
-            "start 10002.1 web_?",
-        ),
-        (
-            "there are fewer",
-            1,
-            ("1.1", "10001.3 10002.1"),
-            "1.1 10001.3 10002.1",
-            "1:1.1 spare 10001.3",
-            "stop 10002.1",
-        ),
-        ("there are none any more", 0, ("1.1", "10001.3"), "1.1 10001.3", "1:1.1", "stop 10001.3"),
-        (
-            "nothing runs any more",
-            1,
-            ("1.1 2:10001.1", "10001.2"),
-            "",
-            "1:1.2 2:2.1 spare 10001.3",
-            "start 1.2 life_1.1; start 2.1 life_10001.1; start 10001.3 web_?",
-        ),
-        (
-            "what was stored is lost: what runs in the fleet's seats is the fleet, and spares are spares",
-            1,
-            ("", ""),
-            "1.4 3.1 10001.1 10001.2",
-            "1:1.4 3:3.1 spare 10001.2",
-            "stop 10001.1",
-        ),
-        (
-            "what was stored is lost, and nobody wants spares",
-            0,
-            ("", ""),
-            "1.4 10001.1",
-            "1:1.4",
-            "stop 10001.1",
-        ),
-    ] {
+    for &(claim, spares, stored, running, expected, plan) in CASES {
         let mut stage = adopted(spares, stored, running);
         assert_eq!(shown(&stage), expected, "{claim}");
         assert_eq!(stage.perform(), plan, "{claim}");

@@ -41,7 +41,7 @@ pub(super) fn find(
     let refused = |text: String| DrillError::Refused(format!("replica '{name}': {text}"));
     let address = replica.address.as_deref().ok_or_else(|| refused("it has no address".into()))?;
     let place = Place::parse(address).ok_or_else(|| refused(format!("'{address}' is no address")))?;
-    let life = (replica.seat, replica.incarnation);
+    let life = replica.life();
     if let Some(container) = engine::container((&service.name, &name), life, address) {
         return Ok(Victim { name, life, place, body: Body::Container(container) });
     }

@@ -23,8 +23,9 @@ pub(super) struct Service {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Replica {
     pub(super) name: String,
-    pub(super) seat: u32,
-    pub(super) incarnation: u64,
+    seat: u32,
+    incarnation: u64,
+    life: Option<String>,
     pub(super) state: String,
     pub(super) address: Option<String>,
 }
@@ -36,6 +37,7 @@ pub(super) struct Event {
     pub(super) service: String,
     seat: Option<u32>,
     incarnation: Option<u64>,
+    life: Option<String>,
     pub(super) event: String,
 }
 
@@ -45,9 +47,22 @@ impl Event {
     }
 
     /// Whether it happened to this very life.
-    pub(super) fn is_about(&self, (seat, incarnation): (u32, u64)) -> bool {
-        (self.seat, self.incarnation) == (Some(seat), Some(incarnation))
+    pub(super) fn is_about(&self, life: (u32, u64)) -> bool {
+        begun(self.life.as_deref()).or_else(|| self.seat.zip(self.incarnation)) == Some(life)
     }
+}
+
+impl Replica {
+    /// The seat that it was begun in, which is not the one that it has if it was a spare, and its incarnation.
+    pub(super) fn life(&self) -> (u32, u64) {
+        begun(self.life.as_deref()).unwrap_or((self.seat, self.incarnation))
+    }
+}
+
+/// A life as a balancer writes it that knows spares.
+fn begun(life: Option<&str>) -> Option<(u32, u64)> {
+    let (seat, incarnation) = life?.split_once('.')?;
+    Some((seat.parse().ok()?, incarnation.parse().ok()?))
 }
 
 impl Service {
@@ -56,14 +71,14 @@ impl Service {
     }
 
     /// Whether this very life is in the routing table.
-    pub(super) fn routes_to(&self, (seat, incarnation): (u32, u64)) -> bool {
-        let is_life = |replica: &&Replica| (replica.seat, replica.incarnation) == (seat, incarnation);
+    pub(super) fn routes_to(&self, life: (u32, u64)) -> bool {
+        let is_life = |replica: &&Replica| replica.life() == life;
         self.replicas.iter().find(is_life).is_some_and(|replica| replica.state == "ready")
     }
 
     /// Whether this very life is still there, in whatever state.
     pub(super) fn has(&self, life: (u32, u64)) -> bool {
-        self.replicas.iter().any(|replica| (replica.seat, replica.incarnation) == life)
+        self.replicas.iter().any(|replica| replica.life() == life)
     }
 }
 
