@@ -8,8 +8,7 @@ use placement::Seat;
 
 use crate::{Berth, Desired, Fleet, Life, Moment, Phase, Release, StoredBerth};
 
-/// The lowest seat of spares. A fleet has ten thousand seats at most, so it never gets there; and
-/// it is no higher because tables are as long as the highest number in them.
+/// The lowest seat of spares. A fleet has ten thousand seats at most, so it never gets there.
 pub const SPARE_SEAT_MIN: u32 = 10_001;
 
 /// The seats in which spares begin, lowest first.

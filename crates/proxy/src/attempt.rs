@@ -167,7 +167,7 @@ impl<C: Client> Travel<'_, C> {
         let may_reuse = !self.failures.contains(&Failure::Broken);
         let is_careful = !self.is_replayable();
         loop {
-            let kept = if may_reuse { service.pool.take(claim.life, is_careful).await } else { None };
+            let kept = if may_reuse { service.pool.take(&claim, is_careful).await } else { None };
             let mut lease = match kept {
                 Some(lease) => lease,
                 None => {

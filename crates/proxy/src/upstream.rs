@@ -24,7 +24,7 @@ use crate::respond::Failure;
 use crate::settings::Protocol;
 use crate::watch::Watch;
 use crate::wire::Wire;
-use by_seat::BySeat;
+use by_seat::{BySeat, Holder};
 use http2::Http2Stream;
 use shared::Shared;
 
@@ -50,7 +50,7 @@ pub(crate) struct Pool {
 /// A connection that carries one request, or a part of one that carries many.
 pub(crate) struct Lease {
     link: Link,
-    life: Life,
+    holder: Holder,
     idle: IdleBySeat,
     limits: HeadLimits,
     /// How long it was idle, if it carried a request before. If it breaks, the replica may just have
@@ -73,31 +73,32 @@ impl Pool {
 
     /// The idle connection that was used last, if one is usable; `is_careful` as for [`Idle::take`].
     /// Connections for many requests are never idle in this sense.
-    pub(crate) async fn take(&self, life: Life, is_careful: bool) -> Option<Lease> {
+    pub(crate) async fn take(&self, replica: &Replica, is_careful: bool) -> Option<Lease> {
+        let holder = (replica.seat, replica.life);
         poll_fn(|context| {
-            let taken = self.idle.borrow_mut().get_mut(life).and_then(|idle| idle.take(context, is_careful));
-            Poll::Ready(
-                taken.map(|(connection, idle_for)| self.lease(Link::Http1(connection), life, Some(idle_for))),
-            )
+            let mut idle = self.idle.borrow_mut();
+            let taken = idle.get_mut(holder).and_then(|idle| idle.take(context, is_careful));
+            let lease = |(connection, idle_for)| self.lease(Link::Http1(connection), holder, Some(idle_for));
+            Poll::Ready(taken.map(lease))
         })
         .await
     }
 
     /// A new connection, or a part of one that is there or is being opened.
     pub(crate) async fn connect(&self, replica: &Replica, timeout: Duration) -> Result<Lease, Failure> {
-        let life = replica.life;
+        let holder = (replica.seat, replica.life);
         if self.protocol == Protocol::H2c {
             // In a box: every connection of a client would otherwise carry the room that this needs.
-            let joined = Box::pin(self.shared.join(life, self.open_http2(&replica.address, timeout)));
+            let joined = Box::pin(self.shared.join(replica.life, self.open_http2(&replica.address, timeout)));
             let (place, is_reused) = joined.await?;
             let idle_for = is_reused.then_some(Duration::ZERO);
-            return Ok(self.lease(Link::Http2(Box::new(Http2Stream::new(place))), life, idle_for));
+            return Ok(self.lease(Link::Http2(Box::new(Http2Stream::new(place))), holder, idle_for));
         }
         let wire = match &replica.address {
             Address::Tcp(address) => Wire::Tcp(connect_tcp(*address, timeout).await?),
             Address::Unix(path) => Wire::Unix(in_time(timeout, connect_unix(path)).await?),
         };
-        Ok(self.lease(Link::Http1(Connection::new(wire, &self.buffers)), life, None))
+        Ok(self.lease(Link::Http1(Connection::new(wire, &self.buffers)), holder, None))
     }
 
     async fn open_http2(&self, address: &Address, timeout: Duration) -> Result<SendRequest<Bytes>, Failure> {
@@ -121,8 +122,8 @@ impl Pool {
         self.shared.retire(now);
     }
 
-    fn lease(&self, link: Link, life: Life, idle_for: Option<Duration>) -> Lease {
-        Lease { link, life, idle: Rc::clone(&self.idle), limits: self.limits.clone(), idle_for }
+    fn lease(&self, link: Link, holder: Holder, idle_for: Option<Duration>) -> Lease {
+        Lease { link, holder, idle: Rc::clone(&self.idle), limits: self.limits.clone(), idle_for }
     }
 }
 
@@ -300,7 +301,7 @@ impl Lease {
         if !is_usable {
             return;
         }
-        self.idle.borrow_mut().of(self.life).put(connection);
+        self.idle.borrow_mut().of(self.holder).put(connection);
     }
 
     /// Whether it carried a request before.
@@ -311,7 +312,7 @@ impl Lease {
     /// It broke before an answer came.
     pub(crate) fn broke(&self) {
         if let Some(idle_for) = self.idle_for {
-            self.idle.borrow_mut().of(self.life).broke_after(idle_for);
+            self.idle.borrow_mut().of(self.holder).broke_after(idle_for);
         }
     }
 }

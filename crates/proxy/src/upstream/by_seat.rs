@@ -1,8 +1,12 @@
 //! Something for each replica, found by its seat without hashing. It knows nothing of connections.
 
 use fleet::Life;
+use placement::Seat;
 
-/// What belongs to the replicas of a service. A new incarnation has nothing of the one before.
+/// Who has a seat of the fleet, and which. Spares that have taken one began elsewhere.
+pub(crate) type Holder = (Seat, Life);
+
+/// What belongs to the replicas of a service. Who takes a seat has nothing of the one before.
 pub(crate) struct BySeat<T> {
     places: Vec<Option<(Life, T)>>,
 }
@@ -15,14 +19,14 @@ impl<T> Default for BySeat<T> {
 
 impl<T: Default> BySeat<T> {
     /// What this replica has, if it has anything.
-    pub(crate) fn get_mut(&mut self, life: Life) -> Option<&mut T> {
-        let (owner, thing) = self.places.get_mut(life.seat.index())?.as_mut()?;
+    pub(crate) fn get_mut(&mut self, (seat, life): Holder) -> Option<&mut T> {
+        let (owner, thing) = self.places.get_mut(seat.index())?.as_mut()?;
         (*owner == life).then_some(thing)
     }
 
     /// What this replica has, or will have from now on.
-    pub(crate) fn of(&mut self, life: Life) -> &mut T {
-        let index = life.seat.index();
+    pub(crate) fn of(&mut self, (seat, life): Holder) -> &mut T {
+        let index = seat.index();
         if self.places.len() <= index {
             self.places.resize_with(index + 1, || None);
         }
@@ -51,23 +55,28 @@ impl<T: Default> BySeat<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use placement::Seat;
 
-    fn life(seat: u32, incarnation: u64) -> Life {
-        Life { seat: Seat::new(seat).unwrap(), incarnation }
+    /// Who has this seat, by the seat and incarnation that it began with.
+    fn holder(seat: u32, began: (u32, u64)) -> Holder {
+        let seat_of = |number| Seat::new(number).unwrap();
+        (seat_of(seat), Life { seat: seat_of(began.0), incarnation: began.1 })
     }
 
     #[test]
-    fn a_new_incarnation_has_nothing_of_the_one_before() {
+    fn who_takes_a_seat_has_nothing_of_the_one_before() {
         let mut things = BySeat::<Vec<u8>>::default();
-        things.of(life(3, 1)).push(7);
-        assert_eq!(things.get_mut(life(3, 1)), Some(&mut vec![7]));
-        assert_eq!(things.get_mut(life(3, 2)), None);
-        assert_eq!(things.get_mut(life(9, 1)), None);
-        assert!(things.of(life(3, 2)).is_empty());
-        assert_eq!(things.get_mut(life(3, 1)), None);
-        things.of(life(1, 1)).push(8);
-        things.keep_only(|kept| kept == life(1, 1));
+        let (first, second, spare) = (holder(3, (3, 1)), holder(3, (3, 2)), holder(3, (70_000, 1)));
+        things.of(first).push(7);
+        assert_eq!(things.get_mut(first), Some(&mut vec![7]));
+        assert_eq!(things.get_mut(second), None);
+        assert_eq!(things.get_mut(holder(9, (9, 1))), None);
+        assert!(things.of(second).is_empty());
+        assert_eq!(things.get_mut(first), None);
+        assert!(things.of(spare).is_empty());
+        assert_eq!(things.places.len(), 3, "as long as the fleet");
+        let other = holder(1, (1, 1));
+        things.of(other).push(8);
+        things.keep_only(|kept| kept == other.1);
         assert_eq!(things.values_mut().collect::<Vec<_>>(), [&mut vec![8]]);
     }
 }
