@@ -137,7 +137,7 @@ class Evenkeel:
         found = []
         for event in self.ask("GET", "/v1/events")[1]:
             at = datetime.datetime.fromisoformat(event["at"].replace("Z", "+00:00")).timestamp()
-            found.append((at, (event.get("seat"), event.get("incarnation")), event["event"], event.get("reason")))
+            found.append((at, (event.get("seat"), event.get("life")), event["event"], event.get("reason")))
         return found
 
     # Where its replicas are.
@@ -163,5 +163,5 @@ class Evenkeel:
 
 
 def fleet(view):
-    return [Replica(one["name"], (one["seat"], one["incarnation"]), one["state"] == "ready", one["state"], one["address"], one["reason"])
+    return [Replica(one["name"], (one["seat"], one["life"]), one["state"] == "ready", one["state"], one["address"], one["reason"])
             for one in view["replicas"] + view["others"]]

@@ -76,6 +76,10 @@ FAILED_ADD = (LOST, TABLE_OF_3, at_least("refused", 1, "/add fails"), at_least("
 WITNESS_TOLD = "the replica is told to"
 
 
+def with_spare(trial):
+    trial.subject.lines = "spares = 1"
+
+
 def oom(trial):
     trial.subject.lines = 'memory = "64MiB"'
 
@@ -83,6 +87,7 @@ def oom(trial):
 ROWS = (
     Row("kill-one", "kill -9 of one of three", "SIGKILL", DEATH, deeds.kill(deeds.one), peers=True),
     Row("kill-all", "kill -9 of all three", "SIGKILL", DEATH, deeds.kill(deeds.every), peers=True),
+    Row("kill-one-spare", "kill -9 of one of three, with `spares = 1`", "SIGKILL", (LOST, ONCE, OUT, at_most("back", 50, "back ≤ 50 ms")), deeds.kill(deeds.one), setup=with_spare),
     Row("docker-kill", "`docker kill`", "the engine's call, one of three", DEATH, deeds.docker_kill, "docker", 6),
     Row("docker-rm", "`docker rm -f`", "the engine's call, one of three", DEATH, deeds.docker_remove, "docker", 6),
     Row("oom", "out of memory", '`memory = "64MiB"`, and one of three allocates until the kernel kills it', DEATH, deeds.eat_memory, "docker", 6, oom),

@@ -7,6 +7,7 @@
 mod output;
 mod ports;
 mod sockets;
+mod starter;
 
 mod identity;
 mod keeper;
@@ -25,7 +26,7 @@ use fleet::{Address, Event, Exit, Found, FoundState, Life, Release, ReplicaName,
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use crate::environment::Endpoint;
 use crate::releases::{self, Releases};
@@ -35,6 +36,7 @@ use keeper::exit_of;
 use output::LastLines;
 use record::Folder;
 use sockets::SocketFolder;
+use starter::Starter;
 
 pub use keeper::keep;
 pub use kept::{KeepSettings, end_abandoned};
@@ -71,6 +73,8 @@ pub struct ProcessDriver {
     releases: Releases<ProcessSettings>,
     events: EventSender,
     running: Table,
+    /// Whoever has it begins a process, and nobody else picks a port meanwhile.
+    starter: AsyncMutex<Starter>,
     /// Where the sockets are, if replicas have some.
     sockets: Option<Sockets>,
 }
@@ -126,7 +130,11 @@ impl ProcessDriver {
             _ => Some(Sockets::Private(SocketFolder::create()?)),
         };
         let releases = Releases::new(settings.release(), settings.clone());
-        Ok(Self { settings, releases, events, running: Arc::default(), sockets })
+        let starter = Starter::new();
+        let starter =
+            starter.map_err(|error| DriverError::caused("cannot begin a thread for starts", error))?;
+        let starter = AsyncMutex::new(starter);
+        Ok(Self { settings, releases, events, running: Arc::default(), starter, sockets })
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<Life, Running>> {
@@ -134,21 +142,20 @@ impl ProcessDriver {
     }
 
     /// Where a life is to listen; nobody does yet.
-    fn address(&self, life: Life, running: &BTreeMap<Life, Running>) -> Result<Address, DriverError> {
+    fn address(&self, life: Life) -> Result<Address, DriverError> {
         match &self.sockets {
             Some(Sockets::Private(folder)) => folder.address(life),
             Some(Sockets::Kept(folder)) => sockets::address(&folder.files(life).socket()),
-            None => free_port(running),
+            None => free_port(&self.running()),
         }
     }
 
-    fn spawn(&self, order: StartOrder) -> Result<Address, DriverError> {
+    async fn spawn(&self, order: StartOrder) -> Result<Address, DriverError> {
         let settings = self.releases.get(order.release)?;
-        let mut running = self.running();
-        let address = self.address(order.life, &running)?;
-        let mut child = settings
-            .command(&order, &Endpoint::of(&address))
-            .spawn()
+        let mut starter = self.starter.lock().await;
+        let address = self.address(order.life)?;
+        let child = starter.begin(settings.command(&order, &Endpoint::of(&address))).await;
+        let mut child = child
             .map_err(|error| DriverError::caused(format!("cannot run '{}'", settings.command[0]), error))?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let pid = pid.ok_or_else(|| DriverError::new("the process ended before it began"))?;
@@ -156,7 +163,7 @@ impl ProcessDriver {
         let (exited, has_exited) = watch::channel(false);
         let (process, release) = (Process::Tethered(pid), Some(settings.release()));
         let one = Running { name: order.name, process, address: address.clone(), release, has_exited };
-        running.insert(order.life, one);
+        self.running().insert(order.life, one);
         let supervised = Supervised { life: order.life, pid, address: address.clone(), child, lines };
         tokio::spawn(supervised.supervise(Arc::clone(&self.running), self.events.clone(), exited));
         Ok(address)
@@ -277,7 +284,7 @@ impl Driver for ProcessDriver {
     fn start(&self, order: StartOrder) -> BoxFuture<'_, Result<Address, DriverError>> {
         match self.settings.keep.as_ref().filter(|keep| keep.is_for_new) {
             Some(keep) => self.start_kept(order, keep).boxed(),
-            None => ready(self.spawn(order)).boxed(),
+            None => self.spawn(order).boxed(),
         }
     }
 

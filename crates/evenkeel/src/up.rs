@@ -264,7 +264,8 @@ async fn end(
     }
     for (service, control) in settings.services.iter().zip(controls) {
         if service.on_exit == OnExit::Keep && service.is_owned() {
-            let count = control.handle.view().replicas.len();
+            let view = control.handle.view();
+            let count = view.replicas.len() + view.spares.len();
             let (name, what) = (&service.name, service.driver.what(count));
             let (keeps, them) = if count == 1 { ("keeps", "it") } else { ("keep", "them") };
             say!("  service {name}: {count} {what} {keeps} running; the next start takes {them} up");

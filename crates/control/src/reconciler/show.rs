@@ -137,8 +137,8 @@ impl Reconciler {
 
     /// The seat of a life, or the one that it had.
     fn seat(&self, life: Life) -> Seat {
-        let had = self.replicas.get(&life).map(|replica| replica.seat);
-        had.filter(|_| life.began_as_spare()).unwrap_or_else(|| self.fleet.seat_of(life))
+        let had = || self.replicas.get(&life).map_or(life.seat, |replica| replica.seat);
+        Some(self.fleet.seat_of(life)).filter(|seat| *seat != life.seat).unwrap_or_else(had)
     }
 
     fn name(&self, life: Life) -> &str {

@@ -77,7 +77,7 @@ impl ProcessDriver {
             Err(NotKept::NotRecorded(why)) => {
                 let (name, folder) = (&order.name, keep.folder.display());
                 tracing::warn!(%name, "cannot be kept when the balancer ends, because nothing can be written in {folder}: {why}");
-                self.spawn(order)
+                self.spawn(order).await
             }
         }
     }
@@ -90,10 +90,10 @@ impl ProcessDriver {
         let token = new_token(keep, &self.settings.environment.service, order.life);
         let (told, begun) = oneshot::channel();
         let address = {
-            let mut running = self.running();
-            let address = self.address(order.life, &running).map_err(NotKept::Failed)?;
-            let (child, hold) =
-                settings.spawn_keeper(order, (keep, &token), &address).map_err(NotKept::Failed)?;
+            let mut starter = self.starter.lock().await;
+            let address = self.address(order.life).map_err(NotKept::Failed)?;
+            let keeper = settings.keeper(order, (keep, &token), &address);
+            let (child, hold) = held(starter.begin(keeper).await).map_err(NotKept::Failed)?;
             let (exited, has_exited) = watch::channel(false);
             let life = Described::new(
                 (order.life, &order.name),
@@ -115,7 +115,7 @@ impl ProcessDriver {
             let process = Process::Kept(hold);
             let (name, release) = (order.name.clone(), Some(settings.release()));
             let one = Running { name, process, address: address.clone(), release, has_exited };
-            running.insert(order.life, one);
+            self.running().insert(order.life, one);
             tokio::spawn(watched.begin(child, KeepOrder { life, files, command }, told));
             address
         };
@@ -182,12 +182,7 @@ impl ProcessDriver {
 }
 
 impl ProcessSettings {
-    fn spawn_keeper(
-        &self,
-        order: &StartOrder,
-        (keep, token): (&KeepSettings, &str),
-        address: &Address,
-    ) -> Result<(Child, Arc<Hold>), DriverError> {
+    fn keeper(&self, order: &StartOrder, (keep, token): (&KeepSettings, &str), address: &Address) -> Command {
         let endpoint = Endpoint::of(address);
         let mut words = keep.keeper.iter();
         let mut command = Command::new(words.next().map_or("", String::as_str));
@@ -195,18 +190,20 @@ impl ProcessSettings {
         command.env_remove("PORT");
         command.args(words).envs(self.environment.of(order, &endpoint)).env(TOKEN, token);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let failed = |error: io::Error| DriverError::caused("cannot run a keeper", error);
-        let mut child = command.spawn().map_err(failed)?;
-        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        match pid.and_then(Hold::of) {
-            Some(hold) => Ok((child, Arc::new(hold))),
-            None => {
-                // Without an order it does nothing, and the end of its input ends it.
-                drop(child.stdin.take());
-                Err(DriverError::new(
-                    "this system gives no hold on processes (pidfd_open), so none can be kept",
-                ))
-            }
+        command
+    }
+}
+
+/// A keeper that has begun, with a hold on it.
+fn held(child: io::Result<Child>) -> Result<(Child, Arc<Hold>), DriverError> {
+    let mut child = child.map_err(|error| DriverError::caused("cannot run a keeper", error))?;
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    match pid.and_then(Hold::of) {
+        Some(hold) => Ok((child, Arc::new(hold))),
+        None => {
+            // Without an order it does nothing, and the end of its input ends it.
+            drop(child.stdin.take());
+            Err(DriverError::new("this system gives no hold on processes (pidfd_open), so none can be kept"))
         }
     }
 }
