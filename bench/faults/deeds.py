@@ -17,8 +17,11 @@ def every(trial):
 # Deaths.
 
 def kill(victims):
-    # It dies of the call itself.
-    return lambda trial: trial.strike(victims(trial), lambda victim: trial.subject.signal(victim, signal.SIGKILL))
+    def deed(trial):
+        # To find out who they are takes longer than to kill them.
+        pids = {victim: trial.subject.life(victim)[0] for victim in victims(trial)}
+        trial.strike(pids, lambda victim: os.kill(pids[victim], signal.SIGKILL))
+    return deed
 
 
 def docker_kill(trial):
@@ -98,7 +101,8 @@ freeze_container = freeze(lambda _trial, victim, _pid: engine.post(victim.name, 
 
 def misbehave(mode, victims=one, back_after=None):
     def deed(trial):
-        trial.strike(victims(trial), lambda victim: trial.subject.command(victim, mode))
+        places = {victim: trial.subject.life(victim)[1] for victim in victims(trial)}
+        trial.strike(places, lambda victim: witness.command(*places[victim], mode))
         if back_after:
             time.sleep(back_after)
             for victim in trial.raw.victims:

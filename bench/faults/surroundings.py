@@ -132,7 +132,7 @@ def blocked_reader(trial):
         except BlockingIOError:
             pass
     os.close(end)
-    trial.strike(trial.one(), lambda victim: trial.subject.signal(victim, signal.SIGKILL))
+    trial.strike_dead(trial.one(), lambda victim: trial.subject.signal(victim, signal.SIGKILL))
 
 
 # The clock.
