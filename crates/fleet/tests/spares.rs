@@ -269,6 +269,28 @@ fn spares_count_neither_as_replicas_nor_for_their_limit() {
 }
 
 #[test]
+fn spares_that_die_one_after_the_other_in_a_seat_are_not_all_given_to_it() {
+    let mut stage = Stage::with_spares(12);
+    stage.play("", "up 1");
+    for number in 10001..=10012 {
+        stage.play("", &format!("started {number}.1"));
+        stage.play("", &format!("good {number}.1"));
+    }
+    stage.play("how long they were well without requests says nothing", "after 60s");
+    stage.play("", "exited 1.1");
+    stage.perform();
+    for number in 10001..=10009 {
+        assert_eq!(stage.open(), format!("{number}.1"));
+        stage.play("", &format!("exited {number}.1"));
+        stage.perform();
+    }
+    stage.play("the eleventh in a row", "exited 10010.1");
+    stage.perform();
+    stage.play("", "states: 1 waiting, 1 stopping, 10001 stopping, 10002 stopping, 10003 stopping, \
+        10004 stopping, 10005 stopping, 10006 stopping, 10007 stopping, 10008 stopping, 10009 stopping, 10010 stopping");
+}
+
+#[test]
 fn a_name_that_a_spare_bears_is_taken() {
     let mut stage = stage();
     let name = stage.fleet.desired().spares()[0].name.clone();
