@@ -20,7 +20,8 @@ def kill(victims):
     def deed(trial):
         # To find out who they are takes longer than to kill them.
         pids = {victim: trial.subject.life(victim)[0] for victim in victims(trial)}
-        trial.strike(pids, lambda victim: os.kill(pids[victim], signal.SIGKILL))
+        with trial.deaths_of(pids.values()):
+            trial.strike(pids, lambda victim: os.kill(pids[victim], signal.SIGKILL))
     return deed
 
 

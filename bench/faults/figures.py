@@ -17,6 +17,8 @@ class Raw:
     # When the deed began, and when what it does had happened.
     struck: float = 0
     fault: float = 0
+    # When the last of those was dead that die of it.
+    dead: float = 0
     # Replicas that the fault hits, as they were before, and how many there shall be in the end.
     victims: list = dataclasses.field(default_factory=list)
     wanted: int = 3
@@ -65,14 +67,14 @@ def of_clients(raw):
 
 def of_executions(raw):
     """What replicas did: `D` lines are executions. A lost POST was inside if a replica had begun with it, or if it was
-    under way when the fault came: then it may have been, and nobody can know."""
+    under way before those were dead that died: then it may have been, and nobody can know."""
     done = collections.Counter((fact.id, fact.method) for fact in raw.facts if fact.word == "D")
     begun = {fact.id for fact in raw.facts if fact.word == "B"}
     twice = [method for (_, method), count in done.items() if count > 1]
     executed = {request for request, _ in done}
     answered = {request.id for request in raw.requests if not request.failure}
     inside = [request for request in raw.requests if request.failure and request.method == "POST"
-              and (request.id in begun or raw.struck <= request.at + request.latency_ms / 1000 and request.at <= raw.fault)]
+              and (request.id in begun or raw.struck <= request.at + request.latency_ms / 1000 and request.at <= max(raw.fault, raw.dead))]
     return {"duplicated_get": twice.count("GET"), "duplicated_post": twice.count("POST"),
             "inside_post": len(inside), "unexecuted": len(answered - executed)}
 

@@ -31,7 +31,7 @@ def verdict(row, runs):
                 missed.append(f"{claim.text} ({excuses.count(False)} of {len(runs)} runs)")
     if missed:
         return "missed: " + "; ".join(missed)
-    return "met, but for POSTs that were inside" if excused else "met"
+    return "met, but for requests that were inside" if excused else "met"
 
 
 def figure(value, unit=""):

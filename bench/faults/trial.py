@@ -35,30 +35,30 @@ class Trial:
 
     def strike_dead(self, victims, deed):
         """The same, where they die of it: the fault is when the last of them is dead, as the kernel tells."""
-        pids = [self.subject.life(victim)[0] for victim in victims]
+        with self.deaths_of(self.subject.life(victim)[0] for victim in victims):
+            self.strike(victims, deed)
+        self.raw.fault = self.raw.dead
+
+    @contextlib.contextmanager
+    def deaths_of(self, pids):
+        """Waits at the end of the block until they are dead, and remembers when the last one was."""
         with contextlib.ExitStack() as descriptors:
-            watched = []
-            for pid in pids:
-                watched.append(os.pidfd_open(pid))
-                descriptors.callback(os.close, watched[-1])
-            deaths = []
+            watched, deaths = [os.pidfd_open(pid) for pid in pids], []
+            for descriptor in watched:
+                descriptors.callback(os.close, descriptor)
             watcher = threading.Thread(target=wait_for_deaths, args=(watched, deaths), daemon=True)
             watcher.start()
-            self.strike(victims, deed)
+            yield
             watcher.join(30)
-            if len(deaths) < len(pids):
+            if len(deaths) < len(watched):
                 raise Failed("a replica that should have died lives")
-            self.raw.fault = max(deaths)
+            self.raw.dead = max(deaths)
 
     def kill(self, pid):
         """Kills a process in the middle of a deed. The fault is when it is dead."""
-        descriptor, deaths = os.pidfd_open(pid), []
-        try:
+        with self.deaths_of([pid]):
             os.kill(pid, signal.SIGKILL)
-            wait_for_deaths([descriptor], deaths)
-        finally:
-            os.close(descriptor)
-        self.raw.fault = deaths[0]
+        self.raw.fault = self.raw.dead
 
     def until_replaced(self, patience=30):
         """Waits until all are ready, none of them one of the victims."""

@@ -105,9 +105,16 @@ struct Reconciler {
 struct Published {
     generation: u64,
     seats: Vec<Seat>,
-    routable: Vec<Life>,
     pause: Option<pause::Pause>,
+    standings: Standings,
+}
+
+/// Who may be routed to, who is on trial, and who was given up.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Standings {
+    routable: Vec<Life>,
     on_trial: Vec<Life>,
+    condemned: Vec<Life>,
 }
 
 struct Inbox {

@@ -7,7 +7,7 @@ use fleet::{
 };
 use placement::Seat;
 
-use super::{Published, Reconciler};
+use super::{Published, Reconciler, Standings};
 use crate::heartbeat::Targets;
 use crate::metrics::EjectionKind;
 
@@ -15,8 +15,8 @@ impl Reconciler {
     /// Brings gates, routing table, heartbeats and view in line with what the fleet is now.
     pub(super) fn show(&mut self) {
         let mut targets = Targets::new();
-        let (mut routable, mut on_trial) = (Vec::new(), Vec::new());
-        let mut leaving = Vec::new();
+        let mut standings = Standings::default();
+        let mut closed = Vec::new();
         self.replicas.retain(|life, _| self.fleet.observed().get(*life).is_some());
         for (life, known) in self.fleet.observed().lives() {
             let Some(address) = &known.address else { continue };
@@ -39,14 +39,17 @@ impl Reconciler {
             match self.fleet.standing(life) {
                 Standing::Open => {
                     replica.gate.open();
-                    routable.push(life);
+                    standings.routable.push(life);
                 }
                 Standing::OnTrial => {
                     replica.gate.restrict();
-                    on_trial.push(life);
+                    standings.on_trial.push(life);
                 }
-                standing @ (Standing::Closed | Standing::Condemned) => {
-                    leaving.push((Arc::clone(replica), standing));
+                Standing::Closed => closed.push(Arc::clone(replica)),
+                // Before the table changes: those inside look up when it does, and not again.
+                Standing::Condemned => {
+                    replica.gate.condemn();
+                    standings.condemned.push(life);
                 }
             }
             if known.is_watched() {
@@ -54,11 +57,9 @@ impl Reconciler {
             }
         }
         self.heartbeats.set_targets(targets);
-        self.publish((routable, on_trial));
+        self.publish(standings);
         // After the table has changed: where a seat passes to its next life, no key is without a replica.
-        for (replica, standing) in leaving {
-            if standing == Standing::Condemned { replica.gate.condemn() } else { replica.gate.close() }
-        }
+        closed.iter().for_each(|replica| replica.gate.close());
         let mut view = self.fleet.view(self.clock.now());
         view.began_at = Some(self.began_at);
         view.paused_until = self.pause.map(|pause| pause.shown);
@@ -72,16 +73,16 @@ impl Reconciler {
         self.edits.answer(&Arc::clone(&self.view.borrow()));
     }
 
-    fn publish(&mut self, (routable, on_trial): (Vec<Life>, Vec<Life>)) {
+    fn publish(&mut self, standings: Standings) {
         let desired = self.fleet.desired();
         let seats = desired.berths().iter().map(|berth| berth.seat).collect();
         let pause = self.pause;
-        let now = Published { generation: desired.generation(), seats, routable, pause, on_trial };
+        let now = Published { generation: desired.generation(), seats, pause, standings };
         if now == self.published {
             return;
         }
-        self.record_table(&now);
-        let lives = now.routable.iter().chain(&now.on_trial);
+        self.record_table(&now.standings);
+        let lives = now.standings.routable.iter().chain(&now.standings.on_trial);
         let replicas: Vec<_> = lives.filter_map(|life| self.replicas.get(life)).cloned().collect();
         let placement = self.fleet.placement().clone();
         match now.pause {
@@ -95,8 +96,8 @@ impl Reconciler {
     }
 
     /// Writes down who came into the table and who left it, and why.
-    fn record_table(&self, now: &Published) {
-        let before = &self.published;
+    fn record_table(&self, now: &Standings) {
+        let before = &self.published.standings;
         for life in now.routable.iter().filter(|life| !before.routable.contains(life)) {
             self.record(*life, "ready", None);
         }
