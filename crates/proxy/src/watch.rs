@@ -16,6 +16,13 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// otherwise be late at once.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// How many are woken before whoever has something to do has a turn.
+const WAKES_AT_ONCE: usize = 8;
+
+/// How long those who are due at a tick may be spread, and the time between some and the next.
+const SPREAD_MAX: Duration = Duration::from_millis(50);
+const SPREAD_STEP: Duration = Duration::from_millis(1);
+
 /// The tasks of a worker that are waiting for something, and the worker's idea of the time.
 pub(crate) struct Watches {
     now: Cell<Instant>,
@@ -58,13 +65,33 @@ impl Watches {
             let now = self.now.get() + real.duration_since(last).min(PAUSE_MAX);
             last = real;
             self.now.set(now);
-            self.wake(|entry| entry.due.get().is_some_and(|due| due <= now));
+            self.wake_the_due(real + SPREAD_MAX).await;
+        }
+    }
+
+    /// Those who are due at a tick are spread over half of the time to the next. In one go, thousands of
+    /// slow clients would keep everybody else waiting.
+    async fn wake_the_due(&self, end: Instant) {
+        let now = self.now.get();
+        let is_due = |entry: &Entry| entry.due.get().is_some_and(|due| due <= now);
+        let mut left = self.wake_some(usize::MAX, is_due);
+        while left > 0 {
+            if Instant::now() < end {
+                tokio::time::sleep(SPREAD_STEP).await;
+            } else {
+                tokio::task::yield_now().await;
+            }
+            left = self.wake_some(left, is_due);
         }
     }
 
     /// Wakes everybody: something has changed that all must look at.
-    pub(crate) fn wake_all(&self) {
-        self.wake(|_| true);
+    pub(crate) async fn wake_all(&self) {
+        let mut left = self.wake_some(usize::MAX, |_| true);
+        while left > 0 {
+            tokio::task::yield_now().await;
+            left = self.wake_some(left, |_| true);
+        }
     }
 
     pub(crate) fn watch(self: &Rc<Self>) -> Watch {
@@ -75,12 +102,20 @@ impl Watches {
         Watch { entry, watches: Rc::clone(self) }
     }
 
-    fn wake(&self, is_meant: impl Fn(&Entry) -> bool) {
-        for entry in self.list.borrow().iter().filter(|entry| is_meant(entry)) {
+    /// Wakes some of the first so many, from the last to the first, and says how many are left. Whoever
+    /// leaves meanwhile gives its place to the last of all, who was woken.
+    fn wake_some(&self, left: usize, is_meant: impl Fn(&Entry) -> bool) -> usize {
+        let list = self.list.borrow();
+        let first = &list[..left.min(list.len())];
+        let meant = first.iter().enumerate().rev().filter(|(_, entry)| is_meant(entry));
+        let mut left = 0;
+        for (place, entry) in meant.take(WAKES_AT_ONCE) {
             if let Some(waker) = &*entry.waker.borrow() {
                 waker.wake_by_ref();
             }
+            left = place;
         }
+        left
     }
 }
 
@@ -126,6 +161,10 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
     use std::task::Poll;
+    use tokio::task::LocalSet;
+
+    const MANY: usize = 1_000;
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     async fn until_due(watch: &Watch, due: Instant) {
         watch.wake_at(Some(due));
@@ -153,5 +192,66 @@ mod tests {
         assert_eq!(watches.list.borrow().len(), 1);
         drop(third);
         assert!(watches.list.borrow().is_empty());
+    }
+
+    /// Many are woken, some of whom leave then, while somebody else has something to do all the time. How
+    /// many were woken, and how many in a row.
+    async fn wake_many(is_tick: bool, leaves: impl Fn(usize) -> bool) -> (usize, usize) {
+        let watches = Watches::new();
+        let (begun, woken) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let tasks = LocalSet::new();
+        for number in 0..MANY {
+            let (watch, leaves) = (watches.watch(), leaves(number));
+            let (begun, woken) = (Rc::clone(&begun), Rc::clone(&woken));
+            watch.wake_at(Some(watches.now()));
+            tasks.spawn_local(async move {
+                let mut is_first = true;
+                begun.set(begun.get() + 1);
+                poll_fn(|context| {
+                    watch.register(context.waker());
+                    if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }
+                })
+                .await;
+                woken.set(woken.get() + 1);
+                if !leaves {
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+        let wakes = async { if is_tick { watches.keep().await } else { watches.wake_all().await } };
+        let others = async {
+            let (begin, mut most) = (Instant::now(), 0);
+            while woken.get() < MANY && begin.elapsed() < PATIENCE {
+                let before = woken.get();
+                tokio::task::yield_now().await;
+                most = most.max(woken.get() - before);
+            }
+            most
+        };
+        while begun.get() < MANY {
+            tasks.run_until(tokio::task::yield_now()).await;
+        }
+        let both = async {
+            tokio::pin!(others);
+            tokio::select! { most = &mut others => most, () = wakes => others.await }
+        };
+        let most = tasks.run_until(both).await;
+        (woken.get(), most)
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_is_woken_lets_others_have_their_turns() {
+        for is_tick in [false, true] {
+            let (_, most) = wake_many(is_tick, |_| false).await;
+            assert!((1..=WAKES_AT_ONCE).contains(&most), "{most} in a row");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_forgotten_where_others_leave_meanwhile() {
+        for leaves in [|_| true, |number| number % 2 == 0, |number| number % 7 != 0] {
+            assert_eq!(wake_many(false, leaves).await.0, MANY);
+            assert_eq!(wake_many(true, leaves).await.0, MANY);
+        }
     }
 }

@@ -131,7 +131,7 @@ impl Service {
             self.tend_pool(watches.now());
             self.table_changed.notify_waiters();
             // Those who wait for a replica that was given up must hear of it.
-            watches.wake_all();
+            watches.wake_all().await;
             self.settings.table.newer_than(version).await;
         }
     }
@@ -215,7 +215,7 @@ impl Worker {
             self.is_stopping.set(true);
             tokio::time::sleep(STOP_GRACE).await;
             self.is_over.set(true);
-            self.watches.wake_all();
+            self.watches.wake_all().await;
         }
     }
 }
