@@ -6,7 +6,7 @@ mod rig;
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use fleet::Address;
+use proxy::ServiceTimeouts;
 use rig::backend::{Backend, answer};
 use rig::client::Talk;
 use rig::inside::{Inside, Set};
@@ -269,4 +270,56 @@ fn three_that_break_off_lose_no_request_and_a_poisonous_one_is_given_up() {
     assert_eq!(ask(&breaks.iter().collect::<Vec<_>>()), [502; 40]);
     let after: usize = breaks.iter().map(|backend| backend.received().len()).sum();
     assert_eq!(after - before, 4 * 40);
+}
+
+/// A listener that accepts nobody, with its queue full, and those who are in it.
+fn full_queue() -> (TcpListener, Vec<TcpStream>) {
+    const QUEUE_MAX: usize = 10_000;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(100)).ok();
+    let queue: Vec<_> = (0..QUEUE_MAX).map_while(connect).collect();
+    assert!(queue.len() < QUEUE_MAX, "the queue has an end");
+    (listener, queue)
+}
+
+#[test]
+fn a_replica_whose_queue_is_full_is_asked_again() {
+    let (listener, queue) = full_queue();
+    let address = listener.local_addr().unwrap();
+    let inside = Inside::new(&[address], Set::default());
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = ["GET", "POST"]
+            .into_iter()
+            .map(|method| {
+                let mut talk = Talk::to(inside.address);
+                talk.say(format!("{method} / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"));
+                scope.spawn(move || talk.answer())
+            })
+            .collect();
+        eventually("both have failed to connect", || inside.totals().attempts > 2);
+        drop(queue);
+        let echo = |request: &rig::backend::Received, stream: &mut TcpStream| {
+            answer(stream, "200 OK", &String::from_utf8_lossy(&request.body))
+        };
+        let backend = Backend::start_on(listener, echo);
+        for answer in asking {
+            let answer = answer.join().unwrap();
+            assert_eq!((answer.status, answer.body.as_str()), (200, "body"));
+        }
+        assert_eq!(backend.received().len(), 2);
+    });
+}
+
+#[test]
+fn a_replica_that_accepts_nobody_is_not_asked_for_ever() {
+    let (listener, _queue) = full_queue();
+    let timeouts = ServiceTimeouts { connect: Duration::from_millis(10), ..ServiceTimeouts::default() };
+    let inside = Inside::new(&[listener.local_addr().unwrap()], Set { timeouts, ..Set::default() });
+    let mut talk = Talk::to(inside.address);
+    talk.say("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let answer = talk.answer();
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains("no replica could be reached"), "{}", answer.body);
+    assert!((2..=16).contains(&inside.totals().attempts), "{:?}", inside.totals().attempts);
 }

@@ -34,6 +34,9 @@ const BROKEN_MAX: usize = 4;
 /// How long to wait for news of replicas that failed but are still in the table.
 const NEWS_WAIT: Duration = Duration::from_secs(1);
 
+/// How long to wait before replicas are asked again that took too long to accept a connection.
+const FULL_PAUSE: Duration = Duration::from_millis(100);
+
 /// Takes a request to a replica, and to another one if that is needed and safe. Without a failure the
 /// client has got an answer.
 pub(crate) async fn travel<C: Client>(
@@ -57,6 +60,7 @@ pub(crate) async fn travel<C: Client>(
         unsent: None,
         answer,
         tried: Vec::new(),
+        full: Vec::new(),
         failures: Vec::new(),
         broken: Vec::new(),
         waited_until: None,
@@ -112,6 +116,9 @@ struct Travel<'a, C> {
     answer: Box<ResponseHead>,
     /// Whom not to ask again.
     tried: Vec<Life>,
+    /// Those among them who did not accept a connection in time. If nobody else is there, they are asked
+    /// again: more may have come at once than their queue holds, and nothing was sent yet.
+    full: Vec<Life>,
     failures: Vec<Failure>,
     /// Those with whom it broke off.
     broken: Vec<Life>,
@@ -145,6 +152,9 @@ impl<C: Client> Travel<'_, C> {
                     // A connection that was kept may break without the replica being at fault.
                     if !was_reused || failure == Failure::Distrusted {
                         self.tried.push(life);
+                    }
+                    if failure == Failure::Unreachable {
+                        self.full.push(life);
                     }
                     add_one(&self.service.counters.replays);
                 }
@@ -328,12 +338,13 @@ impl<C: Client> Travel<'_, C> {
     async fn wait_for_news(&mut self, version: u64) -> Result<(), Failure> {
         let service = self.service;
         let last = self.failures.last().copied();
-        let (is_blamed_replica_left, hold) = {
+        let (is_blamed_replica_left, is_full_replica_left, hold) = {
             let table = service.settings.table.load();
             if !table.has_members() {
                 return Err(last.unwrap_or(Failure::NoReplicas));
             }
-            (table.replicas().any(|replica| self.tried.contains(&replica.life)), table.hold())
+            let is_left = |lives: &[Life]| table.replicas().any(|replica| lives.contains(&replica.life));
+            (is_left(&self.tried), is_left(&self.full), table.hold())
         };
         let _place = service.room.enter().ok_or(Failure::RoomFull)?;
         if self.waited_until.is_none() {
@@ -345,7 +356,13 @@ impl<C: Client> Travel<'_, C> {
             .waited_until
             .map_or(patience, |until| if hold.is_zero() { until } else { until.max(patience) });
         self.waited_until = Some(until);
-        let until = if is_blamed_replica_left { until.min(Instant::now() + NEWS_WAIT) } else { until };
+        let pause = match (is_full_replica_left, is_blamed_replica_left) {
+            (true, _) => FULL_PAUSE,
+            (false, true) => NEWS_WAIT,
+            (false, false) => WAIT_MAX + hold,
+        };
+        let is_last_wait = Instant::now() + pause >= until;
+        let until = until.min(Instant::now() + pause);
         let mut changed = std::pin::pin!(service.table_changed.notified());
         changed.as_mut().enable();
         // Between the look at the table and the wait it may have changed.
@@ -359,16 +376,25 @@ impl<C: Client> Travel<'_, C> {
             biased;
             () = changed => Ok(()),
             () = left => Err(Failure::ClientLeft),
-            // Those who failed are still there: it is their failure that counts.
-            () = tokio::time::sleep_until(end.unwrap_or(until)) => Err(match last {
-                _ if end.is_some() => Failure::TookTooLong,
-                Some(last) if is_blamed_replica_left => last,
-                _ => Failure::WaitedInVain,
-            }),
+            () = tokio::time::sleep_until(end.unwrap_or(until)) => match last {
+                _ if end.is_some() => Err(Failure::TookTooLong),
+                _ if is_full_replica_left && !is_last_wait => {
+                    self.ask_full_ones_again();
+                    Ok(())
+                }
+                // Those who failed are still there: it is their failure that counts.
+                Some(last) if is_blamed_replica_left => Err(last),
+                _ => Err(Failure::WaitedInVain),
+            },
         };
         let waited = &self.journey.account.waited;
         waited.set(waited.get() + begun.elapsed());
         outcome
+    }
+
+    fn ask_full_ones_again(&mut self) {
+        let full = std::mem::take(&mut self.full);
+        self.tried.retain(|life| !full.contains(life));
     }
 
     /// How much is left of the time that the request may take as a whole.
