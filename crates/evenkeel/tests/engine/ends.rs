@@ -108,7 +108,8 @@ fn report(scene: &Scene, (deed, victim): (&str, &str), over_at: SystemTime) {
     let successor = names(&scene.balancer)[1].clone();
     let after = |name: &str, what: &str| {
         let event = events.iter().rev().find(|event| event["replica"] == name && event["event"] == what);
-        let at = humantime::parse_rfc3339(event.unwrap()["at"].as_str().unwrap()).unwrap();
+        let event = event.unwrap_or_else(|| panic!("'{what}' is not told of {name}: {events:#?}"));
+        let at = humantime::parse_rfc3339(event["at"].as_str().unwrap()).unwrap();
         at.duration_since(over_at)
             .map_or_else(|early| -early.duration().as_secs_f64(), |late| late.as_secs_f64())
             * 1e3
