@@ -47,6 +47,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let config = config(&yard, folder.path(), service);
         let balancer = Rig::new().config(&config).engine(engine).up();
+        eventually_within(LONG, "all replicas take traffic", || is_whole(&balancer, 3));
         let load = Load::start(balancer.address, rate);
         Self { load, balancer, yard, _folder: folder }
     }
