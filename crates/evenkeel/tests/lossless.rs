@@ -321,5 +321,5 @@ fn a_replica_that_accepts_nobody_is_not_asked_for_ever() {
     let answer = talk.answer();
     assert_eq!(answer.status, 503);
     assert!(answer.body.contains("no replica could be reached"), "{}", answer.body);
-    assert!((2..=16).contains(&inside.totals().attempts), "{:?}", inside.totals().attempts);
+    assert!((2..=100).contains(&inside.totals().attempts), "{:?}", inside.totals().attempts);
 }

@@ -34,8 +34,10 @@ const BROKEN_MAX: usize = 4;
 /// How long to wait for news of replicas that failed but are still in the table.
 const NEWS_WAIT: Duration = Duration::from_secs(1);
 
-/// How long to wait before replicas are asked again that took too long to accept a connection.
-const FULL_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait before replicas are asked again that took too long to accept a connection, and how often
+/// one request may fail to get a connection, however short the time for it is.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
+const UNREACHED_MAX: usize = 100;
 
 /// Takes a request to a replica, and to another one if that is needed and safe. Without a failure the
 /// client has got an answer.
@@ -405,7 +407,9 @@ impl<C: Client> Travel<'_, C> {
 
     fn may_replay(&self, failure: Failure) -> bool {
         let may_go_on = self.can_send() && !self.journey.account.has_interim.get();
-        let is_within_limits = self.failures.len() < REPLAYS_MAX && may_go_on;
+        let unreached = self.failures.iter().filter(|failure| **failure == Failure::Unreachable).count();
+        let is_within_limits =
+            unreached < UNREACHED_MAX && self.failures.len() - unreached < REPLAYS_MAX && may_go_on;
         match failure.replay() {
             Replay::Always => is_within_limits,
             Replay::IfIdempotent => {
