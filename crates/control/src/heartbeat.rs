@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driver::EventSender;
-use fleet::{Address, Event, Life, Pulse};
+use fleet::{Address, Event, Life, ProbeResult};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Notify, watch};
@@ -63,7 +63,7 @@ pub trait Asker: Send + Sync + 'static {
         &'a self,
         address: &'a Address,
         settings: &'a HeartbeatSettings,
-    ) -> BoxFuture<'a, Option<Pulse>>;
+    ) -> BoxFuture<'a, Option<ProbeResult>>;
 }
 
 /// Whom to ask, as a reconciler sees it now.
@@ -198,7 +198,7 @@ impl Ward {
 
 /// What came of a question.
 enum Verdict {
-    Given(Pulse),
+    Given(ProbeResult),
     /// None came within the timeout; perhaps because we were late ourselves.
     NoneInTime {
         was_late: bool,
@@ -225,14 +225,16 @@ impl Patient {
             let was_late = due.elapsed() > self.settings.timeout;
             let asked_at = Instant::now();
             let verdict = match self.ask().await {
-                Verdict::Given(pulse) => Some(pulse).filter(|pulse| *pulse == Pulse::Good || !was_late),
-                Verdict::NoneInTime { was_late: false } if !was_late => Some(Pulse::Missed),
+                Verdict::Given(probe_result) => {
+                    Some(probe_result).filter(|probe_result| *probe_result == ProbeResult::Good || !was_late)
+                }
+                Verdict::NoneInTime { was_late: false } if !was_late => Some(ProbeResult::Missed),
                 Verdict::NoneInTime { .. } | Verdict::NoneOfOurs => None,
             };
             let is_lost = verdict.is_none() && asked_at.elapsed() >= self.settings.timeout;
-            is_booting &= verdict != Some(Pulse::Good) && begun.elapsed() < BOOT_EVERY_FOR;
-            if let Some(pulse) = verdict {
-                if self.events.send(Event::Beat(self.life, pulse)).await.is_err() {
+            is_booting &= verdict != Some(ProbeResult::Good) && begun.elapsed() < BOOT_EVERY_FOR;
+            if let Some(probe_result) = verdict {
+                if self.events.send(Event::Beat(self.life, probe_result)).await.is_err() {
                     return;
                 }
             } else {
@@ -265,7 +267,7 @@ impl Patient {
         }
         // When we do not get to run, timers and answers are seen at the same time.
         match tokio::time::timeout(LAST_LOOK, questions.next()).await {
-            Ok(Some(Some(Pulse::Good))) => Verdict::Given(Pulse::Good),
+            Ok(Some(Some(ProbeResult::Good))) => Verdict::Given(ProbeResult::Good),
             _ => Verdict::NoneInTime { was_late },
         }
     }

@@ -19,7 +19,7 @@ pub struct ServiceTraffic {
     /// The service's name.
     pub service: String,
     /// Answers by the first digit of their status.
-    pub answers: [u64; 6],
+    pub responses: [u64; 6],
     /// Requests sent to replicas.
     pub attempts: u64,
     /// Requests sent again after a failure.
@@ -141,7 +141,7 @@ impl Collector for Snapshot {
                 value.encode(metric.encode_family(&[("service", traffic.service.as_str())])?)?;
             }
         }
-        self.encode_answers(&mut encoder)?;
+        self.encode_responses(&mut encoder)?;
         self.encode_ejections(&mut encoder)?;
         if let Some(lines) = self.traffic.access_log_dropped_lines {
             let (name, help) = ("access_log_dropped_lines", "Lines that the access log lost");
@@ -175,11 +175,11 @@ impl Snapshot {
         Ok(())
     }
 
-    fn encode_answers(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    fn encode_responses(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let help = "Answers to clients, by class of status";
-        let mut metric = encoder.encode_descriptor("answers", help, None, MetricType::Counter)?;
+        let mut metric = encoder.encode_descriptor("responses", help, None, MetricType::Counter)?;
         for traffic in &self.traffic.services {
-            for (class, count) in traffic.answers.iter().enumerate().skip(1) {
+            for (class, count) in traffic.responses.iter().enumerate().skip(1) {
                 let class = format!("{class}xx");
                 let labels = [("service", traffic.service.as_str()), ("class", class.as_str())];
                 ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;

@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use driver::{Driver, EVENTS_CAPACITY, EventSender};
 use fleet::{
-    Action, Event, Fleet, FleetSettings, FleetView, Life, Publisher, Pulse, Reader, Replica, RoutingTable,
-    Standing, Suspicion, SuspicionKind, routing,
+    Action, Event, Fleet, FleetSettings, FleetView, Life, ProbeResult, Publisher, Reader, Replica,
+    RoutingTable, Standing, Suspicion, SuspicionKind, routing,
 };
 use placement::{Placement, Seat};
 use tokio::sync::{mpsc, watch};
@@ -109,12 +109,12 @@ struct Published {
     standings: Standings,
 }
 
-/// Who may be routed to, who is on trial, and who was given up.
+/// Who may be routed to, who is half-open, and who was given up.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Standings {
     routable: Vec<Life>,
-    on_trial: Vec<Life>,
-    condemned: Vec<Life>,
+    half_open: Vec<Life>,
+    abandoned: Vec<Life>,
 }
 
 struct Inbox {
@@ -294,7 +294,7 @@ impl Reconciler {
         match event {
             Event::Suspected(Suspicion { life, kind: SuspicionKind::Broken }) => self.heartbeats.poke(*life),
             // Whether requests were answered meanwhile must be known before.
-            Event::Beat(life, Pulse::Missed) => self.look(|other| other == *life),
+            Event::Beat(life, ProbeResult::Missed) => self.look(|other| other == *life),
             Event::Frozen(life, true) => self.heartbeats.poke(*life),
             Event::Overlooked => self.performer.begin_list(),
             Event::Exited(life, exit) if exit.code.or(exit.signal.map(i64::from)).is_some() => {
@@ -412,7 +412,7 @@ impl Reconciler {
                 self.fleet.accept(&action, now);
                 // Who is pardoned is not tried, but routed to.
                 let is_tried =
-                    matches!(action, Action::Admit(_)) && self.fleet.standing(*life) == Standing::OnTrial;
+                    matches!(action, Action::Admit(_)) && self.fleet.standing(*life) == Standing::HalfOpen;
                 if let Some(replica) = self.replicas.get(life).filter(|_| is_tried) {
                     replica.gate.admit_one();
                 }

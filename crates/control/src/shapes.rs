@@ -117,7 +117,7 @@ pub struct EventShape {
     pub life: Option<String>,
     /// Its name, if it was known.
     pub replica: Option<String>,
-    /// `starting`, `ready`, `out of the table`, `on trial`, `replaced`, `takes the seat` (of a spare),
+    /// `starting`, `ready`, `out of the table`, `half-open`, `replaced`, `takes the seat` (of a spare),
     /// `crash-looping`, `draining`, `stopping` or `ended`; in a rollout also `abandoned` and `has its seat`.
     /// Of a service `rolling back`, `rollout given up`, `rollout ended`, `paused`, `resumed`, `cannot store`
     /// or `can store again`.

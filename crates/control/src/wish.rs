@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fleet::{Desired, Life, Release, ReplicaName, StoredBerth};
+use fleet::{Desired, Life, Release, ReplicaName, StoredAssignment};
 use futures_util::future::{BoxFuture, FutureExt};
 use placement::{NoRoom, Placement, Seat};
 use rustix::fs::{FlockOperation, flock};
@@ -157,9 +157,9 @@ impl WishStore for StateDir {
             Err(error) => return Err(WishError::NotRead { path, why: error.to_string() }),
         };
         let file = parse(&text).map_err(|why| WishError::NotRead { path: path.clone(), why })?;
-        let (file, berths, spares) = file;
+        let (file, assignments, spares) = file;
         let mut desired = Desired::new(file.seed, placement, weights);
-        desired.restore(file.generation, berths).map_err(|why| WishError::DoesNotFit { path, why })?;
+        desired.restore(file.generation, assignments).map_err(|why| WishError::DoesNotFit { path, why })?;
         desired.restore_spares(spares);
         let rollout = file.rollout.map(|rollout| (release(&rollout.from), release(&rollout.to)));
         if let Some((Ok(from), Ok(to))) = rollout {
@@ -183,13 +183,13 @@ impl WishStore for StateDir {
 }
 
 fn file_of(desired: &Desired) -> WishFile {
-    let replica = |berth: StoredBerth| WishedReplica {
-        seat: berth.seat.number(),
-        begun_in: Some(berth.life.seat.number()).filter(|number| *number != berth.seat.number()),
-        incarnation: berth.life.incarnation,
-        name: berth.name.to_string(),
-        release: berth.release.is_told().then(|| berth.release.to_string()),
-        slots: berth.slots,
+    let replica = |assignment: StoredAssignment| WishedReplica {
+        seat: assignment.seat.number(),
+        begun_in: Some(assignment.life.seat.number()).filter(|number| *number != assignment.seat.number()),
+        incarnation: assignment.life.incarnation,
+        name: assignment.name.to_string(),
+        release: assignment.release.is_told().then(|| assignment.release.to_string()),
+        slots: assignment.slots,
     };
     WishFile {
         format: FORMAT,
@@ -204,7 +204,7 @@ fn file_of(desired: &Desired) -> WishFile {
 }
 
 /// A file, its replicas and its spares.
-fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>, Vec<StoredBerth>), String> {
+fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredAssignment>, Vec<StoredAssignment>), String> {
     let mut file: WishFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if file.format != FORMAT {
         return Err(format!("it has format {}, this version knows {FORMAT}", file.format));
@@ -216,7 +216,7 @@ fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>, Vec<StoredBerth>), 
         let seat = Seat::new(number).filter(|seat| seat.number() <= SEAT_MAX);
         seat.ok_or_else(|| format!("seat {number} is not from 1 to {SEAT_MAX}"))
     };
-    let berth = |replica: WishedReplica| {
+    let assignment = |replica: WishedReplica| {
         let begun_in = seat(replica.begun_in.unwrap_or(replica.seat))?;
         let seat = seat(replica.seat)?;
         if replica.incarnation > INCARNATION_MAX {
@@ -225,20 +225,20 @@ fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredBerth>, Vec<StoredBerth>), 
         let name = ReplicaName::parse(&replica.name).map_err(|error| error.to_string())?;
         let release = replica.release.as_deref().map(release).transpose()?.unwrap_or_default();
         let life = Life { seat: begun_in, incarnation: replica.incarnation };
-        Ok(StoredBerth { seat, life, name, release, slots: replica.slots })
+        Ok(StoredAssignment { seat, life, name, release, slots: replica.slots })
     };
-    let berths: Result<Vec<_>, String> = file.replicas.drain(..).map(berth).collect();
-    let spares: Result<Vec<_>, String> = file.spares.drain(..).map(berth).collect();
-    let (berths, spares) = (berths?, spares?);
+    let assignments: Result<Vec<_>, String> = file.replicas.drain(..).map(assignment).collect();
+    let spares: Result<Vec<_>, String> = file.spares.drain(..).map(assignment).collect();
+    let (assignments, spares) = (assignments?, spares?);
     let mut seats = BTreeSet::new();
     let mut names = BTreeSet::new();
     let mut lives = BTreeSet::new();
-    for StoredBerth { seat, life, name, .. } in berths.iter().chain(&spares) {
+    for StoredAssignment { seat, life, name, .. } in assignments.iter().chain(&spares) {
         if !seats.insert(seat) || !lives.insert(life) || !names.insert(name) {
             return Err(format!("seat {seat}, its life or name '{name}' is there twice"));
         }
     }
-    Ok((file, berths, spares))
+    Ok((file, assignments, spares))
 }
 
 fn release(text: &str) -> Result<Release, String> {

@@ -4,7 +4,6 @@
 //! never touches what does not carry the owner's label, and never waits for the engine without a
 //! limit.
 
-mod abandoned;
 mod create;
 mod engine;
 mod errors;
@@ -13,6 +12,7 @@ mod kernel;
 mod labels;
 mod lives;
 mod network;
+mod orphans;
 mod pinned;
 mod presence;
 mod starting;
@@ -30,10 +30,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::releases::Releases;
 use crate::{Driver, DriverError, EventSender, ReplicaEnvironment, Spec, StartOrder};
-pub use abandoned::end_abandoned_containers;
 use engine::Engine;
 use found::Sighting;
 use lives::{AbortOnDrop, Lives};
+pub use orphans::end_orphaned_containers;
 use pinned::Pinned;
 use starting::{CONTACT_PAUSE, CONTACTS_MAX};
 use watch::Witness;

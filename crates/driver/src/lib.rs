@@ -12,10 +12,10 @@ mod process;
 mod scripted;
 mod stationary;
 
-pub use docker::{DockerDriver, DockerSettings, end_abandoned_containers};
+pub use docker::{DockerDriver, DockerSettings, end_orphaned_containers};
 pub use driver::{Driver, DriverError, EVENTS_CAPACITY, EventSender, StartOrder};
 pub use environment::{ReplicaEnvironment, ServerId};
-pub use process::{KeepSettings, ProcessDriver, ProcessSettings, end_abandoned, keep};
+pub use process::{KeepSettings, ProcessDriver, ProcessSettings, end_orphaned, keep};
 pub use releases::Spec;
 pub use scripted::{Script, ScriptedDriver};
 pub use stationary::StaticDriver;

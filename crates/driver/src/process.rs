@@ -39,7 +39,7 @@ use sockets::SocketFolder;
 use starter::Starter;
 
 pub use keeper::keep;
-pub use kept::{KeepSettings, end_abandoned};
+pub use kept::{KeepSettings, end_orphaned};
 
 /// How long the last output may take to arrive after an exit. Usually it is there; a grandchild
 /// that holds the pipe must not delay the news.

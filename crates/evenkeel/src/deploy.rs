@@ -67,7 +67,7 @@ fn changes_that_need_a_restart(running: &ServiceSettings, asked: &ServiceSetting
         protocol,
         timeouts,
         heartbeat,
-        answers,
+        responses,
         drain_deadline,
         on_exit,
     } = running;
@@ -85,7 +85,7 @@ fn changes_that_need_a_restart(running: &ServiceSettings, asked: &ServiceSetting
         ("protocol", *protocol != asked.protocol),
         ("timeouts", *timeouts != asked.timeouts),
         ("heartbeat", *heartbeat != asked.heartbeat),
-        ("answers", *answers != asked.answers),
+        ("responses", *responses != asked.responses),
         ("drain.deadline", *drain_deadline != asked.drain_deadline),
         ("on_exit", *on_exit != asked.on_exit),
     ];

@@ -177,7 +177,7 @@ impl Renewable {
 fn traffic_of(counters: &ServiceCounters) -> Vec<ServiceTraffic> {
     let traffic = counters.totals().into_iter().map(|(service, totals)| ServiceTraffic {
         service,
-        answers: totals.answers,
+        responses: totals.responses,
         attempts: totals.attempts,
         replays: totals.replays,
         waits: totals.waits,

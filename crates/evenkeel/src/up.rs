@@ -107,7 +107,7 @@ async fn balance(
     let state = state::open(settings, &owner).map_err(|error| failed(in_full(&error)))?;
     let heartbeats = Heartbeats::start().map_err(failed)?;
     let shared = wiring::Shared { owner, state, journal: Journal::default(), heartbeats };
-    wiring::end_abandoned(settings, &shared);
+    wiring::end_orphaned(settings, &shared);
     let mut controls = Vec::new();
     for service in &settings.services {
         let control = wiring::start_control(service, settings, &shared).await;

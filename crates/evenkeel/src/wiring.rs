@@ -18,7 +18,7 @@ use crate::{state, tether};
 
 /// How long replicas of a service that is configured no more may take to end; what they were promised
 /// is not known any more.
-const ABANDONED_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+const ORPHAN_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all services of a balancer share.
 pub(crate) struct Shared {
@@ -77,9 +77,9 @@ fn health(service: &ServiceSettings) -> HealthSettings {
     HealthSettings {
         misses: service.heartbeat.misses,
         rise: service.heartbeat.rise,
-        failures: service.answers.failures,
-        slow_factor: service.answers.slow_factor,
-        ejection: service.answers.ejection,
+        failures: service.responses.failures,
+        slow_factor: service.responses.slow_factor,
+        ejection: service.responses.ejection,
         have_equal_work: service.key == KeyRule::Random,
     }
 }
@@ -179,7 +179,7 @@ pub(crate) fn spec(
 
 /// Ends what an earlier balancer kept of services that are configured no more, or that run in another
 /// way now. Nobody waits for it. Where no service runs in containers, no engine is asked for any.
-pub(crate) fn end_abandoned(settings: &Settings, shared: &Shared) {
+pub(crate) fn end_orphaned(settings: &Settings, shared: &Shared) {
     let names = |is_meant: &dyn Fn(&DriverChoice) -> bool| -> Vec<String> {
         let meant = settings.services.iter().filter(|service| is_meant(&service.driver));
         meant.map(|service| service.name.clone()).collect()
@@ -187,7 +187,7 @@ pub(crate) fn end_abandoned(settings: &Settings, shared: &Shared) {
     let of_processes = names(&|driver| matches!(driver, DriverChoice::Process { .. }));
     let of_containers = names(&|driver| matches!(driver, DriverChoice::Docker { .. }));
     if !of_containers.is_empty() {
-        tokio::spawn(end_abandoned_containers(shared.owner.clone(), of_containers));
+        tokio::spawn(end_orphaned_containers(shared.owner.clone(), of_containers));
     }
     for (service, folder) in shared.state.iter().flat_map(state::folders_of_processes) {
         if of_processes.contains(&service) {
@@ -202,7 +202,7 @@ pub(crate) fn end_abandoned(settings: &Settings, shared: &Shared) {
                 extra: BTreeMap::new(),
             },
             socket: false,
-            stop_timeout: ABANDONED_STOP_TIMEOUT,
+            stop_timeout: ORPHAN_STOP_TIMEOUT,
             keep: Some(KeepSettings {
                 folder,
                 keeper: Vec::new(),
@@ -212,15 +212,15 @@ pub(crate) fn end_abandoned(settings: &Settings, shared: &Shared) {
         };
         tracing::warn!(%service, "has processes from before, but is not configured to; they are ended");
         tokio::spawn(async move {
-            if let Err(error) = driver::end_abandoned(settings).await {
+            if let Err(error) = driver::end_orphaned(settings).await {
                 tracing::error!(%service, "its processes from before could not be ended: {}", error.in_full());
             }
         });
     }
 }
 
-async fn end_abandoned_containers(owner: String, services: Vec<String>) {
-    match driver::end_abandoned_containers(&owner, &services, ABANDONED_STOP_TIMEOUT).await {
+async fn end_orphaned_containers(owner: String, services: Vec<String>) {
+    match driver::end_orphaned_containers(&owner, &services, ORPHAN_STOP_TIMEOUT).await {
         Ok(ended) => {
             for service in ended {
                 tracing::warn!(%service, "had containers from before, but is not configured to; they were ended");

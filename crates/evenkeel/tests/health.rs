@@ -103,7 +103,7 @@ impl Fleet {
         let config = format!(
             "[[service]]\nname = \"web\"\ndriver = \"static\"\naddresses = [{}]\n\
              [service.heartbeat]\npath = \"/well\"\nevery = \"200ms\"\n timeout = \"200ms\"\n\
-             [service.answers]\nejection = \"500ms\"\n",
+             [service.responses]\nejection = \"500ms\"\n",
             addresses.join(", ")
         );
         let balancer = Rig::new().config(&config).up();
@@ -164,7 +164,7 @@ fn eject_and_heal(mood: Mood, (kind, words): (&str, &str)) -> Tally {
     assert!(told.iter().any(is_told), "{mood:?}: {told:#?}");
     // It is tried in vain meanwhile, which nobody may notice.
     eventually("it is tried", || {
-        events(&fleet.balancer).iter().filter(|event| event["event"] == "on trial").count() >= 2
+        events(&fleet.balancer).iter().filter(|event| event["event"] == "half-open").count() >= 2
     });
     assert_eq!(fleet.ready(), 2, "{mood:?}");
     fleet.moody[1].turn(Mood::Well);

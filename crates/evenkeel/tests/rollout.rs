@@ -103,7 +103,7 @@ fn what_dies_soon_after_it_took_traffic_is_undone_and_nobody_notices() {
     let balancer = Rig::new().config(&config(&replica(), "")).up();
     let before = releases(&balancer);
     let load = Load::start(balancer.address, 300);
-    // Either it dies on trial, three times, or in its seat, once.
+    // Either it dies half-open, three times, or in its seat, once.
     let short_lived =
         command(&["timeout", "-s", "KILL", "0.3", PROGRAM, "replica", "--listen", "127.0.0.1:{port}"]);
     balancer.rewrite_config(&config(&short_lived, ""));

@@ -66,7 +66,7 @@ fn an_upgrade_passes_bytes_both_ways_until_a_side_is_done() {
     talk.end();
     assert_eq!(talk.rest().unwrap(), b"last", "a half that is closed leaves the other open");
     no_claims(&inside);
-    eventually("it is counted as what it was", || inside.totals().answers == [0, 1, 0, 0, 0, 0]);
+    eventually("it is counted as what it was", || inside.totals().responses == [0, 1, 0, 0, 0, 0]);
     let got = &backend.received()[0];
     assert_eq!((got.header("upgrade"), got.header("connection")), (vec!["websocket"], vec!["upgrade"]));
 }
@@ -350,7 +350,7 @@ fn an_upload_that_nobody_else_can_get_stays_with_a_replica_that_was_given_up() {
     let mut talk = Talk::to(inside.address);
     talk.say("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n");
     eventually("the replica has it", || !backend.received().is_empty());
-    inside.replicas[0].gate.condemn();
+    inside.replicas[0].gate.abandon();
     inside.publish(0);
     let stream = talk.stream.get_ref();
     stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();

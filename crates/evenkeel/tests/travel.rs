@@ -158,7 +158,7 @@ fn an_idempotent_request_is_sent_again_and_a_post_never_twice() {
     let breaks = Backend::start(|_, _| false);
     let works = Backend::saying("fine");
     // It is to be asked however often it breaks off.
-    let balancer = in_front_of(&[&breaks, &works], "[service.answers]\nfailures = 0");
+    let balancer = in_front_of(&[&breaks, &works], "[service.responses]\nfailures = 0");
     let (mut lost_posts, count) = (0, 40);
     for number in 0..count {
         assert_eq!(send(balancer.address, "GET", &format!("/get/{number}"), "").body, "fine");

@@ -2,7 +2,7 @@
 //! nothing is forgotten.
 
 use crate::spares::spare_seats;
-use crate::{Berth, Event, Fleet, Found, FoundState, Life, Moment, Release, StoredBerth};
+use crate::{Assignment, Event, Fleet, Found, FoundState, Life, Moment, Release, StoredAssignment};
 
 impl Fleet {
     /// Takes over what an earlier balancer left, before anything else happens: whatever runs in a
@@ -16,21 +16,21 @@ impl Fleet {
             let record = self.observed.record(life.seat);
             record.last_incarnation = record.last_incarnation.max(life.incarnation);
         }
-        if self.desired.generation == 0 && self.desired.berths.is_empty() {
-            self.berth_what_runs(found);
+        if self.desired.generation == 0 && self.desired.assignments.is_empty() {
+            self.assign_what_runs(found);
         }
         let mut free = self.running_spares(found, &release_of);
-        for index in 0..self.desired.berths.len() {
-            let berth = self.desired.berths[index].clone();
-            let spare = || free.iter().position(|(_, release)| *release == berth.release);
-            if let Some(one) = self.heir_of(&berth, found) {
-                self.desired.succeed(berth.life, one.life, &one.name);
+        for index in 0..self.desired.assignments.len() {
+            let assignment = self.desired.assignments[index].clone();
+            let spare = || free.iter().position(|(_, release)| *release == assignment.release);
+            if let Some(one) = self.heir_of(&assignment, found) {
+                self.desired.succeed(assignment.life, one.life, &one.name);
             } else if let Some(at) = spare() {
                 let (one, _) = free.remove(at);
-                self.desired.succeed(berth.life, one.life, &one.name);
+                self.desired.succeed(assignment.life, one.life, &one.name);
             } else {
-                let next = self.next_life(&berth);
-                self.desired.succeed(berth.life, next, &berth.name);
+                let next = self.next_life(&assignment);
+                self.desired.succeed(assignment.life, next, &assignment.name);
             }
         }
         self.adopt_spares(&free);
@@ -38,17 +38,18 @@ impl Fleet {
     }
 
     /// Who runs that a seat goes on with.
-    fn heir_of<'a>(&self, berth: &Berth, found: &'a [Found]) -> Option<&'a Found> {
+    fn heir_of<'a>(&self, assignment: &Assignment, found: &'a [Found]) -> Option<&'a Found> {
         // What was only tried when a rollout was interrupted does not have the seat; and where a spare
         // has it, what else runs there was to go.
-        let has_precedence = self.desired.rollout.is_some() || berth.life.began_as_spare();
-        let itself = found.iter().find(|one| one.life == berth.life && has_precedence && is_running(one));
-        let in_seat = found.iter().filter(|one| one.life.seat == berth.seat && is_running(one));
+        let has_precedence = self.desired.rollout.is_some() || assignment.life.began_as_spare();
+        let itself =
+            found.iter().find(|one| one.life == assignment.life && has_precedence && is_running(one));
+        let in_seat = found.iter().filter(|one| one.life.seat == assignment.seat && is_running(one));
         itself.or_else(|| in_seat.max_by_key(|one| one.life.incarnation))
     }
 
-    fn next_life(&self, berth: &Berth) -> Life {
-        Life { seat: berth.seat, incarnation: self.observed.next_incarnation(berth.seat) }
+    fn next_life(&self, assignment: &Assignment) -> Life {
+        Life { seat: assignment.seat, incarnation: self.observed.next_incarnation(assignment.seat) }
     }
 
     /// Who runs that began as a spare and has no seat of the fleet, the lowest first, and what they run.
@@ -57,7 +58,7 @@ impl Fleet {
         found: &'a [Found],
         release_of: &impl Fn(Life) -> Option<Release>,
     ) -> Vec<(&'a Found, Release)> {
-        let has_seat = |life: Life| self.desired.berth_of(life).is_some();
+        let has_seat = |life: Life| self.desired.assignment_of(life).is_some();
         let is_meant = |one: &&Found| one.life.began_as_spare() && is_running(one) && !has_seat(one.life);
         let stored = |life: Life| {
             let spare = self.desired.spares.iter().find(|spare| spare.seat == life.seat);
@@ -77,26 +78,26 @@ impl Fleet {
             let spare = match in_seat.max_by_key(|(one, _)| one.life.incarnation) {
                 Some((one, release)) => {
                     let (life, name) = (one.life, one.name.clone());
-                    Berth { seat, life, name, release: *release, pending: None }
+                    Assignment { seat, life, name, release: *release, pending: None }
                 }
                 None => {
                     let life = Life { seat, incarnation: self.observed.next_incarnation(seat) };
                     let name = self.desired.random_name(life, &self.settings, &self.observed);
-                    Berth { seat, life, name, release: self.desired.release, pending: None }
+                    Assignment { seat, life, name, release: self.desired.release, pending: None }
                 }
             };
             self.desired.spares.push(spare);
         }
     }
 
-    fn berth_what_runs(&mut self, found: &[Found]) {
+    fn assign_what_runs(&mut self, found: &[Found]) {
         // Which seat one has that began as a spare, nobody knows any more.
         let is_meant = |one: &&Found| is_running(one) && !one.life.began_as_spare();
         let mut running: Vec<&Found> = found.iter().filter(is_meant).collect();
         // The latest life of each seat, by seat.
         running.sort_by_key(|one| (one.life.seat, std::cmp::Reverse(one.life.incarnation)));
         running.dedup_by_key(|one| one.life.seat);
-        let stored = running.into_iter().map(|one| StoredBerth {
+        let stored = running.into_iter().map(|one| StoredAssignment {
             seat: one.life.seat,
             life: one.life,
             name: one.name.clone(),
@@ -104,7 +105,7 @@ impl Fleet {
             slots: None,
         });
         let mut wish = self.desired.clone();
-        if wish.restore(1, stored.collect()).is_ok() && !wish.berths.is_empty() {
+        if wish.restore(1, stored.collect()).is_ok() && !wish.assignments.is_empty() {
             self.desired = wish;
         }
     }

@@ -30,8 +30,8 @@ impl Fleet {
             return None;
         }
         let (_, death) = record.last_death.clone()?;
-        let berth = self.desired.places().find(|berth| berth.seat == seat)?;
-        let is_waiting = self.observed.get(berth.life).is_none();
+        let assignment = self.desired.places().find(|assignment| assignment.seat == seat)?;
+        let is_waiting = self.observed.get(assignment.life).is_none();
         Some(CrashLoop {
             failures: record.failures,
             death,

@@ -1,4 +1,4 @@
-//! What should run: one berth for each replica, in the order in which they were added.
+//! What should run: one assignment for each replica, in the order in which they were added.
 
 use placement::{Holding, Member, NoRoom, Placement, Seat};
 
@@ -12,7 +12,7 @@ pub struct ChangeId(pub(crate) u64);
 
 /// The life that a seat should have now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Berth {
+pub struct Assignment {
     /// The place in the fleet.
     pub seat: Seat,
     /// Who has it: a life that began in this seat, or one that began as a spare.
@@ -25,16 +25,16 @@ pub struct Berth {
     pub pending: Option<ChangeId>,
 }
 
-impl Berth {
+impl Assignment {
     /// Whether it is out of the fleet, and who has it waits for a seat.
     pub(crate) fn is_spare(&self) -> bool {
         is_spare_seat(self.seat)
     }
 }
 
-/// A berth as it is kept on disk.
+/// An assignment as it is kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredBerth {
+pub struct StoredAssignment {
     /// The place in the fleet.
     pub seat: Seat,
     /// Who has it.
@@ -66,9 +66,9 @@ pub struct Desired {
     pub(crate) placement: Placement,
     /// Of seats 1, 2, 3, …; those behind the end have 1.
     pub(crate) weights: Vec<u32>,
-    pub(crate) berths: Vec<Berth>,
-    /// The berths of those that wait for a seat; each is in a seat of its own, out of the fleet.
-    pub(crate) spares: Vec<Berth>,
+    pub(crate) assignments: Vec<Assignment>,
+    /// The assignments of those that wait for a seat; each is in a seat of its own, out of the fleet.
+    pub(crate) spares: Vec<Assignment>,
     pub(crate) changes: Vec<Change>,
     /// What new replicas run.
     pub(crate) release: Release,
@@ -85,7 +85,7 @@ impl Desired {
             seed,
             placement,
             weights,
-            berths: Vec::new(),
+            assignments: Vec::new(),
             spares: Vec::new(),
             changes: Vec::new(),
             release: Release::default(),
@@ -95,9 +95,9 @@ impl Desired {
 
     /// The fleet that was stored. Slots that the placement's settings no longer allow are
     /// forgotten; their seats are placed anew.
-    pub fn restore(&mut self, generation: u64, stored: Vec<StoredBerth>) -> Result<(), NoRoom> {
+    pub fn restore(&mut self, generation: u64, stored: Vec<StoredAssignment>) -> Result<(), NoRoom> {
         self.generation = generation;
-        for StoredBerth { seat, life, name, release, slots } in stored {
+        for StoredAssignment { seat, life, name, release, slots } in stored {
             let is_placed = match (&mut self.placement, slots) {
                 (Placement::Classic(classic), Some(slots)) => classic.restore(Holding { seat, slots }),
                 _ => false,
@@ -105,7 +105,7 @@ impl Desired {
             if !is_placed {
                 self.placement.insert(self.member(seat))?;
             }
-            self.berths.push(Berth { seat, life, name, release, pending: None });
+            self.assignments.push(Assignment { seat, life, name, release, pending: None });
         }
         Ok(())
     }
@@ -115,15 +115,15 @@ impl Desired {
         self.rollout = Some(Rollout::begin(self.generation, (from, to), RolloutSettings::default()));
     }
 
-    /// What is to be kept on disk: settled berths only, so that a change that nobody was told of
+    /// What is to be kept on disk: settled assignments only, so that a change that nobody was told of
     /// is undone by a restart.
-    pub fn to_store(&self) -> Vec<StoredBerth> {
-        let stored = self.settled().map(|berth| StoredBerth {
-            seat: berth.seat,
-            life: berth.life,
-            name: berth.name.clone(),
-            release: berth.release,
-            slots: self.slots(berth.seat),
+    pub fn to_store(&self) -> Vec<StoredAssignment> {
+        let stored = self.settled().map(|assignment| StoredAssignment {
+            seat: assignment.seat,
+            life: assignment.life,
+            name: assignment.name.clone(),
+            release: assignment.release,
+            slots: self.slots(assignment.seat),
         });
         stored.collect()
     }
@@ -138,9 +138,9 @@ impl Desired {
         self.seed
     }
 
-    /// All berths, in order of insertion, pending ones last.
-    pub fn berths(&self) -> &[Berth] {
-        &self.berths
+    /// All assignments, in order of insertion, pending ones last.
+    pub fn assignments(&self) -> &[Assignment] {
+        &self.assignments
     }
 
     /// A seat with the weight that it was given.
@@ -153,9 +153,9 @@ impl Desired {
         &self.placement
     }
 
-    /// The berths that callers were told of.
-    pub fn settled(&self) -> impl Iterator<Item = &Berth> {
-        self.berths.iter().filter(|berth| berth.pending.is_none())
+    /// The assignments that callers were told of.
+    pub fn settled(&self) -> impl Iterator<Item = &Assignment> {
+        self.assignments.iter().filter(|assignment| assignment.pending.is_none())
     }
 
     /// Whether some additions are not settled yet.
@@ -163,47 +163,47 @@ impl Desired {
         !self.changes.is_empty()
     }
 
-    pub(crate) fn berth_of(&self, life: Life) -> Option<&Berth> {
-        self.berths.iter().find(|berth| berth.life == life)
+    pub(crate) fn assignment_of(&self, life: Life) -> Option<&Assignment> {
+        self.assignments.iter().find(|assignment| assignment.life == life)
     }
 
-    /// The berth of a seat.
-    pub fn berth_at(&self, seat: Seat) -> Option<&Berth> {
-        self.berths.iter().find(|berth| berth.seat == seat)
+    /// The assignment of a seat.
+    pub fn assignment_at(&self, seat: Seat) -> Option<&Assignment> {
+        self.assignments.iter().find(|assignment| assignment.seat == seat)
     }
 
     /// The seats that nobody has, lowest first, without end.
     pub(crate) fn free_seats(&self) -> impl Iterator<Item = Seat> {
-        let is_free = |seat: &Seat| self.berths.iter().all(|berth| berth.seat != *seat);
+        let is_free = |seat: &Seat| self.assignments.iter().all(|assignment| assignment.seat != *seat);
         (0..).map(Seat::at_index).filter(is_free)
     }
 
     /// The added replicas take traffic: they count, as if they had been added at this moment.
     pub(crate) fn commit(&mut self, change: ChangeId) {
-        let (mut added, mut berths): (Vec<Berth>, Vec<Berth>) =
-            self.berths.drain(..).partition(|berth| berth.pending == Some(change));
-        added.iter_mut().for_each(|berth| berth.pending = None);
-        let settled = berths.partition_point(|berth| berth.pending.is_none());
-        berths.splice(settled..settled, added);
-        self.berths = berths;
+        let (mut added, mut assignments): (Vec<Assignment>, Vec<Assignment>) =
+            self.assignments.drain(..).partition(|assignment| assignment.pending == Some(change));
+        added.iter_mut().for_each(|assignment| assignment.pending = None);
+        let settled = assignments.partition_point(|assignment| assignment.pending.is_none());
+        assignments.splice(settled..settled, added);
+        self.assignments = assignments;
         self.generation += 1;
         self.changes.retain(|other| other.id != change);
     }
 
     /// The change never was.
     pub(crate) fn undo(&mut self, change: ChangeId) {
-        let (undone, kept): (Vec<Berth>, Vec<Berth>) =
-            self.berths.drain(..).partition(|berth| berth.pending == Some(change));
-        for berth in undone {
-            self.vacate(berth.seat);
+        let (undone, kept): (Vec<Assignment>, Vec<Assignment>) =
+            self.assignments.drain(..).partition(|assignment| assignment.pending == Some(change));
+        for assignment in undone {
+            self.vacate(assignment.seat);
         }
-        self.berths = kept;
+        self.assignments = kept;
         self.changes.retain(|other| other.id != change);
     }
 
     pub(crate) fn retire(&mut self) {
-        for berth in std::mem::take(&mut self.berths) {
-            self.placement.remove(berth.seat);
+        for assignment in std::mem::take(&mut self.assignments) {
+            self.placement.remove(assignment.seat);
         }
         self.spares.clear();
         self.changes.clear();
@@ -221,7 +221,7 @@ impl Desired {
     /// The seat goes on with another life.
     pub(crate) fn succeed(&mut self, life: Life, successor: Life, name: &ReplicaName) {
         let Some(release) = self.place_of(life).map(|place| self.next_release(place.release)) else { return };
-        let places = self.berths.iter_mut().chain(&mut self.spares);
+        let places = self.assignments.iter_mut().chain(&mut self.spares);
         for place in places.filter(|place| place.life == life) {
             (place.life, place.name, place.release) = (successor, name.clone(), release);
         }

@@ -5,7 +5,7 @@ use placement::{NoRoom, Placement, Seat, SeatChoice};
 use crate::desired::Change;
 use crate::names;
 use crate::rollout::Successor;
-use crate::{Berth, ChangeId, Deployment, Desired, FleetSettings, Life, Moment, Observed, ReplicaName};
+use crate::{Assignment, ChangeId, Deployment, Desired, FleetSettings, Life, Moment, Observed, ReplicaName};
 
 /// What a caller wants changed. Counts and names only: what is run comes from the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Desired {
         settings: &FleetSettings,
         (observed, now): (&Observed, Moment),
     ) -> Result<Option<ChangeId>, Refusal> {
-        let missing = count.saturating_sub(self.berths.len() as u32);
+        let missing = count.saturating_sub(self.assignments.len() as u32);
         let is_free = |name: &ReplicaName| !self.is_name_taken(name);
         let numbered = (1..).map(|number| names::numbered(&settings.name_prefix, number)).filter(is_free);
         let names: Vec<ReplicaName> = numbered.take(missing as usize).collect();
@@ -141,7 +141,7 @@ impl Desired {
         if let Some(taken) = names.iter().find(|name| self.is_name_taken(name)) {
             return Err(Refusal::NameTaken(taken.clone()));
         }
-        let asked = self.berths.len() as u64 + u64::from(count);
+        let asked = self.assignments.len() as u64 + u64::from(count);
         if asked > u64::from(settings.replicas_max) {
             return Err(Refusal::TooMany { max: settings.replicas_max, asked });
         }
@@ -169,7 +169,7 @@ impl Desired {
         let life = Life { seat, incarnation: observed.next_incarnation(seat) };
         self.placement.insert(self.member(seat)).map_err(Refusal::NoRoom)?;
         let name = name.unwrap_or_else(|| self.random_name(life, settings, observed));
-        self.berths.push(Berth { seat, life, name, release: self.release, pending: Some(change) });
+        self.assignments.push(Assignment { seat, life, name, release: self.release, pending: Some(change) });
         Ok(())
     }
 
@@ -178,12 +178,12 @@ impl Desired {
     fn next_seat(&self, choice: SeatChoice) -> Seat {
         let chosen = match &self.placement {
             Placement::Classic(classic) => {
-                let taken: Vec<Seat> = self.berths.iter().map(|berth| berth.seat).collect();
+                let taken: Vec<Seat> = self.assignments.iter().map(|assignment| assignment.seat).collect();
                 choice.next(classic, &taken)
             }
             Placement::Rendezvous(_) | Placement::Named(_) => None,
         };
-        let lowest = || self.free_seats().next().expect("there are more seats than berths");
+        let lowest = || self.free_seats().next().expect("there are more seats than assignments");
         chosen.unwrap_or_else(lowest)
     }
 
@@ -192,7 +192,9 @@ impl Desired {
             return Err(Refusal::MoreNamesThanRemoved { names: names.len(), count });
         }
         refuse_doubles(names)?;
-        if let Some(unknown) = names.iter().find(|name| self.settled().all(|berth| berth.name != **name)) {
+        if let Some(unknown) =
+            names.iter().find(|name| self.settled().all(|assignment| assignment.name != **name))
+        {
             return Err(Refusal::UnknownName(unknown.clone()));
         }
         let present = self.settled().count() as u32;
@@ -200,8 +202,12 @@ impl Desired {
             return Err(Refusal::TooFew { present, asked: count });
         }
         let (mut leaving, mut others): (Vec<Seat>, Vec<Seat>) = (Vec::new(), Vec::new());
-        for berth in self.settled() {
-            if names.contains(&berth.name) { leaving.push(berth.seat) } else { others.push(berth.seat) }
+        for assignment in self.settled() {
+            if names.contains(&assignment.name) {
+                leaving.push(assignment.seat)
+            } else {
+                others.push(assignment.seat)
+            }
         }
         while leaving.len() < count as usize {
             let number = self.generation.wrapping_mul(1 << 20).wrapping_add(leaving.len() as u64);
@@ -211,13 +217,13 @@ impl Desired {
         for seat in &leaving {
             self.vacate(*seat);
         }
-        self.berths.retain(|berth| !leaving.contains(&berth.seat));
+        self.assignments.retain(|assignment| !leaving.contains(&assignment.seat));
         self.generation += 1;
         Ok(())
     }
 
     fn is_name_taken(&self, name: &ReplicaName) -> bool {
-        self.berths.iter().chain(&self.spares).any(|berth| berth.name == *name)
+        self.assignments.iter().chain(&self.spares).any(|assignment| assignment.name == *name)
     }
 
     /// A random name that nobody in the fleet carries or is about to lay down.

@@ -14,7 +14,7 @@ pub enum Event {
     /// A replica ended, ordered or not.
     Exited(Life, Exit),
     /// A heartbeat was answered, or was not.
-    Beat(Life, Pulse),
+    Beat(Life, ProbeResult),
     /// The way of a request met something odd.
     Suspected(Suspicion),
     /// How long some of the good answers took that came since the last time. Who gave none is left out.
@@ -40,7 +40,7 @@ pub enum Event {
 
 /// What came of a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pulse {
+pub enum ProbeResult {
     /// Answered well and in time.
     Good,
     /// The connection was refused: nobody listens.

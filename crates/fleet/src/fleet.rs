@@ -33,11 +33,11 @@ pub enum Standing {
     /// Routed to.
     Open,
     /// In the table for the few requests that are admitted to try it.
-    OnTrial,
+    HalfOpen,
     /// Not routed to; who is inside may finish.
     Closed,
     /// Not routed to; who is inside should look elsewhere.
-    Condemned,
+    Abandoned,
 }
 
 /// Owned by one reconciler.
@@ -56,12 +56,13 @@ impl Fleet {
 
     /// Applies an edit, whole or not at all.
     pub fn edit(&mut self, edit: &Edit, now: Moment) -> Result<Outcome, Refusal> {
-        let seats_before: Vec<_> = self.desired.berths.iter().map(|berth| berth.seat).collect();
+        let seats_before: Vec<_> =
+            self.desired.assignments.iter().map(|assignment| assignment.seat).collect();
         let change = self.desired.apply(edit, &self.settings, (&self.observed, now))?;
-        for berth in &self.desired.berths {
-            if !seats_before.contains(&berth.seat) {
+        for assignment in &self.desired.assignments {
+            if !seats_before.contains(&assignment.seat) {
                 // A new tenant is not to blame for the seat's past.
-                self.observed.record(berth.seat).forgive(now);
+                self.observed.record(assignment.seat).forgive(now);
             }
         }
         Ok(change.map_or(Outcome::Settled, Outcome::Pending))
@@ -94,7 +95,7 @@ impl Fleet {
                 self.replace(*life, now);
             }
             Action::Inspect(life) => self.observed.change(*life, |known| known.signs.note_look()),
-            Action::Admit(life) => self.observed.change(*life, |known| known.signs.conduct.admit(now)),
+            Action::Admit(life) => self.observed.change(*life, |known| known.signs.outlier.admit(now)),
             Action::Drain(life) => enter(life, Phase::Draining { is_empty: false }),
             Action::Stop(life, how) => enter(life, Phase::Stopping(*how)),
             Action::Commit(change) => self.desired.commit(*change),
@@ -127,7 +128,7 @@ impl Fleet {
 
     /// The seat that a life has in the fleet, or the one that it began in.
     pub fn seat_of(&self, life: Life) -> Seat {
-        self.desired.berth_of(life).map_or(life.seat, |berth| berth.seat)
+        self.desired.assignment_of(life).map_or(life.seat, |assignment| assignment.seat)
     }
 
     /// The weight of a seat.
@@ -142,21 +143,21 @@ impl Fleet {
 
     /// What the gate of a life should be.
     pub fn standing(&self, life: Life) -> Standing {
-        let Some(known) = self.observed.get(life) else { return Standing::Condemned };
-        let is_desired = self.desired.berth_of(life).is_some();
+        let Some(known) = self.observed.get(life) else { return Standing::Abandoned };
+        let is_desired = self.desired.assignment_of(life).is_some();
         match &known.phase {
             Phase::Serving if !is_desired => Standing::Closed,
             Phase::Serving if known.is_well() => Standing::Open,
             Phase::Serving if known.signs.are_soft() && is_mass_illness(&self.desired, &self.observed) => {
                 Standing::Open
             }
-            Phase::Serving if !known.signs.are_of_answers_only() => Standing::Condemned,
-            Phase::Serving if known.signs.conduct.is_on_trial() => Standing::OnTrial,
+            Phase::Serving if !known.signs.are_of_responses_only() => Standing::Abandoned,
+            Phase::Serving if known.signs.outlier.is_half_open() => Standing::HalfOpen,
             // Who is inside may yet get a good answer.
             Phase::Serving => Standing::Closed,
             Phase::Starting | Phase::Booting | Phase::Draining { .. } => Standing::Closed,
             Phase::Stopping(StopHow::Graceful) => Standing::Closed,
-            Phase::Stopping(StopHow::Now) | Phase::Over(_) => Standing::Condemned,
+            Phase::Stopping(StopHow::Now) | Phase::Over(_) => Standing::Abandoned,
         }
     }
 
@@ -170,7 +171,7 @@ impl Fleet {
 
     /// Whether every replica that callers were told of takes traffic.
     pub fn is_whole(&self) -> bool {
-        self.desired.settled().all(|berth| self.standing(berth.life) == Standing::Open)
+        self.desired.settled().all(|assignment| self.standing(assignment.life) == Standing::Open)
     }
 
     /// What there is to show.

@@ -3,7 +3,7 @@
 //! One atomic, because two that must agree do not: a request that saw "open" and then counted
 //! itself in could slip in between a close and the look at the count that follows it.
 //!
-//! A replica on trial has a closed gate with an admission for a single request. Whoever is not on the
+//! A replica half-open has a closed gate with an admission for a single request. Whoever is not on the
 //! look-out for it sees a closed gate, so it costs the others nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use event_listener::Event;
 
 const CLOSED: u64 = 1 << 63;
-const CONDEMNED: u64 = 1 << 62;
+const ABANDONED: u64 = 1 << 62;
 /// One request may enter although the gate is closed.
 const ADMISSION: u64 = 1 << 61;
 const COUNT: u64 = ADMISSION - 1;
@@ -31,7 +31,7 @@ impl Gate {
     }
 
     /// Counts one in through a closed gate, if there is an admission; the admission is then used up.
-    pub(crate) fn enter_on_trial(&self) -> bool {
+    pub(crate) fn enter_half_open(&self) -> bool {
         let may_enter = |state: u64| (state & ADMISSION != 0).then(|| (state & !ADMISSION) + 1);
         self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, may_enter).is_ok()
     }
@@ -66,13 +66,13 @@ impl Gate {
     }
 
     /// Lets nobody in, and tells who is inside not to count on an answer.
-    pub fn condemn(&self) {
-        self.change_flags(CLOSED | CONDEMNED);
+    pub fn abandon(&self) {
+        self.change_flags(CLOSED | ABANDONED);
     }
 
     /// Whether those inside should look elsewhere.
-    pub fn is_condemned(&self) -> bool {
-        self.state.load(Ordering::Acquire) & CONDEMNED != 0
+    pub fn is_abandoned(&self) -> bool {
+        self.state.load(Ordering::Acquire) & ABANDONED != 0
     }
 
     /// Whether anybody may enter.
@@ -118,11 +118,11 @@ mod tests {
         assert!(gate.enter(u64::MAX));
         gate.close();
         assert!(!gate.enter(u64::MAX));
-        assert!((gate.claims(), gate.is_condemned()) == (1, false));
-        gate.condemn();
-        assert!(gate.is_condemned());
+        assert!((gate.claims(), gate.is_abandoned()) == (1, false));
+        gate.abandon();
+        assert!(gate.is_abandoned());
         gate.open();
-        assert!(gate.enter(u64::MAX) && !gate.is_condemned());
+        assert!(gate.enter(u64::MAX) && !gate.is_abandoned());
         gate.leave();
         gate.leave();
         assert_eq!(gate.claims(), 0);
@@ -131,17 +131,17 @@ mod tests {
     #[test]
     fn a_trial_admits_one_at_a_time_and_nobody_who_does_not_ask_for_it() {
         let gate = Gate::default();
-        assert!(!gate.enter_on_trial(), "an open gate needs no trial");
+        assert!(!gate.enter_half_open(), "an open gate needs no trial");
         gate.admit_one();
         assert!(!gate.enter(u64::MAX) && !gate.is_open());
         gate.restrict();
-        assert!(gate.enter_on_trial() && !gate.enter_on_trial());
+        assert!(gate.enter_half_open() && !gate.enter_half_open());
         gate.admit_one();
         gate.close();
-        assert!(!gate.enter_on_trial(), "closed is closed");
+        assert!(!gate.enter_half_open(), "closed is closed");
         gate.admit_one();
         gate.open();
-        assert!(!gate.enter_on_trial() && gate.enter(2) && !gate.enter(2));
+        assert!(!gate.enter_half_open() && gate.enter(2) && !gate.enter(2));
         gate.leave();
         gate.leave();
         assert_eq!(gate.claims(), 0);

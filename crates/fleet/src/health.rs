@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
-use crate::conduct::{Complaint, Conduct};
+use crate::outlier::{Complaint, Outlier};
 use crate::slowness::Pace;
-use crate::{FleetSettings, HealthSettings, Moment, Pulse};
+use crate::{FleetSettings, HealthSettings, Moment, ProbeResult};
 
 /// How many times as many missed heartbeats it takes when the replica answers requests all the while:
 /// then it is rather the network that loses some.
@@ -52,7 +52,7 @@ pub(crate) struct Signs {
     pub(crate) is_refusing: bool,
     pub(crate) is_frozen: bool,
     beats: Beats,
-    pub(crate) conduct: Conduct,
+    pub(crate) outlier: Outlier,
     pub(crate) pace: Pace,
 }
 
@@ -90,7 +90,7 @@ impl Signs {
         } else if self.beats.is_silent {
             Some(Sign::Silent)
         } else {
-            self.conduct.complaint().map(|complaint| match complaint {
+            self.outlier.complaint().map(|complaint| match complaint {
                 Complaint::Failing => Sign::Failing,
                 Complaint::Slow(_) => Sign::Slow,
             })
@@ -108,7 +108,7 @@ impl Signs {
     }
 
     /// Whether nothing but its answers speaks against it.
-    pub(crate) fn are_of_answers_only(&self) -> bool {
+    pub(crate) fn are_of_responses_only(&self) -> bool {
         matches!(self.first(), Some(Sign::Failing | Sign::Slow))
     }
 
@@ -136,13 +136,13 @@ impl Signs {
     }
 
     /// A heartbeat of a replica that serves.
-    pub(crate) fn beat(&mut self, pulse: Pulse, settings: &HealthSettings, now: Moment) {
-        if pulse == Pulse::Good {
+    pub(crate) fn beat(&mut self, probe_result: ProbeResult, settings: &HealthSettings, now: Moment) {
+        if probe_result == ProbeResult::Good {
             (self.is_refusing, self.is_frozen) = (false, false);
             return self.beats.good(settings);
         }
-        self.is_refusing |= pulse == Pulse::Refused;
-        self.beats.is_unwell |= pulse == Pulse::Unwell;
+        self.is_refusing |= probe_result == ProbeResult::Refused;
+        self.beats.is_unwell |= probe_result == ProbeResult::Unwell;
         self.beats.missed(settings, now);
     }
 
@@ -177,7 +177,7 @@ impl Signs {
         if is_silent && self.silence(now) >= settings.start_timeout {
             words.push(format!("silent for as long as a start may take, {:?}", settings.start_timeout));
         }
-        words.extend(self.conduct.in_words());
+        words.extend(self.outlier.in_words());
         words
     }
 

@@ -9,20 +9,20 @@ mod life;
 mod names;
 mod release;
 
-mod answers;
 mod gate;
 mod replica;
+mod responses;
 mod table;
 
 mod settings;
 
-mod conduct;
 mod crash_loop;
 mod desired;
 mod edit;
 mod event;
 mod health;
 mod observed;
+mod outlier;
 mod plan;
 mod rollout;
 mod slowness;
@@ -33,11 +33,10 @@ mod fleet;
 mod view;
 
 pub use address::{Address, IllegalAddress};
-pub use answers::{Answers, Latencies};
 pub use crash_loop::CrashLoop;
-pub use desired::{Berth, ChangeId, Desired, StoredBerth};
+pub use desired::{Assignment, ChangeId, Desired, StoredAssignment};
 pub use edit::{Edit, Refusal};
-pub use event::{Death, Event, Exit, Found, FoundState, Measured, Pulse, Suspicion, SuspicionKind};
+pub use event::{Death, Event, Exit, Found, FoundState, Measured, ProbeResult, Suspicion, SuspicionKind};
 pub use fleet::{Fleet, Outcome, Standing};
 pub use gate::Gate;
 pub use health::Sign;
@@ -46,6 +45,7 @@ pub use observed::{Known, Observed, Phase};
 pub use plan::{Action, Plan, Step, StopHow, plan};
 pub use release::Release;
 pub use replica::{Claim, Replica};
+pub use responses::{Latencies, Responses};
 pub use rollout::{Course, Deployment, RolloutFailure, RolloutSettings};
 pub use settings::{FleetSettings, HealthSettings};
 pub use spares::SPARE_SEAT_MIN;

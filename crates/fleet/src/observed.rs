@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use placement::Seat;
 
-use crate::conduct::Complaint;
 use crate::health::Signs;
+use crate::outlier::Complaint;
 use crate::plan::StopHow;
 use crate::slowness::Comparison;
 use crate::{
     Address, Death, Event, Exit, FleetSettings, Found, FoundState, HealthSettings, Life, Measured, Moment,
-    Pulse, ReplicaName, SuspicionKind,
+    ProbeResult, ReplicaName, SuspicionKind,
 };
 
 /// How far a life has come.
@@ -98,11 +98,11 @@ impl Observed {
     /// which is what most facts are, does not.
     pub fn is_news(&self, event: &Event) -> bool {
         match event {
-            Event::Beat(life, Pulse::Good) => self
+            Event::Beat(life, ProbeResult::Good) => self
                 .get(*life)
                 .is_some_and(|known| known.phase != Phase::Serving || known.signs.is_beating_badly()),
             Event::Suspected(suspicion) if suspicion.kind == SuspicionKind::Failing => {
-                self.get(suspicion.life).is_some_and(|known| known.signs.conduct.can_be_complained_of())
+                self.get(suspicion.life).is_some_and(|known| known.signs.outlier.can_be_complained_of())
             }
             _ => true,
         }
@@ -126,7 +126,9 @@ impl Observed {
                 self.change(*life, |known| known.end(Death::Exited(exit.clone()), now));
                 self.refine(*life, exit);
             }
-            Event::Beat(life, pulse) => self.change(*life, |known| known.beat(*pulse, settings, now)),
+            Event::Beat(life, probe_result) => {
+                self.change(*life, |known| known.beat(*probe_result, settings, now))
+            }
             Event::Suspected(suspicion) => {
                 self.change(suspicion.life, |known| known.suspect(suspicion.kind, now));
             }
@@ -207,20 +209,20 @@ impl Observed {
         for one in measured {
             let Some(known) = self.lives.get_mut(&one.life) else { continue };
             known.signs.vouch(settings);
-            if known.signs.conduct.complaint().is_none() {
+            if known.signs.outlier.complaint().is_none() {
                 self.comparison.add(one);
                 continue;
             }
             let comparison = &self.comparison;
-            let excess = |answers: &_| comparison.excess(one.life, answers, settings.slow_factor);
-            known.signs.conduct.answer(&one.latencies, excess, now);
+            let excess = |responses: &_| comparison.excess(one.life, responses, settings.slow_factor);
+            known.signs.outlier.answer(&one.latencies, excess, now);
         }
         for (life, finding) in self.comparison.close(settings.slow_factor, now) {
             let Some(known) = self.lives.get_mut(&life) else { continue };
             let served = known.healthy_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
             if let Some(excess) = known.signs.pace.learn(finding, served, settings) {
                 known.signs.pace.begin_anew();
-                known.signs.conduct.complain(Complaint::Slow(excess), now);
+                known.signs.outlier.complain(Complaint::Slow(excess), now);
             }
         }
     }
@@ -310,17 +312,17 @@ impl Known {
         }
     }
 
-    fn beat(&mut self, pulse: Pulse, settings: &HealthSettings, now: Moment) {
-        match (pulse, &self.phase) {
+    fn beat(&mut self, probe_result: ProbeResult, settings: &HealthSettings, now: Moment) {
+        match (probe_result, &self.phase) {
             // The first good one is enough: until then requests may be waiting for somebody to serve.
-            (Pulse::Good, Phase::Booting) => {
+            (ProbeResult::Good, Phase::Booting) => {
                 self.healthy_at = Some(now);
                 self.enter(Phase::Serving, now);
             }
-            (Pulse::Refused | Pulse::Missed | Pulse::Unwell, Phase::Booting) => {
+            (ProbeResult::Refused | ProbeResult::Missed | ProbeResult::Unwell, Phase::Booting) => {
                 self.signs.beat_while_booting();
             }
-            (_, Phase::Serving) => self.signs.beat(pulse, settings, now),
+            (_, Phase::Serving) => self.signs.beat(probe_result, settings, now),
             _ => {}
         }
     }
@@ -331,7 +333,7 @@ impl Known {
         }
         match kind {
             SuspicionKind::Refused => self.signs.is_refusing = true,
-            SuspicionKind::Failing => self.signs.conduct.complain(Complaint::Failing, now),
+            SuspicionKind::Failing => self.signs.outlier.complain(Complaint::Failing, now),
             // No sign by itself: the next heartbeat will tell.
             SuspicionKind::Broken => {}
         }

@@ -12,7 +12,7 @@ use crate::desired::Change;
 use crate::names::draw;
 use crate::observed::SeatRecord;
 use crate::{
-    Berth, ChangeId, Death, Desired, FleetSettings, Known, Life, Moment, Observed, Phase, ReplicaName,
+    Assignment, ChangeId, Death, Desired, FleetSettings, Known, Life, Moment, Observed, Phase, ReplicaName,
 };
 
 pub use rollout::Step;
@@ -113,14 +113,14 @@ pub fn plan(settings: &FleetSettings, desired: &Desired, observed: &Observed, no
         mass_illness_at: observed.mass_illness_at,
         may_end: !is_anyone_coming_up(desired, observed),
     };
-    // The berths of a change that is decided now are looked at when it has been carried out.
-    for berth in desired.places().filter(|berth| !decided.contains(&berth.pending)) {
-        match observed.get(berth.life) {
-            None => plan_start(&mut plan, berth, observed, now),
-            Some(known) if is_unexplained(&mut plan, (berth, known), now) => {}
+    // The assignments of a change that is decided now are looked at when it has been carried out.
+    for assignment in desired.places().filter(|assignment| !decided.contains(&assignment.pending)) {
+        match observed.get(assignment.life) {
+            None => plan_start(&mut plan, assignment, observed, now),
+            Some(known) if is_unexplained(&mut plan, (assignment, known), now) => {}
             Some(known) => {
-                plan_berth(&mut plan, (berth.life, known), (settings, &mut pardon), now);
-                plan_trial(&mut plan, (berth.life, known), (settings, desired.seed), now);
+                plan_assignment(&mut plan, (assignment.life, known), (settings, &mut pardon), now);
+                plan_half_open(&mut plan, (assignment.life, known), (settings, desired.seed), now);
             }
         }
     }
@@ -138,7 +138,7 @@ pub fn plan(settings: &FleetSettings, desired: &Desired, observed: &Observed, no
 /// nobody is killed for it. Who is ill beyond that serves nobody, and is not counted; so health alone
 /// never leaves the table empty.
 pub(crate) fn is_mass_illness(desired: &Desired, observed: &Observed) -> bool {
-    let known = desired.berths.iter().filter_map(|berth| observed.get(berth.life));
+    let known = desired.assignments.iter().filter_map(|assignment| observed.get(assignment.life));
     let serving = known.filter(|known| known.phase == Phase::Serving);
     let (mut ill, mut all) = (0, 0);
     for known in serving {
@@ -182,11 +182,11 @@ impl Pardon {
 }
 
 fn is_anyone_coming_up(desired: &Desired, observed: &Observed) -> bool {
-    let is_coming_up = |berth: &Berth| {
-        let phase = observed.get(berth.life).map(|known| &known.phase);
+    let is_coming_up = |assignment: &Assignment| {
+        let phase = observed.get(assignment.life).map(|known| &known.phase);
         matches!(phase, None | Some(Phase::Starting | Phase::Booting))
     };
-    desired.berths.iter().any(is_coming_up)
+    desired.assignments.iter().any(is_coming_up)
 }
 
 /// Whether the change is decided, one way or the other.
@@ -196,17 +196,19 @@ fn plan_change(
     (settings, desired, observed): (&FleetSettings, &Desired, &Observed),
     now: Moment,
 ) -> bool {
-    let berths = || desired.berths.iter().filter(|berth| berth.pending == Some(change.id));
-    let is_up = |berth: &Berth| {
-        observed.get(berth.life).is_some_and(|known| known.phase == Phase::Serving && known.is_well())
+    let assignments =
+        || desired.assignments.iter().filter(|assignment| assignment.pending == Some(change.id));
+    let is_up = |assignment: &Assignment| {
+        observed.get(assignment.life).is_some_and(|known| known.phase == Phase::Serving && known.is_well())
     };
-    let record = |berth: &Berth| observed.seats.get(&berth.seat);
-    let has_failed =
-        |berth: &&Berth| record(berth).is_some_and(|record| record.failures >= PENDING_FAILURES_MAX);
-    if berths().all(is_up) {
+    let record = |assignment: &Assignment| observed.seats.get(&assignment.seat);
+    let has_failed = |assignment: &&Assignment| {
+        record(assignment).is_some_and(|record| record.failures >= PENDING_FAILURES_MAX)
+    };
+    if assignments().all(is_up) {
         plan.act(Action::Commit(change.id));
         true
-    } else if let Some(failed) = berths().find(has_failed) {
+    } else if let Some(failed) = assignments().find(has_failed) {
         let why = record(failed).map(SeatRecord::why).unwrap_or_default();
         plan.act(Action::Undo(
             change.id,
@@ -214,8 +216,10 @@ fn plan_change(
         ));
         true
     } else if plan.is_due(change.deadline, now) {
-        let late: Vec<String> =
-            berths().filter(|berth| !is_up(berth)).map(|berth| late(berth, observed)).collect();
+        let late: Vec<String> = assignments()
+            .filter(|assignment| !is_up(assignment))
+            .map(|assignment| late(assignment, observed))
+            .collect();
         let (late, timeout) = (late.join(", "), settings.start_timeout);
         plan.act(Action::Undo(change.id, format!("not healthy within {timeout:?} (start_timeout): {late}")));
         true
@@ -225,29 +229,29 @@ fn plan_change(
 }
 
 /// Who is late, and what became of earlier attempts.
-fn late(berth: &Berth, observed: &Observed) -> String {
-    let record = observed.seats.get(&berth.seat).filter(|record| record.failures > 0);
+fn late(assignment: &Assignment, observed: &Observed) -> String {
+    let record = observed.seats.get(&assignment.seat).filter(|record| record.failures > 0);
     match record.and_then(|record| record.last_death.as_ref()) {
-        Some((_, death)) => format!("{} ({death})", berth.name),
-        None => berth.name.to_string(),
+        Some((_, death)) => format!("{} ({death})", assignment.name),
+        None => assignment.name.to_string(),
     }
 }
 
-fn plan_start(plan: &mut Plan, berth: &Berth, observed: &Observed, now: Moment) {
-    let not_before = observed.seats.get(&berth.seat).map_or(now, |record| record.not_before);
+fn plan_start(plan: &mut Plan, assignment: &Assignment, observed: &Observed, now: Moment) {
+    let not_before = observed.seats.get(&assignment.seat).map_or(now, |record| record.not_before);
     // Two containers cannot carry one name: what is left of its last bearer goes first.
-    if !observed.holds_name(&berth.name) && plan.is_due(not_before, now) {
-        plan.act(Action::Start(berth.life, berth.name.clone()));
+    if !observed.holds_name(&assignment.name) && plan.is_due(not_before, now) {
+        plan.act(Action::Start(assignment.life, assignment.name.clone()));
     }
 }
 
 /// Whether whoever added this one is better served with a reason for its end a little later.
-fn is_unexplained(plan: &mut Plan, (berth, known): (&Berth, &Known), now: Moment) -> bool {
+fn is_unexplained(plan: &mut Plan, (assignment, known): (&Assignment, &Known), now: Moment) -> bool {
     let Phase::Over(death) = &known.phase else { return false };
-    berth.pending.is_some() && !death.is_told() && !plan.is_due(known.since + REASON_WAIT, now)
+    assignment.pending.is_some() && !death.is_told() && !plan.is_due(known.since + REASON_WAIT, now)
 }
 
-fn plan_berth(
+fn plan_assignment(
     plan: &mut Plan,
     (life, known): (Life, &Known),
     (settings, pardon): (&FleetSettings, &mut Pardon),
@@ -275,21 +279,21 @@ fn plan_berth(
         }
         // Booting and ill replicas that are not ours are left alone; the rest is as it should be.
         Phase::Booting | Phase::Serving | Phase::Starting => {}
-        // A berth's life is drained or stopped only after it has lost the berth.
+        // An assignment's life is drained or stopped only after it has lost the assignment.
         Phase::Draining { .. } | Phase::Stopping(_) => {}
     }
 }
 
 /// Whose answers were bad is asked again after a while, by one request at a time.
-fn plan_trial(
+fn plan_half_open(
     plan: &mut Plan,
     (life, known): (Life, &Known),
     (settings, seed): (&FleetSettings, u64),
     now: Moment,
 ) {
-    if known.phase == Phase::Serving && known.signs.are_of_answers_only() {
+    if known.phase == Phase::Serving && known.signs.are_of_responses_only() {
         let random = draw(draw(seed, u64::from(life.seat.number())), !life.incarnation);
-        let at = known.signs.conduct.next_admission(&settings.health, random);
+        let at = known.signs.outlier.next_admission(&settings.health, random);
         if at.is_some_and(|at| plan.is_due(at, now)) {
             plan.act(Action::Admit(life));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use placement::Seat;
 
-use crate::{Address, Answers, Gate, Life, ReplicaName};
+use crate::{Address, Gate, Life, ReplicaName, Responses};
 
 /// One running copy of the application.
 #[derive(Debug)]
@@ -23,18 +23,18 @@ pub struct Replica {
     /// Who may enter, and how many are inside.
     pub gate: Gate,
     /// How its answers are.
-    pub answers: Answers,
+    pub responses: Responses,
 }
 
 impl Replica {
     /// A place inside, if the gate is open and fewer than `bound` are inside.
     pub(crate) fn claim(self: &Arc<Self>, bound: u64) -> Option<Claim> {
-        self.gate.enter(bound).then(|| Claim { replica: Arc::clone(self), is_trial: false })
+        self.gate.enter(bound).then(|| Claim { replica: Arc::clone(self), is_half_open: false })
     }
 
-    /// The one place that a replica on trial has to give.
-    pub(crate) fn claim_on_trial(self: &Arc<Self>) -> Option<Claim> {
-        self.gate.enter_on_trial().then(|| Claim { replica: Arc::clone(self), is_trial: true })
+    /// The one place that a replica half-open has to give.
+    pub(crate) fn claim_half_open(self: &Arc<Self>) -> Option<Claim> {
+        self.gate.enter_half_open().then(|| Claim { replica: Arc::clone(self), is_half_open: true })
     }
 }
 
@@ -42,14 +42,14 @@ impl Replica {
 #[derive(Debug)]
 pub struct Claim {
     replica: Arc<Replica>,
-    is_trial: bool,
+    is_half_open: bool,
 }
 
 impl Claim {
     /// Whether this request tries whether the replica is well again. If it fails, that says nothing
     /// about the request.
-    pub fn is_trial(&self) -> bool {
-        self.is_trial
+    pub fn is_half_open(&self) -> bool {
+        self.is_half_open
     }
 }
 

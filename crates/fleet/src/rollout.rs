@@ -1,7 +1,7 @@
 //! Rollouts: from one release to another, seat by seat, and back if the new one does no good.
 //!
 //! A seat's next life is tried beside the one that serves. When it has stayed well for the bake time
-//! the seat passes to it, and the earlier life is drained like any that has lost its berth. Then the
+//! the seat passes to it, and the earlier life is drained like any that has lost its assignment. Then the
 //! new one has to prove itself among the requests for as long again before the next seat has its turn.
 //! What is decided about all this is decided by the plan; here is what is known of it.
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 use placement::Seat;
 
 use crate::{
-    Berth, Death, Desired, Exit, FleetSettings, Known, Life, Moment, Observed, Phase, Refusal, Release,
+    Assignment, Death, Desired, Exit, FleetSettings, Known, Life, Moment, Observed, Phase, Refusal, Release,
     ReplicaName, Sign,
 };
 
@@ -201,10 +201,10 @@ impl Desired {
         self.rollout_under_way().map(|rollout| (rollout.from, rollout.to))
     }
 
-    /// What the life of a berth, a spare, or one on successor for a berth, runs or will.
+    /// What the life of an assignment, a spare, or one on successor for an assignment, runs or will.
     pub fn release_of(&self, life: Life) -> Option<Release> {
         let of_successor = || self.successor(life).and(self.rollout.as_ref()).map(|rollout| rollout.to);
-        self.place_of(life).map(|berth| berth.release).or_else(of_successor)
+        self.place_of(life).map(|assignment| assignment.release).or_else(of_successor)
     }
 
     pub(crate) fn successor(&self, life: Life) -> Option<&Successor> {
@@ -223,8 +223,9 @@ impl Desired {
             return Err(Refusal::RolloutUnderWay);
         }
         let Deployment { release, is_forced, settings } = deployment.clone();
-        let is_outdated = |berth: &&Berth| is_forced || berth.release != release;
-        let left: Vec<Seat> = self.berths.iter().filter(is_outdated).map(|berth| berth.seat).collect();
+        let is_outdated = |assignment: &&Assignment| is_forced || assignment.release != release;
+        let left: Vec<Seat> =
+            self.assignments.iter().filter(is_outdated).map(|assignment| assignment.seat).collect();
         if left.is_empty() && release == self.release {
             return Err(Refusal::NothingToDeploy);
         }
@@ -261,19 +262,20 @@ impl Desired {
         // What has come over those of the old release too is not the new one's fault.
         let is_failing =
             |known: Option<&Known>| known.is_some_and(|known| known.signs.first() == Some(Sign::Failing));
-        let of_old = self.berths.iter().filter(|berth| berth.release == rollout.from);
-        let are_old_failing = of_old.into_iter().any(|berth| is_failing(observed.get(berth.life)));
+        let of_old = self.assignments.iter().filter(|assignment| assignment.release == rollout.from);
+        let are_old_failing = of_old.into_iter().any(|assignment| is_failing(observed.get(assignment.life)));
         let mut failed = Vec::new();
         for passed in &mut rollout.passed {
-            let Some(berth) = self.berths.iter().find(|berth| berth.seat == passed.seat) else {
+            let Some(assignment) = self.assignments.iter().find(|assignment| assignment.seat == passed.seat)
+            else {
                 continue;
             };
-            let known = observed.get(berth.life);
+            let known = observed.get(assignment.life);
             let was_well_since = passed.well_since;
             passed.is_proven |= was_well_since.is_some_and(|since| now >= since + rollout.settings.bake);
             note(&mut passed.well_since, is_well(known), now);
             if was_well_since.is_some() && passed.well_since.is_none() && !passed.is_proven {
-                let (failure, is_dead) = failure_in_seat(berth, known, (settings, now));
+                let (failure, is_dead) = failure_in_seat(assignment, known, (settings, now));
                 failed.push((failure, is_dead || (is_failing(known) && !are_old_failing)));
             }
         }
@@ -291,21 +293,21 @@ fn note(since: &mut Option<Moment>, is_so: bool, now: Moment) {
 
 /// What happened to one that had taken its seat, and whether that was its end.
 fn failure_in_seat(
-    berth: &Berth,
+    assignment: &Assignment,
     known: Option<&Known>,
     (settings, now): (&FleetSettings, Moment),
 ) -> (RolloutFailure, bool) {
     match known.map(|known| (known, &known.phase)) {
-        Some((_, Phase::Over(death))) => (berth.failed(death), true),
+        Some((_, Phase::Over(death))) => (assignment.failed(death), true),
         Some((known, _)) => {
             let signs = known.signs_in_words(settings, now).join(", ");
-            (berth.failed(&Death::Ill(signs)), false)
+            (assignment.failed(&Death::Ill(signs)), false)
         }
-        None => (berth.failed(&Death::Vanished), true),
+        None => (assignment.failed(&Death::Vanished), true),
     }
 }
 
-impl Berth {
+impl Assignment {
     pub(crate) fn failed(&self, death: &Death) -> RolloutFailure {
         let Self { seat, life, .. } = *self;
         RolloutFailure { seat, life, name: self.name.clone(), death: death.clone() }

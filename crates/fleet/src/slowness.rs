@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::conduct::Excess;
+use crate::outlier::Excess;
 use crate::{HealthSettings, Latencies, Life, Measured, Moment};
 
 /// How long a window is if there are enough answers, and at most.
@@ -109,8 +109,8 @@ impl Comparison {
 
     /// By how much these answers are slower than those of its peers in the last window, if it is
     /// too much.
-    pub(crate) fn excess(&self, life: Life, answers: &Latencies, factor: f64) -> Option<Excess> {
-        self.compare(life, Quartiles::of(answers), factor)
+    pub(crate) fn excess(&self, life: Life, responses: &Latencies, factor: f64) -> Option<Excess> {
+        self.compare(life, Quartiles::of(responses), factor)
     }
 
     fn compare(&self, life: Life, own: Quartiles, factor: f64) -> Option<Excess> {

@@ -2,11 +2,11 @@
 //! nothing, until one takes the seat of a replica that is replaced: at once, without a start in between.
 //!
 //! A life keeps the number that it was begun with, because that is written on its container or process.
-//! So spares begin in seats of their own, out of the fleet, and a berth says who has its seat.
+//! So spares begin in seats of their own, out of the fleet, and an assignment says who has its seat.
 
 use placement::Seat;
 
-use crate::{Berth, Desired, Fleet, Life, Moment, Phase, Release, StoredBerth};
+use crate::{Assignment, Desired, Fleet, Life, Moment, Phase, Release, StoredAssignment};
 
 /// The lowest seat of spares. A fleet has ten thousand seats at most, so it never gets there.
 pub const SPARE_SEAT_MIN: u32 = 10_001;
@@ -29,26 +29,26 @@ impl Life {
 }
 
 impl Desired {
-    /// The berths of those that wait for a seat, each in a seat out of the fleet.
-    pub fn spares(&self) -> &[Berth] {
+    /// The assignments of those that wait for a seat, each in a seat out of the fleet.
+    pub fn spares(&self) -> &[Assignment] {
         &self.spares
     }
 
     /// The spares that were stored. How many there shall be is not theirs to say.
-    pub fn restore_spares(&mut self, stored: Vec<StoredBerth>) {
-        let berth = |StoredBerth { seat, life, name, release, slots: _ }| Berth {
+    pub fn restore_spares(&mut self, stored: Vec<StoredAssignment>) {
+        let assignment = |StoredAssignment { seat, life, name, release, slots: _ }| Assignment {
             seat,
             life,
             name,
             release,
             pending: None,
         };
-        self.spares = stored.into_iter().map(berth).collect();
+        self.spares = stored.into_iter().map(assignment).collect();
     }
 
     /// The spares as they are to be kept on disk.
-    pub fn spares_to_store(&self) -> Vec<StoredBerth> {
-        let stored = self.spares.iter().map(|spare| StoredBerth {
+    pub fn spares_to_store(&self) -> Vec<StoredAssignment> {
+        let stored = self.spares.iter().map(|spare| StoredAssignment {
             seat: spare.seat,
             life: spare.life,
             name: spare.name.clone(),
@@ -60,18 +60,18 @@ impl Desired {
 
     /// The seats that somebody has who began as a spare: a balancer that knows only what runs cannot tell.
     pub fn seats_of_spares(&self) -> Vec<(Seat, Life)> {
-        let began_as_spare = self.settled().filter(|berth| berth.life.began_as_spare());
-        began_as_spare.map(|berth| (berth.seat, berth.life)).collect()
+        let began_as_spare = self.settled().filter(|assignment| assignment.life.began_as_spare());
+        began_as_spare.map(|assignment| (assignment.seat, assignment.life)).collect()
     }
 
-    /// All that should run but what a rollout tries: the berths of the fleet, and those of spares.
-    pub(crate) fn places(&self) -> impl Iterator<Item = &Berth> {
-        self.berths.iter().chain(&self.spares)
+    /// All that should run but what a rollout tries: the assignments of the fleet, and those of spares.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Assignment> {
+        self.assignments.iter().chain(&self.spares)
     }
 
-    /// The berth that a life has, in the fleet or as a spare.
-    pub(crate) fn place_of(&self, life: Life) -> Option<&Berth> {
-        self.places().find(|berth| berth.life == life)
+    /// The assignment that a life has, in the fleet or as a spare.
+    pub(crate) fn place_of(&self, life: Life) -> Option<&Assignment> {
+        self.places().find(|assignment| assignment.life == life)
     }
 
     /// Whether a life waits for a seat.
@@ -86,22 +86,24 @@ impl Desired {
 
     /// Whether spares are as good as what a seat's next life would be. Where all is replaced by the
     /// same, those that have had their turn are newer than any spare.
-    fn takes_spares(&self, berth: &Berth) -> bool {
+    fn takes_spares(&self, assignment: &Assignment) -> bool {
         let is_renewed = self.rollout_under_way().is_some_and(|rollout| {
-            let is_tried = || rollout.successors.iter().any(|successor| successor.life.seat == berth.seat);
-            rollout.is_forced && !rollout.left.contains(&berth.seat) && !is_tried()
+            let is_tried =
+                || rollout.successors.iter().any(|successor| successor.life.seat == assignment.seat);
+            rollout.is_forced && !rollout.left.contains(&assignment.seat) && !is_tried()
         });
         // Whoever added a pending one may have asked for its name.
-        berth.pending.is_none() && !is_renewed
+        assignment.pending.is_none() && !is_renewed
     }
 }
 
 impl Fleet {
     /// The spare that can take the seat of a life now, if there is one.
-    pub(crate) fn spare_for(&self, life: Life) -> Option<Berth> {
-        let berth = self.desired.berth_of(life).filter(|berth| self.desired.takes_spares(berth))?;
-        let releases = [berth.release, self.desired.next_release(berth.release)];
-        let is_ready = |spare: &&Berth| {
+    pub(crate) fn spare_for(&self, life: Life) -> Option<Assignment> {
+        let assignment =
+            self.desired.assignment_of(life).filter(|assignment| self.desired.takes_spares(assignment))?;
+        let releases = [assignment.release, self.desired.next_release(assignment.release)];
+        let is_ready = |spare: &&Assignment| {
             let known = self.observed.get(spare.life);
             known.is_some_and(|known| known.phase == Phase::Serving && known.is_well())
         };
@@ -110,22 +112,24 @@ impl Fleet {
     }
 
     /// A spare takes the seat of a life, and the next spare begins.
-    pub(crate) fn give_seat(&mut self, life: Life, spare: Berth, now: Moment) {
+    pub(crate) fn give_seat(&mut self, life: Life, spare: Assignment, now: Moment) {
         self.begin_spare_anew(spare.life);
         self.observed.record(spare.seat).forgive(now);
         // What it was before it had requests says little about how it does.
         self.observed.change(spare.life, |known| known.healthy_at = Some(now));
-        if let Some(berth) = self.desired.berths.iter_mut().find(|berth| berth.life == life) {
-            (berth.life, berth.name, berth.release) = (spare.life, spare.name, spare.release);
+        if let Some(assignment) =
+            self.desired.assignments.iter_mut().find(|assignment| assignment.life == life)
+        {
+            (assignment.life, assignment.name, assignment.release) = (spare.life, spare.name, spare.release);
         }
     }
 
     /// Spares that no seat can use any more make room for such as one can; all of them, if everything is to
     /// be renewed.
     pub(crate) fn renew_spares(&mut self, is_everything: bool) {
-        let is_of_use = |spare: &&Berth| {
-            let is_run = |berth: &Berth| berth.release == spare.release;
-            spare.release == self.desired.release || self.desired.berths.iter().any(is_run)
+        let is_of_use = |spare: &&Assignment| {
+            let is_run = |assignment: &Assignment| assignment.release == spare.release;
+            spare.release == self.desired.release || self.desired.assignments.iter().any(is_run)
         };
         let spares = self.desired.spares.iter();
         let outdated: Vec<Life> =

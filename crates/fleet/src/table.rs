@@ -26,14 +26,14 @@ pub struct RoutingTable {
     placement: Placement,
     seats: Vec<Option<Arc<Replica>>>,
     has_members: bool,
-    has_trials: bool,
+    has_half_open: bool,
     load_factor: f64,
     hold: Duration,
 }
 
 impl RoutingTable {
     /// A table; `replicas` are those that may be routed to, each sits in its own seat. Whose gate is
-    /// closed when the table is made is on trial.
+    /// closed when the table is made is half-open.
     /// `load_factor` is the bound on a replica's share of the requests in flight, relative to the
     /// mean; below 1 there is no bound.
     pub fn new(version: u64, placement: Placement, replicas: &[Arc<Replica>], load_factor: f64) -> Self {
@@ -43,8 +43,8 @@ impl RoutingTable {
             seats[replica.seat.index()] = Some(Arc::clone(replica));
         }
         let has_members = placement.order(Key::from_number(0)).next().is_some();
-        let has_trials = replicas.iter().any(|replica| !replica.gate.is_open());
-        Self { version, placement, seats, has_members, has_trials, load_factor, hold: Duration::ZERO }
+        let has_half_open = replicas.iter().any(|replica| !replica.gate.is_open());
+        Self { version, placement, seats, has_members, has_half_open, load_factor, hold: Duration::ZERO }
     }
 
     /// Requests are held back for so long, and are to be patient for as much longer. Zero if they are not.
@@ -85,19 +85,19 @@ impl RoutingTable {
         self.claim_below(key, tried, LoadBound::NONE)
     }
 
-    /// A place in the replica that is the first choice of this key, if that one is on trial and has an
+    /// A place in the replica that is the first choice of this key, if that one is half-open and has an
     /// admission to give. For requests that can go elsewhere if the trial fails.
-    pub fn claim_on_trial(&self, key: Key) -> Option<Claim> {
-        if !self.has_trials {
+    pub fn claim_half_open(&self, key: Key) -> Option<Claim> {
+        if !self.has_half_open {
             return None;
         }
         let seat = self.placement.order(key).next()?;
-        self.seats.get(seat.index())?.as_ref()?.claim_on_trial()
+        self.seats.get(seat.index())?.as_ref()?.claim_half_open()
     }
 
     /// Whether another replica takes requests, and answers them well as far as one knows.
     pub fn has_better_than(&self, life: Life) -> bool {
-        let is_better = |replica: &Replica| replica.gate.is_open() && !replica.answers.are_failing();
+        let is_better = |replica: &Replica| replica.gate.is_open() && !replica.responses.are_failing();
         self.replicas().any(|replica| replica.life != life && is_better(replica))
     }
 
@@ -281,7 +281,7 @@ mod tests {
             address: "127.0.0.1:1".parse().unwrap(),
             weight: 1,
             gate: crate::Gate::default(),
-            answers: crate::Answers::default(),
+            responses: crate::Responses::default(),
         })
     }
 
@@ -359,23 +359,23 @@ mod tests {
     fn a_trial_is_for_the_keys_of_the_tried_and_the_others_do_not_notice() {
         let replicas = [replica(1), replica(2), replica(3)];
         let tried = &replicas[1];
-        assert!(table(3, &replicas, 1.25).claim_on_trial(Key::of(b"x")).is_none());
+        assert!(table(3, &replicas, 1.25).claim_half_open(Key::of(b"x")).is_none());
         tried.gate.restrict();
         let table = table(3, &replicas, 1.25);
         let is_own = |key: Key| table.placement.order(key).next() == Some(tried.life.seat);
         let keys = || (0..50u32).map(|number| Key::of(&number.to_le_bytes()));
         let own = keys().find(|key| is_own(*key)).unwrap();
-        assert!(table.claim_on_trial(own).is_none(), "nothing was admitted");
+        assert!(table.claim_half_open(own).is_none(), "nothing was admitted");
         tried.gate.admit_one();
         for key in keys() {
             assert_ne!(table.claim(key, &[]).unwrap().life, tried.life);
             if !is_own(key) {
-                assert!(table.claim_on_trial(key).is_none());
+                assert!(table.claim_half_open(key).is_none());
             }
         }
-        let claim = table.claim_on_trial(own).unwrap();
-        assert!(claim.is_trial() && claim.life == tried.life);
-        assert!(table.claim_on_trial(own).is_none(), "one at a time");
+        let claim = table.claim_half_open(own).unwrap();
+        assert!(claim.is_half_open() && claim.life == tried.life);
+        assert!(table.claim_half_open(own).is_none(), "one at a time");
     }
 
     #[test]

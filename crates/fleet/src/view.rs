@@ -127,9 +127,9 @@ impl FleetView {
 
     pub(crate) fn of(fleet: &Fleet, now: Moment) -> Self {
         let mut view = Self { generation: fleet.desired().generation(), ..Self::default() };
-        for berth in fleet.desired().berths() {
-            let shown = show(fleet, berth.life, &berth.name, now);
-            if berth.pending.is_some() { view.others.push(shown) } else { view.replicas.push(shown) }
+        for assignment in fleet.desired().assignments() {
+            let shown = show(fleet, assignment.life, &assignment.name, now);
+            if assignment.pending.is_some() { view.others.push(shown) } else { view.replicas.push(shown) }
         }
         let spares = fleet.desired().spares().iter();
         view.spares = spares.map(|spare| show(fleet, spare.life, &spare.name, now)).collect();
@@ -170,8 +170,8 @@ fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaVi
     };
     let address = known.and_then(|known| known.address.clone());
     let release = fleet.desired().release_of(life);
-    let is_in_berth = fleet.desired().place_of(life).is_some();
-    let crash_loop = fleet.crash_loop(seat).filter(|_| is_in_berth);
+    let is_in_assignment = fleet.desired().place_of(life).is_some();
+    let crash_loop = fleet.crash_loop(seat).filter(|_| is_in_assignment);
     let (state, reason) = match &crash_loop {
         Some(crash_loop) if known.is_none_or(|known| known.phase != Phase::Serving) => {
             let CrashLoop { failures, death, .. } = crash_loop;

@@ -6,17 +6,17 @@ mod stage;
 
 use std::time::Duration;
 
-use fleet::{Found, FoundState, Life, Release, ReplicaName, StoredBerth};
+use fleet::{Found, FoundState, Life, Release, ReplicaName, StoredAssignment};
 use placement::Seat;
 use stage::{Stage, address, life, release};
 
 /// A replica as one was stored, in short: `2:10001.1` is seat 2, which a life has that began as a spare.
 /// A number after a slash is the release.
-fn stored(text: &str) -> StoredBerth {
+fn stored(text: &str) -> StoredAssignment {
     let (text, release) = split_release(text);
     let (seat, text) = text.split_once(':').unwrap_or((text.split('.').next().unwrap(), text));
     let seat = Seat::new(seat.parse().unwrap()).unwrap();
-    StoredBerth { seat, life: life(text), name: name(text), release, slots: None }
+    StoredAssignment { seat, life: life(text), name: name(text), release, slots: None }
 }
 
 fn split_release(text: &str) -> (&str, Release) {
@@ -33,12 +33,12 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The fleet of a balancer that was told to keep so many spares and found these lives running, after one that
-/// had stored these berths and these spares.
-fn adopted(spares: u32, (berths, stored_spares): (&str, &str), running: &str) -> Stage {
+/// had stored these assignments and these spares.
+fn adopted(spares: u32, (assignments, stored_spares): (&str, &str), running: &str) -> Stage {
     let mut stage = Stage::with_spares(spares);
     let mut desired = fleet::Desired::new(7, stage.fleet.placement().clone(), Vec::new());
-    if !berths.is_empty() {
-        desired.restore(3, words(berths).map(stored).collect()).unwrap();
+    if !assignments.is_empty() {
+        desired.restore(3, words(assignments).map(stored).collect()).unwrap();
         desired.restore_spares(words(stored_spares).map(stored).collect());
     }
     stage.fleet = fleet::Fleet::new(stage::settings(spares), desired);
@@ -61,9 +61,10 @@ fn adopted(spares: u32, (berths, stored_spares): (&str, &str), running: &str) ->
 /// Seats with their lives, and spares.
 fn shown(stage: &Stage) -> String {
     let desired = stage.fleet.desired();
-    let berths = desired.berths().iter().map(|berth| format!("{}:{}", berth.seat, berth.life));
+    let assignments =
+        desired.assignments().iter().map(|assignment| format!("{}:{}", assignment.seat, assignment.life));
     let spares = desired.spares().iter().map(|spare| format!("spare {}", spare.life));
-    berths.chain(spares).collect::<Vec<_>>().join(" ")
+    assignments.chain(spares).collect::<Vec<_>>().join(" ")
 }
 
 /// What it is about, how many spares there shall be, what was stored of seats and of spares, what runs, what
@@ -188,13 +189,13 @@ fn what_is_stored_of_a_spare_that_took_a_seat_is_restored() {
     }
     stage.perform();
     let desired = stage.fleet.desired();
-    let (berths, spares) = (desired.to_store(), desired.spares_to_store());
+    let (assignments, spares) = (desired.to_store(), desired.spares_to_store());
     assert_eq!(shown(&stage), "1:1.1 2:10001.1 spare 10001.2");
     let mut again = fleet::Desired::new(7, Stage::new().fleet.placement().clone(), Vec::new());
-    again.restore(desired.generation(), berths.clone()).unwrap();
+    again.restore(desired.generation(), assignments.clone()).unwrap();
     again.restore_spares(spares.clone());
-    assert_eq!((again.berths(), again.spares()), (desired.berths(), desired.spares()));
-    assert_eq!((again.to_store(), again.spares_to_store()), (berths, spares));
+    assert_eq!((again.assignments(), again.spares()), (desired.assignments(), desired.spares()));
+    assert_eq!((again.to_store(), again.spares_to_store()), (assignments, spares));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use fleet::{
     Action, Death, Deployment, Desired, Edit, Event, Exit, Fleet, FleetSettings, HealthSettings, Life, Phase,
-    Pulse, Release, RolloutSettings, Sign, Standing, Step, StopHow, Suspicion, SuspicionKind,
+    ProbeResult, Release, RolloutSettings, Sign, Standing, Step, StopHow, Suspicion, SuspicionKind,
 };
 use placement::{Placement, Rendezvous};
 
@@ -82,9 +82,9 @@ impl History {
             1 => Edit::Scale { count: count * 2 },
             _ => Edit::Add { count, names: Vec::new() },
         };
-        let before: Vec<Life> = self.fleet.desired().settled().map(|berth| berth.life).collect();
+        let before: Vec<Life> = self.fleet.desired().settled().map(|assignment| assignment.life).collect();
         if self.fleet.edit(&edit, self.now).is_err() {
-            let after: Vec<Life> = self.fleet.desired().settled().map(|berth| berth.life).collect();
+            let after: Vec<Life> = self.fleet.desired().settled().map(|assignment| assignment.life).collect();
             assert_eq!(before, after, "seed {}: a refused edit changes nothing", self.seed);
         }
     }
@@ -94,8 +94,8 @@ impl History {
         let event = match self.random.u32(0..7) {
             0 => Event::Frozen(life, true),
             1 => Event::Suspected(Suspicion { life, kind: SuspicionKind::Refused }),
-            2 => Event::Beat(life, Pulse::Missed),
-            3 => Event::Beat(life, Pulse::Unwell),
+            2 => Event::Beat(life, ProbeResult::Missed),
+            3 => Event::Beat(life, ProbeResult::Unwell),
             4 => Event::Suspected(Suspicion { life, kind: SuspicionKind::Failing }),
             _ => Event::Exited(life, Exit::default()),
         };
@@ -104,7 +104,7 @@ impl History {
 
     fn heartbeats(&mut self) {
         if let Some(life) = self.anyone() {
-            self.fleet.observe(&Event::Beat(life, Pulse::Good), self.now);
+            self.fleet.observe(&Event::Beat(life, ProbeResult::Good), self.now);
         }
     }
 
@@ -141,7 +141,7 @@ impl History {
                 assert!(others.all(|(_, known)| known.name != *name), "{context}: the name is taken");
             }
             Action::Stop(life, how) => {
-                assert!(!is_desired(life), "{context}: it still has its berth");
+                assert!(!is_desired(life), "{context}: it still has its assignment");
                 if *how == StopHow::Graceful {
                     let phase = phase(life).unwrap();
                     assert!(matches!(phase, Phase::Draining { .. } | Phase::Booting), "{context}: {phase:?}");
@@ -173,11 +173,11 @@ impl History {
     }
 
     fn check(&self) {
-        let berths = self.fleet.desired().berths();
-        let places = || berths.iter().chain(self.fleet.desired().spares());
-        let seats: BTreeSet<_> = places().map(|berth| berth.seat).collect();
-        let names: BTreeSet<_> = places().map(|berth| &berth.name).collect();
-        let begun: BTreeSet<_> = places().map(|berth| berth.life).collect();
+        let assignments = self.fleet.desired().assignments();
+        let places = || assignments.iter().chain(self.fleet.desired().spares());
+        let seats: BTreeSet<_> = places().map(|assignment| assignment.seat).collect();
+        let names: BTreeSet<_> = places().map(|assignment| &assignment.name).collect();
+        let begun: BTreeSet<_> = places().map(|assignment| assignment.life).collect();
         assert_eq!(seats.len(), places().count(), "seed {}: a seat is taken twice", self.seed);
         assert_eq!(names.len(), places().count(), "seed {}: a name is carried twice", self.seed);
         assert_eq!(begun.len(), places().count(), "seed {}: a life has two places", self.seed);
@@ -185,10 +185,10 @@ impl History {
         assert_eq!(spares, self.seed as usize % 3, "seed {}: so many are wished for", self.seed);
         for (life, _) in self.fleet.observed().lives() {
             let is_open = self.fleet.standing(life) == Standing::Open;
-            let is_desired = berths.iter().any(|berth| berth.life == life);
-            assert!(is_desired || !is_open, "seed {}: {life} is routed to without a berth", self.seed);
+            let is_desired = assignments.iter().any(|assignment| assignment.life == life);
+            assert!(is_desired || !is_open, "seed {}: {life} is routed to without an assignment", self.seed);
         }
-        let lives = || berths.iter().map(|berth| berth.life);
+        let lives = || assignments.iter().map(|assignment| assignment.life);
         let mut signs = lives().filter_map(|life| self.fleet.illness(life, self.now)).map(|(sign, _)| sign);
         let is_soft = signs.any(|sign| matches!(sign, Sign::Silent | Sign::Failing | Sign::Slow));
         let is_empty = !lives().any(|life| self.fleet.standing(life) == Standing::Open);
@@ -206,12 +206,12 @@ impl History {
             let lives: Vec<Life> = self.fleet.observed().lives().map(|(life, _)| life).collect();
             for life in lives {
                 self.fleet.observe(&Event::Frozen(life, false), self.now);
-                self.fleet.observe(&Event::Beat(life, Pulse::Good), self.now);
+                self.fleet.observe(&Event::Beat(life, ProbeResult::Good), self.now);
             }
             self.perform();
             self.check();
         }
-        let places = self.fleet.desired().berths().len() + self.fleet.desired().spares().len();
+        let places = self.fleet.desired().assignments().len() + self.fleet.desired().spares().len();
         assert!(!self.fleet.desired().has_changes(), "seed {}: an addition was never settled", self.seed);
         let is_rolling = self.fleet.desired().rolling().is_some();
         assert!(!is_rolling, "seed {}: a rollout does not end", self.seed);

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use fleet::{
-    Action, Address, Desired, Edit, Event, Exit, Fleet, FleetSettings, HealthSettings, Life, Moment, Pulse,
+    Action, Address, Desired, Edit, Event, Exit, Fleet, FleetSettings, HealthSettings, Life, Moment,
+    ProbeResult,
 };
 use placement::{Placement, Rendezvous, Seat};
 
@@ -90,7 +91,7 @@ fn lives_that_were_ended_from_outside_are_not_held_against_a_start_that_fails() 
     for incarnation in 1..=8 {
         assert_eq!(starts(&mut fleet, now), [life(incarnation)]);
         fleet.observe(&Event::Started(life(incarnation), address.clone()), now);
-        fleet.observe(&Event::Beat(life(incarnation), Pulse::Good), now);
+        fleet.observe(&Event::Beat(life(incarnation), ProbeResult::Good), now);
         starts(&mut fleet, now);
         fail(&mut fleet, &Event::Exited(life(incarnation), Exit::default()), now);
     }

@@ -359,10 +359,10 @@ fn edits_that_make_no_sense_are_refused_and_change_nothing() {
     for (line, expected) in cases {
         let mut stage = Stage::new();
         stage.play(line, "up 3");
-        let (before, seats) = (stage.shown(), stage.fleet.desired().berths().len());
+        let (before, seats) = (stage.shown(), stage.fleet.desired().assignments().len());
         let refusal = stage.fleet.edit(&edit(line), stage.now).unwrap_err();
         assert_eq!(refusal.to_string(), expected, "{line}");
-        assert_eq!((stage.shown(), stage.fleet.desired().berths().len()), (before, seats), "{line}");
+        assert_eq!((stage.shown(), stage.fleet.desired().assignments().len()), (before, seats), "{line}");
     }
 }
 

@@ -164,10 +164,10 @@ impl<C: Client> Travel<'_, C> {
         }
     }
 
-    /// The next replica. One on trial gets a request that it can do no harm to.
+    /// The next replica. One half-open gets a request that it can do no harm to.
     fn claim(&self, table: &RoutingTable) -> Option<Claim> {
         let is_first = self.failures.is_empty() && self.is_replayable();
-        let tried_out = if is_first { table.claim_on_trial(self.key) } else { None };
+        let tried_out = if is_first { table.claim_half_open(self.key) } else { None };
         tried_out.or_else(|| table.claim(self.key, &self.tried))
     }
 
@@ -251,7 +251,7 @@ impl<C: Client> Travel<'_, C> {
             return Ok(None);
         }
         if let Some(begun) = begun.filter(|_| verdict == Verdict::Good) {
-            claim.answers.note_latency(begun.elapsed());
+            claim.responses.note_latency(begun.elapsed());
         }
         let (length, is_sent) = (exchange.answer.body(self.head.method()), exchange.is_sent());
         if self.service.settings.is_contract && status == 404 {
@@ -296,7 +296,7 @@ impl<C: Client> Travel<'_, C> {
     /// replica alone that takes the time.
     fn is_timed(&self, claim: &Claim) -> bool {
         let number = self.service.counters.attempts.load(Ordering::Relaxed);
-        (number.is_multiple_of(TIMED_PARTS) || claim.is_trial()) && self.has_body()
+        (number.is_multiple_of(TIMED_PARTS) || claim.is_half_open()) && self.has_body()
     }
 
     /// Begins the request on a connection, or goes on where it was before anything was sent.

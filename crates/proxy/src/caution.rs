@@ -1,4 +1,4 @@
-//! Answers of a replica that is not trusted: one on trial, or one whose last answer was bad. What it says
+//! Answers of a replica that is not trusted: one half-open, or one whose last answer was bad. What it says
 //! is believed when it is there whole; until then the request can still go to another one.
 
 use std::future::poll_fn;
@@ -15,14 +15,14 @@ use crate::settings::HELD_ANSWER_MAX;
 use crate::upstream::Lease;
 use crate::worker::Service;
 
-/// Whether an answer is believed only when it is there whole: one on trial, or one that follows a bad one.
+/// Whether an answer is believed only when it is there whole: one half-open, or one that follows a bad one.
 pub(crate) fn is_called_for(claim: &Claim) -> bool {
-    claim.is_trial() || claim.answers.have_failed()
+    claim.is_half_open() || claim.responses.have_failed()
 }
 
 /// Whether a bad answer says more about the replica than about the request.
 pub(crate) fn is_replica_to_blame(claim: &Claim) -> bool {
-    claim.is_trial() || claim.answers.are_failing()
+    claim.is_half_open() || claim.responses.are_failing()
 }
 
 /// Whether a bad answer is better thrown away, and the request sent to another replica. If it was the

@@ -85,8 +85,8 @@ impl<C: Client> Exchange<'_, C> {
     ) -> Poll<Result<(), Failure>> {
         // It may be given up at any time. A request that cannot be sent again stays: the replica may
         // yet come round.
-        if self.claim.gate.is_condemned() && self.is_replayable {
-            return Poll::Ready(Err(Failure::Condemned));
+        if self.claim.gate.is_abandoned() && self.is_replayable {
+            return Poll::Ready(Err(Failure::Abandoned));
         }
         let is_clients_turn = self.is_clients_turn();
         if is_clients_turn && !self.is_conversation() {

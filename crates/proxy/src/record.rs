@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     /// By the first digit of the status.
-    answers: [AtomicU64; 6],
+    responses: [AtomicU64; 6],
     pub(crate) attempts: AtomicU64,
     pub(crate) replays: AtomicU64,
     pub(crate) waits: AtomicU64,
@@ -18,7 +18,7 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn count_answer(&self, status: u16) {
         let class = usize::from(status / 100).min(5);
-        add_one(&self.answers[class]);
+        add_one(&self.responses[class]);
     }
 }
 
@@ -38,7 +38,7 @@ pub struct ServiceCounters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Answers to clients by the first digit of their status.
-    pub answers: [u64; 6],
+    pub responses: [u64; 6],
     /// Requests sent to replicas.
     pub attempts: u64,
     /// Requests sent again after a failure.
@@ -69,7 +69,7 @@ impl ServiceCounters {
         let sum = |workers: &Vec<Arc<Counters>>| {
             let mut totals = Totals::default();
             for counters in workers {
-                for (total, counter) in totals.answers.iter_mut().zip(&counters.answers) {
+                for (total, counter) in totals.responses.iter_mut().zip(&counters.responses) {
                     *total += counter.load(Ordering::Relaxed);
                 }
                 totals.attempts += counters.attempts.load(Ordering::Relaxed);

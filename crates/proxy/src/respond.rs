@@ -18,7 +18,7 @@ pub(crate) enum Failure {
     /// The connection broke after something was sent and before an answer began.
     Broken,
     /// The replica was given up while we waited for its answer.
-    Condemned,
+    Abandoned,
     /// No answer within the limit.
     TimedOut,
     /// What came was no HTTP.
@@ -67,7 +67,7 @@ impl Failure {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Refused | Self::Unreachable | Self::Unsent => 503,
-            Self::Broken | Self::Condemned | Self::Garbled | Self::Distrusted => 502,
+            Self::Broken | Self::Abandoned | Self::Garbled | Self::Distrusted => 502,
             Self::TimedOut | Self::TookTooLong => 504,
             Self::ClientBroke => 400,
             Self::ClientTooSlow => 408,
@@ -87,7 +87,7 @@ impl Failure {
             Self::Refused | Self::Unreachable | Self::Unsent => Replay::Always,
             // Whether it may be sent again was asked before the answer was thrown away.
             Self::Distrusted => Replay::Always,
-            Self::Broken | Self::Condemned => Replay::IfIdempotent,
+            Self::Broken | Self::Abandoned => Replay::IfIdempotent,
             // Every replica that is asked again could be kept busy as long.
             Self::TimedOut | Self::TookTooLong | Self::Garbled => Replay::Never,
             Self::ClientLeft | Self::ClientBroke | Self::ClientTooSlow | Self::BodyTooLarge => Replay::Never,
@@ -104,7 +104,7 @@ impl Failure {
     fn text(self) -> String {
         let text = match self {
             Self::Refused | Self::Unreachable | Self::Unsent => "no replica could be reached",
-            Self::Broken | Self::Condemned | Self::Distrusted => {
+            Self::Broken | Self::Abandoned | Self::Distrusted => {
                 "the replica failed while it worked on this request"
             }
             Self::TimedOut => "the replica did not answer in time",
@@ -135,7 +135,7 @@ impl Failure {
         match self {
             Self::Refused => "connection_refused",
             Self::Unreachable => "connection_timeout",
-            Self::Unsent | Self::Broken | Self::Condemned => "connection_terminated",
+            Self::Unsent | Self::Broken | Self::Abandoned => "connection_terminated",
             Self::TimedOut => "http_response_timeout",
             Self::Garbled | Self::Distrusted => "http_protocol_error",
             Self::ClientLeft | Self::ClientBroke | Self::ClientTooSlow => "http_request_error",

@@ -48,11 +48,11 @@ impl Verdict {
     pub(crate) fn note(self, claim: &Claim, suspicions: &mpsc::Sender<Suspicion>) {
         match self {
             Self::None => {}
-            Self::Good => claim.answers.note_success(),
+            Self::Good => claim.responses.note_success(),
             Self::Bad => {
-                let is_enough = claim.answers.note_failure();
-                // On trial one failure is enough.
-                if is_enough || (claim.is_trial() && claim.answers.are_counted()) {
+                let is_enough = claim.responses.note_failure();
+                // Half-open one failure is enough.
+                if is_enough || (claim.is_half_open() && claim.responses.are_counted()) {
                     let suspicion = Suspicion { life: claim.life, kind: SuspicionKind::Failing };
                     // Full or closed: it is told again if the failures go on.
                     let _ = suspicions.try_send(suspicion);

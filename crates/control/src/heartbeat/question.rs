@@ -4,7 +4,7 @@
 use std::io;
 
 use bytes::Bytes;
-use fleet::{Address, Pulse};
+use fleet::{Address, ProbeResult};
 use futures_util::future::{BoxFuture, FutureExt};
 use http_body_util::Empty;
 use hyper::Request;
@@ -27,7 +27,7 @@ impl Asker for Network {
         &'a self,
         address: &'a Address,
         settings: &'a HeartbeatSettings,
-    ) -> BoxFuture<'a, Option<Pulse>> {
+    ) -> BoxFuture<'a, Option<ProbeResult>> {
         async move {
             match address {
                 Address::Tcp(address) => match TcpStream::connect(address).await {
@@ -44,44 +44,44 @@ impl Asker for Network {
     }
 }
 
-async fn ask_over<S>(stream: S, host: &str, settings: &HeartbeatSettings) -> Pulse
+async fn ask_over<S>(stream: S, host: &str, settings: &HeartbeatSettings) -> ProbeResult
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     if settings.protocol == HeartbeatProtocol::H2c {
         return match http2::is_well(stream, host, &settings.path).await {
-            Some(true) => Pulse::Good,
-            Some(false) => Pulse::Unwell,
-            None => Pulse::Missed,
+            Some(true) => ProbeResult::Good,
+            Some(false) => ProbeResult::Unwell,
+            None => ProbeResult::Missed,
         };
     }
     let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
-        return Pulse::Missed;
+        return ProbeResult::Missed;
     };
     let request = Request::get(&settings.path)
         .header(HOST, host)
         .header(CONNECTION, "close")
         .header(USER_AGENT, "evenkeel-heartbeat")
         .body(Empty::<Bytes>::new());
-    let Ok(request) = request else { return Pulse::Missed };
+    let Ok(request) = request else { return ProbeResult::Missed };
     // The connection is driven beside the request; whatever came of it, it ends here.
     let driven = tokio::spawn(connection);
     let answer = sender.send_request(request).await;
     driven.abort();
     match answer {
-        Ok(answer) if answer.status().is_success() => Pulse::Good,
-        Ok(_) => Pulse::Unwell,
-        Err(_) => Pulse::Missed,
+        Ok(answer) if answer.status().is_success() => ProbeResult::Good,
+        Ok(_) => ProbeResult::Unwell,
+        Err(_) => ProbeResult::Missed,
     }
 }
 
 /// What it says about a replica that no connection could be made. Nobody listens either where a
 /// socket has been removed.
-fn without_connection(error: &io::Error) -> Option<Pulse> {
+fn without_connection(error: &io::Error) -> Option<ProbeResult> {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(Pulse::Refused),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(ProbeResult::Refused),
         _ if is_our_own(error) => None,
-        _ => Some(Pulse::Missed),
+        _ => Some(ProbeResult::Missed),
     }
 }
 

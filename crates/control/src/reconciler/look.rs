@@ -10,7 +10,7 @@ impl Reconciler {
     pub(super) fn look(&mut self, is_meant: impl Fn(Life) -> bool) {
         let meant = self.replicas.values().filter(|replica| is_meant(replica.life));
         let measured = meant.filter_map(|replica| {
-            let latencies = replica.answers.take_latencies()?;
+            let latencies = replica.responses.take_latencies()?;
             Some(Measured { life: replica.life, weight: replica.weight, latencies })
         });
         let measured = measured.collect();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use fleet::{
-    Action, Answers, Berth, CrashLoop, Exit, Gate, Life, Phase, Replica, ReplicaName, Standing, Step, StopHow,
+    Action, Assignment, CrashLoop, Exit, Gate, Life, Phase, Replica, ReplicaName, Responses, Standing, Step,
+    StopHow,
 };
 use placement::Seat;
 
@@ -21,9 +22,10 @@ impl Reconciler {
         for (life, known) in self.fleet.observed().lives() {
             let Some(address) = &known.address else { continue };
             // A spare that has taken a seat is another replica for requests; none of them has met it.
-            let has_moved = |berth: &Berth| berth.life == life && berth.seat != life.seat;
-            if let Some(berth) = self.fleet.desired().berths().iter().find(|berth| has_moved(berth))
-                && self.replicas.get(&life).is_some_and(|replica| replica.seat != berth.seat)
+            let has_moved = |assignment: &Assignment| assignment.life == life && assignment.seat != life.seat;
+            if let Some(assignment) =
+                self.fleet.desired().assignments().iter().find(|assignment| has_moved(assignment))
+                && self.replicas.get(&life).is_some_and(|replica| replica.seat != assignment.seat)
             {
                 self.replicas.remove(&life);
             }
@@ -33,23 +35,23 @@ impl Reconciler {
                 let seat = self.fleet.seat_of(life);
                 let weight = self.fleet.weight(seat);
                 let (name, address) = (known.name.clone(), address.clone());
-                let answers = Answers::new(self.failures_max);
-                Arc::new(Replica { seat, life, name, address, weight, gate, answers })
+                let responses = Responses::new(self.failures_max);
+                Arc::new(Replica { seat, life, name, address, weight, gate, responses })
             });
             match self.fleet.standing(life) {
                 Standing::Open => {
                     replica.gate.open();
                     standings.routable.push(life);
                 }
-                Standing::OnTrial => {
+                Standing::HalfOpen => {
                     replica.gate.restrict();
-                    standings.on_trial.push(life);
+                    standings.half_open.push(life);
                 }
                 Standing::Closed => closed.push(Arc::clone(replica)),
                 // Before the table changes: those inside look up when it does, and not again.
-                Standing::Condemned => {
-                    replica.gate.condemn();
-                    standings.condemned.push(life);
+                Standing::Abandoned => {
+                    replica.gate.abandon();
+                    standings.abandoned.push(life);
                 }
             }
             if known.is_watched() {
@@ -75,14 +77,14 @@ impl Reconciler {
 
     fn publish(&mut self, standings: Standings) {
         let desired = self.fleet.desired();
-        let seats = desired.berths().iter().map(|berth| berth.seat).collect();
+        let seats = desired.assignments().iter().map(|assignment| assignment.seat).collect();
         let pause = self.pause;
         let now = Published { generation: desired.generation(), seats, pause, standings };
         if now == self.published {
             return;
         }
         self.record_table(&now.standings);
-        let lives = now.standings.routable.iter().chain(&now.standings.on_trial);
+        let lives = now.standings.routable.iter().chain(&now.standings.half_open);
         let replicas: Vec<_> = lives.filter_map(|life| self.replicas.get(life)).cloned().collect();
         let placement = self.fleet.placement().clone();
         match now.pause {
@@ -112,8 +114,8 @@ impl Reconciler {
             }
             self.record(*life, "out of the table", reason);
         }
-        for life in now.on_trial.iter().filter(|life| !before.on_trial.contains(life)) {
-            self.record(*life, "on trial", None);
+        for life in now.half_open.iter().filter(|life| !before.half_open.contains(life)) {
+            self.record(*life, "half-open", None);
         }
     }
 
@@ -178,9 +180,9 @@ impl Reconciler {
 
     /// Says that a spare has taken a seat, if one has: somebody has it who runs already.
     pub(super) fn log_taking(&self, seat: Seat) {
-        let berth = self.fleet.desired().berth_at(seat);
-        let taken = berth.filter(|berth| self.fleet.observed().get(berth.life).is_some());
-        let Some(Berth { life, name, .. }) = taken else { return };
+        let assignment = self.fleet.desired().assignment_at(seat);
+        let taken = assignment.filter(|assignment| self.fleet.observed().get(assignment.life).is_some());
+        let Some(Assignment { life, name, .. }) = taken else { return };
         let service = &self.performer.service;
         tracing::info!(%service, %seat, "spare '{name}' takes the seat");
         self.journal.record(service, (seat, *life, Some(name)), ("takes the seat", None));
@@ -189,8 +191,9 @@ impl Reconciler {
     /// Says of a seat that its lives keep failing, each time that another one begins.
     fn log_crash_loop(&self, life: Life, name: &ReplicaName) {
         let desired = self.fleet.desired();
-        let is_in_berth = desired.berths().iter().chain(desired.spares()).any(|berth| berth.life == life);
-        let Some(crash_loop) = self.fleet.crash_loop(life.seat).filter(|_| is_in_berth) else { return };
+        let is_in_assignment =
+            desired.assignments().iter().chain(desired.spares()).any(|assignment| assignment.life == life);
+        let Some(crash_loop) = self.fleet.crash_loop(life.seat).filter(|_| is_in_assignment) else { return };
         let CrashLoop { failures, death, last_output, .. } = &crash_loop;
         let service = &self.performer.service;
         let reason = format!("{failures} failures in a row; the last one {death}");

@@ -16,7 +16,7 @@ use crate::containers::{FOREIGN_NAME, Stage};
 use crate::sabotage::Sabotage;
 use crate::world::{State, World};
 
-/// How often a request looks whether its replica is condemned.
+/// How often a request looks whether its replica is abandoned.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
@@ -37,7 +37,7 @@ pub(crate) async fn request(world: Arc<World>, table: Reader, suspicions: mpsc::
         let (version, claim) = {
             let table = table.load();
             let key = Key::from_number(key);
-            (table.version(), table.claim_on_trial(key).or_else(|| table.claim(key, &[])))
+            (table.version(), table.claim_half_open(key).or_else(|| table.claim(key, &[])))
         };
         let Some(claim) = claim else {
             // The waiting room.
@@ -63,9 +63,9 @@ pub(crate) async fn request(world: Arc<World>, table: Reader, suspicions: mpsc::
             continue;
         }
         world.wait(pause).await;
-        claim.answers.note_success();
-        claim.answers.note_latency(pause);
-        while !hold.is_zero() && !claim.gate.is_condemned() {
+        claim.responses.note_success();
+        claim.responses.note_latency(pause);
+        while !hold.is_zero() && !claim.gate.is_abandoned() {
             let step = hold.min(LOOK_EVERY);
             world.wait(step).await;
             hold -= step;
@@ -83,7 +83,7 @@ enum Answer {
 
 /// Whether the reconciler should hear of a bad answer.
 fn worth_a_word(claim: &Claim) -> bool {
-    claim.answers.note_failure() || (claim.is_trial() && claim.answers.are_counted())
+    claim.responses.note_failure() || (claim.is_half_open() && claim.responses.are_counted())
 }
 
 impl World {

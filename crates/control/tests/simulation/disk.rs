@@ -34,7 +34,7 @@ impl WishStore for Disk {
         let mut desired = Desired::new(stored.seed, placement, weights);
         let path = PathBuf::from("web.wish");
         desired
-            .restore(stored.generation, stored.berths)
+            .restore(stored.generation, stored.assignments)
             .map_err(|why| WishError::DoesNotFit { path, why })?;
         desired.restore_spares(stored.spares);
         if let Some((from, to)) = stored.rolling {
@@ -48,7 +48,7 @@ impl WishStore for Disk {
         let wish = OnDisk {
             generation: desired.generation(),
             seed: desired.seed(),
-            berths: desired.to_store(),
+            assignments: desired.to_store(),
             spares: desired.spares_to_store(),
             rolling: desired.rolling(),
         };

@@ -102,14 +102,14 @@ impl State {
             return;
         }
         let now = self.fair_now();
-        // Who is on trial is in the table as well, behind a gate that lets in one at a time.
-        let is_on_trial =
-            |one: &&ReplicaView| one.reason.as_ref().is_some_and(|why| why.contains("on trial"));
-        let on_trial: BTreeSet<Life> =
-            view.replicas.iter().chain(&view.others).filter(is_on_trial).map(|one| one.life).collect();
+        // Who is half-open is in the table as well, behind a gate that lets in one at a time.
+        let is_half_open =
+            |one: &&ReplicaView| one.reason.as_ref().is_some_and(|why| why.contains("half-open"));
+        let half_open: BTreeSet<Life> =
+            view.replicas.iter().chain(&view.others).filter(is_half_open).map(|one| one.life).collect();
         let routed: BTreeMap<Life, &Arc<Replica>> = table
             .replicas()
-            .filter(|replica| !on_trial.contains(&replica.life))
+            .filter(|replica| !half_open.contains(&replica.life))
             .map(|replica| (replica.life, replica))
             .collect();
         let mut problems = Vec::new();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::{Asker, HeartbeatSettings};
-use fleet::{Address, Pulse};
+use fleet::{Address, ProbeResult};
 use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::containers::Stage;
@@ -37,7 +37,7 @@ impl Asker for Network {
         &'a self,
         address: &'a Address,
         settings: &'a HeartbeatSettings,
-    ) -> BoxFuture<'a, Option<Pulse>> {
+    ) -> BoxFuture<'a, Option<ProbeResult>> {
         async move {
             let delay = self.0.enter().await.way_to(address, settings);
             let mut question = Question { world: &self.0, address, is_answered: false };
@@ -47,9 +47,9 @@ impl Asker for Network {
             }
             let answer = self.0.state().answer(address);
             match answer {
-                Some(pulse) => {
+                Some(probe_result) => {
                     question.is_answered = true;
-                    pulse
+                    probe_result
                 }
                 None => pending().await,
             }
@@ -79,47 +79,47 @@ impl State {
 
     /// What comes back; nothing if nothing ever does. The inner nothing is a question that could not
     /// be put.
-    fn answer(&mut self, address: &Address) -> Option<Option<Pulse>> {
+    fn answer(&mut self, address: &Address) -> Option<Option<ProbeResult>> {
         let (refused, ours) = (self.faults.beat_refused, self.faults.beat_ours);
         if self.chance.happens(ours) {
             return Some(None);
         }
         let now = self.now();
         let container = self.container_at(address).cloned();
-        let pulse = match container.as_ref().map(|container| &container.stage) {
+        let probe_result = match container.as_ref().map(|container| &container.stage) {
             // Nobody is there who could even refuse, or the host refuses in its place.
             None | Some(Stage::Created | Stage::Exited(_)) => {
-                self.chance.happens(500).then_some(Pulse::Refused)
+                self.chance.happens(500).then_some(ProbeResult::Refused)
             }
             Some(Stage::Frozen) => None,
             Some(Stage::Running) => {
                 let container = container.as_ref()?;
                 let is_well = container.well_from.is_some_and(|from| from <= now);
                 match (is_well, container.boots_aloud) {
-                    (true, _) if self.chance.happens(refused) => Some(Pulse::Refused),
-                    (true, _) if container.sick_until > now => Some(Pulse::Unwell),
-                    (true, _) => Some(Pulse::Good),
+                    (true, _) if self.chance.happens(refused) => Some(ProbeResult::Refused),
+                    (true, _) if container.sick_until > now => Some(ProbeResult::Unwell),
+                    (true, _) => Some(ProbeResult::Good),
                     (false, _) if self.sabotage == Some(Sabotage::FalseHealth) => {
-                        return Some(Some(Pulse::Good));
+                        return Some(Some(ProbeResult::Good));
                     }
-                    (false, true) => Some(Pulse::Unwell),
-                    (false, false) => Some(Pulse::Refused),
+                    (false, true) => Some(ProbeResult::Unwell),
+                    (false, false) => Some(ProbeResult::Refused),
                 }
             }
         };
         let now = self.fair_now();
-        match pulse {
-            Some(Pulse::Good) => self.judge.good(address, now, self.writes > 0),
-            Some(Pulse::Refused) => {
+        match probe_result {
+            Some(ProbeResult::Good) => self.judge.good(address, now, self.writes > 0),
+            Some(ProbeResult::Refused) => {
                 self.judge.refused(address);
                 self.judge.missed(address, now);
             }
-            Some(Pulse::Missed | Pulse::Unwell) => self.judge.missed(address, now),
+            Some(ProbeResult::Missed | ProbeResult::Unwell) => self.judge.missed(address, now),
             None => {}
         }
-        if pulse.is_some() {
-            self.note(|_| format!("heartbeat {address}: {pulse:?}"));
+        if probe_result.is_some() {
+            self.note(|_| format!("heartbeat {address}: {probe_result:?}"));
         }
-        pulse.map(Some)
+        probe_result.map(Some)
     }
 }

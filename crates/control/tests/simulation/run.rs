@@ -248,7 +248,7 @@ async fn retire(world: &Arc<World>, control: &Control) {
 
 /// Whether the wish was emptied without a change of it. One that was under way may still be stored.
 fn is_emptied(before: Option<&OnDisk>, after: Option<&OnDisk>) -> bool {
-    let is_empty = |disk: &OnDisk| disk.berths.is_empty();
+    let is_empty = |disk: &OnDisk| disk.assignments.is_empty();
     let is_same = |before: &OnDisk, after: &OnDisk| before.generation >= after.generation;
     before
         .zip(after)

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use driver::EventSender;
-use fleet::{Address, Life, Release, StoredBerth};
+use fleet::{Address, Life, Release, StoredAssignment};
 use placement::Seat;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -80,21 +80,21 @@ pub(crate) enum End {
 pub(crate) struct OnDisk {
     pub(crate) generation: u64,
     pub(crate) seed: u64,
-    pub(crate) berths: Vec<StoredBerth>,
-    pub(crate) spares: Vec<StoredBerth>,
+    pub(crate) assignments: Vec<StoredAssignment>,
+    pub(crate) spares: Vec<StoredAssignment>,
     /// Between which releases a rollout was under way.
     pub(crate) rolling: Option<(Release, Release)>,
 }
 
 impl OnDisk {
     pub(crate) fn seats(&self) -> BTreeSet<Seat> {
-        self.berths.iter().map(|berth| berth.seat).collect()
+        self.assignments.iter().map(|assignment| assignment.seat).collect()
     }
 
     /// Which seats somebody has who began as a spare.
     pub(crate) fn seats_of_spares(&self) -> BTreeSet<(Seat, Life)> {
-        let began_as_spare = self.berths.iter().filter(|berth| berth.life.began_as_spare());
-        began_as_spare.map(|berth| (berth.seat, berth.life)).collect()
+        let began_as_spare = self.assignments.iter().filter(|assignment| assignment.life.began_as_spare());
+        began_as_spare.map(|assignment| (assignment.seat, assignment.life)).collect()
     }
 }
 

@@ -282,7 +282,7 @@ fn new_token(keep: &KeepSettings, service: &str, life: Life) -> String {
 
 /// Ends every process of a service that is configured no more, and removes its folder. `settings`
 /// need no command.
-pub async fn end_abandoned(settings: super::ProcessSettings) -> Result<usize, DriverError> {
+pub async fn end_orphaned(settings: super::ProcessSettings) -> Result<usize, DriverError> {
     let Some(keep) = settings.keep.clone() else { return Ok(0) };
     // Nobody listens to what becomes of them.
     let (events, _) = tokio::sync::mpsc::channel(1);

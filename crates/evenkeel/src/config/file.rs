@@ -71,7 +71,7 @@ const LEVELS: [Level; 13] = [
             "on_exit",
             "protocol",
             "heartbeat",
-            "answers",
+            "responses",
             "drain",
             "deploy",
             "timeouts",
@@ -100,7 +100,7 @@ const LEVELS: [Level; 13] = [
     },
     Level { title: "[timeouts]", keys: &["head", "idle", "body_grace", "body_rate", "write"] },
     Level { title: "[access_log]", keys: &["format", "to"] },
-    Level { title: "[service.answers]", keys: &["failures", "slow_factor", "ejection"] },
+    Level { title: "[service.responses]", keys: &["failures", "slow_factor", "ejection"] },
     Level { title: "[service.deploy]", keys: &["at_once", "bake"] },
 ];
 const TOP: usize = 0;
@@ -185,7 +185,7 @@ pub(super) struct ServiceTable {
     pub(super) on_exit: Text,
     pub(super) protocol: Text,
     pub(super) heartbeat: HeartbeatTable,
-    pub(super) answers: AnswersTable,
+    pub(super) responses: ResponsesTable,
     pub(super) drain_deadline: Text,
     pub(super) deploy: DeployTable,
     pub(super) timeouts: ServiceTimeoutsTable,
@@ -201,9 +201,9 @@ pub(super) struct HeartbeatTable {
     pub(super) rise: Whole,
 }
 
-/// `[service.answers]`.
+/// `[service.responses]`.
 #[derive(Debug, Default)]
-pub(super) struct AnswersTable {
+pub(super) struct ResponsesTable {
     pub(super) failures: Whole,
     pub(super) slow_factor: Number,
     pub(super) ejection: Text,
@@ -302,7 +302,7 @@ impl ServiceTable {
             on_exit: reader.take("on_exit", &TEXT),
             protocol: reader.take("protocol", &TEXT),
             heartbeat: HeartbeatTable::read(&mut reader),
-            answers: AnswersTable::read(&mut reader),
+            responses: ResponsesTable::read(&mut reader),
             drain_deadline: read_drain_deadline(&mut reader),
             deploy: DeployTable::read(&mut reader),
             timeouts: ServiceTimeoutsTable::read(&mut reader),
@@ -331,9 +331,9 @@ impl HeartbeatTable {
     }
 }
 
-impl AnswersTable {
+impl ResponsesTable {
     fn read(service: &mut Reader<'_, '_, '_>) -> Self {
-        let Some(table) = service.take_table("answers") else { return Self::default() };
+        let Some(table) = service.take_table("responses") else { return Self::default() };
         let mut reader = service.inner(table.value, (&LEVELS, ANSWERS));
         Self {
             failures: reader.take("failures", &WHOLE),

@@ -119,7 +119,7 @@ pub(crate) struct ServiceSettings {
     /// How replicas are asked whether they are well.
     pub(crate) heartbeat: Heartbeat,
     /// What is thought of their answers to requests.
-    pub(crate) answers: Answers,
+    pub(crate) responses: Responses,
     /// How long a replica on its way out may keep the requests that it has.
     pub(crate) drain_deadline: Duration,
     /// How long from the stop signal to the kill.
@@ -251,7 +251,7 @@ pub(crate) struct Heartbeat {
 
 /// What is thought of answers to requests.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Answers {
+pub(crate) struct Responses {
     /// After how many failed ones in a row a replica is not asked for a while; 0 is never.
     pub(crate) failures: u32,
     /// How many times as long as its peers it takes that counts as slow, from 2 to 1000; 0 is never.
@@ -337,7 +337,7 @@ impl ServiceSettings {
             protocol: Protocol::default(),
             timeouts: ServiceTimeouts::default(),
             heartbeat: Heartbeat::default(),
-            answers: Answers::default(),
+            responses: Responses::default(),
             drain_deadline: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
             stop_signal: None,
@@ -367,7 +367,7 @@ impl Default for Heartbeat {
     }
 }
 
-impl Default for Answers {
+impl Default for Responses {
     fn default() -> Self {
         Self { failures: 3, slow_factor: 5.0, ejection: Duration::from_secs(10) }
     }

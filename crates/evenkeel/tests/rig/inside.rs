@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet::{
-    Address, Answers, Gate, Life, Publisher, Replica, ReplicaName, RoutingTable, Suspicion, routing,
+    Address, Gate, Life, Publisher, Replica, ReplicaName, Responses, RoutingTable, Suspicion, routing,
 };
 use placement::{Member, Placement, Rendezvous, Seat};
 use proxy::{
@@ -98,7 +98,7 @@ fn replica(seat: u32, address: Address) -> Arc<Replica> {
         address,
         weight: 1,
         gate: Gate::default(),
-        answers: Answers::default(),
+        responses: Responses::default(),
     })
 }
 

@@ -40,7 +40,7 @@ pub enum When {
 
 /// What is done to calls at present.
 #[derive(Clone, Debug, Default)]
-struct Conduct {
+struct Outlier {
     /// Nothing is answered, nor gone on with.
     is_hung: bool,
     /// These are not answered; all others are.
@@ -56,7 +56,7 @@ struct Conduct {
 #[derive(Debug)]
 struct Shared {
     engine: PathBuf,
-    conduct: watch::Sender<Conduct>,
+    outlier: watch::Sender<Outlier>,
     seen: Mutex<Vec<Call>>,
 }
 
@@ -77,7 +77,7 @@ impl Relay {
         let folder = tempfile::tempdir().unwrap();
         let shared = Arc::new(Shared {
             engine: engine.to_owned(),
-            conduct: watch::Sender::default(),
+            outlier: watch::Sender::default(),
             seen: Mutex::default(),
         });
         let (open, is_open) = watch::channel(true);
@@ -103,35 +103,35 @@ impl Relay {
 
     /// Connections are accepted and nothing more happens, in the middle of answers, too.
     pub fn hang(&self) {
-        self.change(|conduct| conduct.is_hung = true);
+        self.change(|outlier| outlier.is_hung = true);
     }
 
     /// Goes on with everything, as an engine that was stopped by a signal does.
     pub fn go_on(&self) {
-        self.change(|conduct| (conduct.is_hung, conduct.held) = (false, None));
+        self.change(|outlier| (outlier.is_hung, outlier.held) = (false, None));
     }
 
     /// Goes on, but never with what it was asked before.
     pub fn go_on_without_memory(&self) {
-        self.change(|conduct| {
-            conduct.forgotten += 1;
-            (conduct.is_hung, conduct.held) = (false, None);
+        self.change(|outlier| {
+            outlier.forgotten += 1;
+            (outlier.is_hung, outlier.held) = (false, None);
         });
     }
 
     /// Calls of this kind are not answered, and not passed on yet.
     pub fn hold(&self, call: Call) {
-        self.change(|conduct| conduct.held = Some(call));
+        self.change(|outlier| outlier.held = Some(call));
     }
 
     /// The next so many calls of this kind get this status.
     pub fn fail(&self, call: Call, when: When, (status, times): (u16, usize)) {
-        self.change(|conduct| conduct.failures = Some((call, when, status, times)));
+        self.change(|outlier| outlier.failures = Some((call, when, status, times)));
     }
 
     /// Whether there is, from now on, anything but breaking event streams.
     pub fn allow_events(&self, are_allowed: bool) {
-        self.change(|conduct| conduct.has_no_events = !are_allowed);
+        self.change(|outlier| outlier.has_no_events = !are_allowed);
     }
 
     /// Breaks every connection.
@@ -154,8 +154,8 @@ impl Relay {
         self.shared.seen.lock().unwrap().iter().filter(|seen| **seen == call).count()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Conduct)) {
-        self.shared.conduct.send_modify(change);
+    fn change(&self, change: impl FnOnce(&mut Outlier)) {
+        self.shared.outlier.send_modify(change);
     }
 }
 
@@ -239,11 +239,11 @@ async fn pass(shared: Arc<Shared>, request: Request<Incoming>) -> std::io::Resul
 /// The engine's answer, piece by piece, each only when it may go on.
 fn relayed(shared: Arc<Shared>, (call, body): (Call, Incoming)) -> Body {
     let pieces = stream::try_unfold((shared, body), move |(shared, mut body)| async move {
-        let mut conduct = shared.conduct.subscribe();
+        let mut outlier = shared.outlier.subscribe();
         let piece = tokio::select! {
             piece = body.frame() => piece,
             // The stream breaks off when events do, whether or not there is one.
-            _ = conduct.wait_for(|conduct| call == Call::Events && conduct.has_no_events) => {
+            _ = outlier.wait_for(|outlier| call == Call::Events && outlier.has_no_events) => {
                 return Err(std::io::Error::other("cut"));
             }
         };
@@ -257,10 +257,10 @@ fn relayed(shared: Arc<Shared>, (call, body): (Call, Incoming)) -> Body {
 impl Shared {
     /// Waits as long as the call is to hang; an error cuts it.
     async fn is_allowed(&self, call: Call) -> std::io::Result<()> {
-        let mut conduct = self.conduct.subscribe();
-        let forgotten = conduct.borrow().forgotten;
-        let is_free = |conduct: &Conduct| !conduct.is_hung && conduct.held != Some(call);
-        let now = conduct.wait_for(is_free).await.map_err(std::io::Error::other)?.clone();
+        let mut outlier = self.outlier.subscribe();
+        let forgotten = outlier.borrow().forgotten;
+        let is_free = |outlier: &Outlier| !outlier.is_hung && outlier.held != Some(call);
+        let now = outlier.wait_for(is_free).await.map_err(std::io::Error::other)?.clone();
         if now.forgotten != forgotten {
             std::future::pending::<Infallible>().await;
         }
@@ -272,8 +272,8 @@ impl Shared {
 
     fn answer(&self, call: Call, when: When) -> Option<Response<Body>> {
         let mut status = None;
-        self.conduct.send_if_modified(|conduct| {
-            if let Some((failing, at, code, left)) = &mut conduct.failures
+        self.outlier.send_if_modified(|outlier| {
+            if let Some((failing, at, code, left)) = &mut outlier.failures
                 && (*failing, *at) == (call, when)
                 && *left > 0
             {

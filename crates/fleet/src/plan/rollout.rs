@@ -52,10 +52,10 @@ pub(super) fn plan_rollout(plan: &mut Plan, facts: Facts<'_>, now: Moment) {
     let at_once = usize::try_from(rollout.settings.at_once).unwrap_or(usize::MAX);
     let free = at_once.saturating_sub(rollout.successors.len() + unproven);
     // One that is being added is waited for: whether it ever counts is not known yet.
-    let settled = |seat| desired.settled().find(|berth| berth.seat == seat);
+    let settled = |seat| desired.settled().find(|assignment| assignment.seat == seat);
     let turns = rollout.left.iter().filter_map(|seat| settled(*seat));
-    for berth in turns.take(free) {
-        plan.act(Action::Rollout(Step::Try(berth.life)));
+    for assignment in turns.take(free) {
+        plan.act(Action::Rollout(Step::Try(assignment.life)));
     }
     if rollout.left.is_empty() && rollout.successors.is_empty() && unproven == 0 {
         plan.act(Action::Rollout(Step::Finish));
@@ -129,9 +129,9 @@ fn why_not_on(
         let end = passed.at + settings.start_timeout + rollout.settings.bake;
         if !is_proven(plan, (rollout, passed), now)
             && plan.is_due(end, now)
-            && let Some(berth) = desired.berth_at(passed.seat)
+            && let Some(assignment) = desired.assignment_at(passed.seat)
         {
-            return Some(berth.failed(&Death::NeverHealthy));
+            return Some(assignment.failed(&Death::NeverHealthy));
         }
     }
     let is_worse = rollout.failures > rollout.failures_before;

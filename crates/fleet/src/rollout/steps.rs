@@ -11,7 +11,9 @@ impl Fleet {
     pub(crate) fn accept_step(&mut self, step: &Step, now: Moment) {
         match step {
             Step::Try(life) => {
-                let Some(turn) = self.desired.berth_of(*life).map(|berth| berth.seat) else { return };
+                let Some(turn) = self.desired.assignment_of(*life).map(|assignment| assignment.seat) else {
+                    return;
+                };
                 let successor = self.new_successor(turn, now);
                 if let Some(rollout) = &mut self.desired.rollout {
                     rollout.left.retain(|seat| *seat != turn);
@@ -35,26 +37,26 @@ impl Fleet {
 
     /// Counts a death in a seat for or against the new release.
     pub(crate) fn count_death(&mut self, life: Life, death: &Death) {
-        let Some(berth) = self.desired.berth_of(life).cloned() else { return };
+        let Some(assignment) = self.desired.assignment_of(life).cloned() else { return };
         let Some(rollout) = self.desired.rollout.as_mut().filter(|rollout| rollout.course.is_under_way())
         else {
             return;
         };
-        let passed = rollout.passed.iter().find(|passed| passed.seat == berth.seat);
+        let passed = rollout.passed.iter().find(|passed| passed.seat == assignment.seat);
         match passed {
-            None if berth.release == rollout.from => rollout.failures_before += 1,
+            None if assignment.release == rollout.from => rollout.failures_before += 1,
             // The death of one that was not proven yet was counted when it was seen.
             Some(passed) if passed.is_proven => {
-                rollout.note_failure(berth.failed(death));
+                rollout.note_failure(assignment.failed(death));
             }
             None | Some(_) => {}
         }
     }
 
     fn new_successor(&mut self, seat: Seat, now: Moment) -> Successor {
-        let begun_here = self.desired.berth_at(seat).filter(|berth| berth.life.seat == seat);
-        let after_berth = begun_here.map_or(0, |berth| berth.life.incarnation) + 1;
-        let life = Life { seat, incarnation: self.observed.next_incarnation(seat).max(after_berth) };
+        let begun_here = self.desired.assignment_at(seat).filter(|assignment| assignment.life.seat == seat);
+        let after_assignment = begun_here.map_or(0, |assignment| assignment.life.incarnation) + 1;
+        let life = Life { seat, incarnation: self.observed.next_incarnation(seat).max(after_assignment) };
         // Taken, though nothing runs yet: the seat's present life may have to be replaced meanwhile.
         self.observed.record(seat).last_incarnation = life.incarnation;
         let name = self.desired.random_name(life, &self.settings, &self.observed);
@@ -80,8 +82,10 @@ impl Fleet {
         let successor = rollout.successors.remove(at);
         rollout.passed.push(Passed { seat: life.seat, at: now, well_since: None, is_proven: false });
         let release = rollout.to;
-        if let Some(berth) = self.desired.berths.iter_mut().find(|berth| berth.seat == life.seat) {
-            (berth.life, berth.name, berth.release) = (life, successor.name, release);
+        if let Some(assignment) =
+            self.desired.assignments.iter_mut().find(|assignment| assignment.seat == life.seat)
+        {
+            (assignment.life, assignment.name, assignment.release) = (life, successor.name, release);
         }
         // The new tenant is not to blame for the seat's past.
         self.observed.record(life.seat).forgive(now);
@@ -92,14 +96,14 @@ impl Fleet {
         let Some(rollout) = self.desired.rollout.take() else { return };
         let has_new = |seat: &Seat| {
             self.desired
-                .berth_at(*seat)
-                .is_some_and(|berth| berth.release == rollout.to && rollout.to != rollout.from)
+                .assignment_at(*seat)
+                .is_some_and(|assignment| assignment.release == rollout.to && rollout.to != rollout.from)
         };
         let mut left: Vec<Seat> = rollout.passed.iter().rev().map(|passed| passed.seat).collect();
         // Those that were added meanwhile have the new release as well.
-        for berth in self.desired.berths.iter().rev() {
-            if !left.contains(&berth.seat) {
-                left.push(berth.seat);
+        for assignment in self.desired.assignments.iter().rev() {
+            if !left.contains(&assignment.seat) {
+                left.push(assignment.seat);
             }
         }
         left.retain(has_new);
@@ -128,12 +132,13 @@ impl Fleet {
         let stored = self.desired.rollout.take();
         self.desired.release = current;
         let mut outdated = Vec::new();
-        for berth in self.desired.berths.iter_mut().chain(&mut self.desired.spares) {
-            let known = self.observed.get(berth.life);
+        for assignment in self.desired.assignments.iter_mut().chain(&mut self.desired.spares) {
+            let known = self.observed.get(assignment.life);
             let runs = known.is_some_and(|known| !matches!(known.phase, Phase::Over(_)));
-            berth.release = if runs { release_of(berth.life).unwrap_or(berth.release) } else { current };
-            if berth.release != current && !berth.is_spare() {
-                outdated.push(berth.seat);
+            assignment.release =
+                if runs { release_of(assignment.life).unwrap_or(assignment.release) } else { current };
+            if assignment.release != current && !assignment.is_spare() {
+                outdated.push(assignment.seat);
             }
         }
         let Some(stored) = stored.filter(|stored| [stored.from, stored.to].contains(&current)) else {

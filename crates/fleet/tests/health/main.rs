@@ -121,7 +121,7 @@ const ANSWERS: &[(&str, &str)] = &[
          trial: 2.1
          plan: nothing
          window 2.1=1ms*1
-         ill: 2.1 failing: answers failed in a row; on trial, 1 of 5 answers good
+         ill: 2.1 failing: answers failed in a row; half-open, 1 of 5 answers good
          plan: admit one to 2.1
          window 2.1=1ms*3
          plan: admit one to 2.1
@@ -131,7 +131,7 @@ const ANSWERS: &[(&str, &str)] = &[
          plan: nothing",
     ),
     (
-        "who fails on trial is out again, for twice as long",
+        "who fails half-open is out again, for twice as long",
         "up 3
          failing 2.1
          after 13s
@@ -236,7 +236,7 @@ const SLOWNESS: &[(&str, &str)] = &[
          plan: nothing",
     ),
     (
-        "who is still slow on trial is out again; who is not, is not",
+        "who is still slow half-open is out again; who is not, is not",
         "up 3
          after 10s
          window 1.1=2ms 2.1=20ms 3.1=2ms

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleet::{
     Action, Desired, Edit, Event, Exit, Fleet, FleetSettings, HealthSettings, Latencies, Life, Measured,
-    Pulse, Standing, Suspicion, SuspicionKind,
+    ProbeResult, Standing, Suspicion, SuspicionKind,
 };
 use placement::{Placement, Rendezvous, Seat};
 
@@ -18,7 +18,7 @@ pub(crate) fn play(scenarios: &[(&str, &str)], health: &HealthSettings) {
             match verb.trim_end_matches(':') {
                 "plan" => assert_eq!(stage.perform(), rest, "{claim}: {line}"),
                 "open" => assert_eq!(stage.standing(Standing::Open), rest, "{claim}: {line}"),
-                "trial" => assert_eq!(stage.standing(Standing::OnTrial), rest, "{claim}: {line}"),
+                "trial" => assert_eq!(stage.standing(Standing::HalfOpen), rest, "{claim}: {line}"),
                 "ill" => assert_eq!(stage.illness(rest), rest, "{claim}"),
                 _ => stage.happen(verb, rest),
             }
@@ -63,7 +63,8 @@ impl Stage {
             "up" => {
                 self.fleet.edit(&Edit::Fill { count: rest.parse().unwrap() }, self.now).unwrap();
                 self.perform();
-                let lives: Vec<Life> = self.fleet.desired().berths().iter().map(|berth| berth.life).collect();
+                let lives: Vec<Life> =
+                    self.fleet.desired().assignments().iter().map(|assignment| assignment.life).collect();
                 for life in lives {
                     self.fleet.observe(&event("started", life), self.now);
                     self.fleet.observe(&event("good", life), self.now);
@@ -114,10 +115,10 @@ fn event(verb: &str, life: Life) -> Event {
     match verb {
         "started" => Event::Started(life, "127.0.0.1:9".parse().unwrap()),
         "exited" => Event::Exited(life, Exit { signal: Some(9), ..Exit::default() }),
-        "good" => Event::Beat(life, Pulse::Good),
-        "missed" => Event::Beat(life, Pulse::Missed),
-        "unwell" => Event::Beat(life, Pulse::Unwell),
-        "refused" => Event::Beat(life, Pulse::Refused),
+        "good" => Event::Beat(life, ProbeResult::Good),
+        "missed" => Event::Beat(life, ProbeResult::Missed),
+        "unwell" => Event::Beat(life, ProbeResult::Unwell),
+        "refused" => Event::Beat(life, ProbeResult::Refused),
         "suspected" => Event::Suspected(Suspicion { life, kind: SuspicionKind::Refused }),
         "failing" => Event::Suspected(Suspicion { life, kind: SuspicionKind::Failing }),
         other => panic!("no such fact: {other}"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fleet::{
     Action, Deployment, Desired, Edit, Event, Exit, Fleet, FleetSettings, Found, FoundState, HealthSettings,
-    Life, Pulse, Release, ReplicaName, RolloutSettings, Standing, Suspicion, SuspicionKind,
+    Life, ProbeResult, Release, ReplicaName, RolloutSettings, Standing, Suspicion, SuspicionKind,
 };
 use placement::{Placement, Rendezvous, Seat};
 
@@ -78,7 +78,8 @@ impl Stage {
     fn bring_up(&mut self, count: &str) {
         self.happen(&format!("fill {count}"));
         self.perform();
-        let lives: Vec<Life> = self.fleet.desired().berths().iter().map(|berth| berth.life).collect();
+        let lives: Vec<Life> =
+            self.fleet.desired().assignments().iter().map(|assignment| assignment.life).collect();
         for life in lives {
             self.fleet.observe(&event("started", life), self.now);
             self.fleet.observe(&event("good", life), self.now);
@@ -113,8 +114,9 @@ impl Stage {
     }
 
     pub(crate) fn shown(&self) -> String {
-        let berths = self.fleet.desired().settled();
-        let words: Vec<String> = berths.map(|berth| format!("{} {}", berth.life, berth.name)).collect();
+        let assignments = self.fleet.desired().settled();
+        let words: Vec<String> =
+            assignments.map(|assignment| format!("{} {}", assignment.life, assignment.name)).collect();
         mask(&words.join(", "))
     }
 
@@ -195,9 +197,9 @@ fn event(verb: &str, life: Life) -> Event {
         "failed" => Event::StartFailed(life, "no such image".into()),
         "exited" => Event::Exited(life, Exit { signal: Some(9), ..Exit::default() }),
         "ended" => Event::Exited(life, Exit::default()),
-        "good" => Event::Beat(life, Pulse::Good),
-        "missed" => Event::Beat(life, Pulse::Missed),
-        "refused" => Event::Beat(life, Pulse::Refused),
+        "good" => Event::Beat(life, ProbeResult::Good),
+        "missed" => Event::Beat(life, ProbeResult::Missed),
+        "refused" => Event::Beat(life, ProbeResult::Refused),
         "suspected" => Event::Suspected(Suspicion { life, kind: SuspicionKind::Refused }),
         "failing" => Event::Suspected(Suspicion { life, kind: SuspicionKind::Failing }),
         "broken" => Event::Suspected(Suspicion { life, kind: SuspicionKind::Broken }),

@@ -7,9 +7,9 @@ use fleet::RolloutSettings;
 use proxy::ServiceTimeouts;
 
 use super::Checker;
-use crate::config::file::{AnswersTable, DeployTable, HeartbeatTable, ServiceTable, ServiceTimeoutsTable};
+use crate::config::file::{DeployTable, HeartbeatTable, ResponsesTable, ServiceTable, ServiceTimeoutsTable};
 use crate::config::problem::Wrong;
-use crate::config::settings::{Answers, Heartbeat, REPLICAS_MAX, ServerId, ServiceSettings};
+use crate::config::settings::{Heartbeat, REPLICAS_MAX, Responses, ServerId, ServiceSettings};
 use crate::config::{suggest, value};
 
 const MISSES_MAX: u32 = 100;
@@ -66,7 +66,7 @@ impl Checker<'_, '_> {
             protocol: self.parse(&table.protocol, value::protocol).unwrap_or(base.protocol),
             timeouts: self.service_timeouts(&table.timeouts),
             heartbeat: self.heartbeat(&table.heartbeat),
-            answers: self.answers(&table.answers),
+            responses: self.responses(&table.responses),
             drain_deadline: self
                 .duration(&table.drain_deadline, Duration::ZERO..=WAIT_MAX)
                 .unwrap_or(base.drain_deadline),
@@ -159,16 +159,16 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn answers(&mut self, table: &AnswersTable) -> Answers {
-        let base = Answers::default();
-        Answers {
+    fn responses(&mut self, table: &ResponsesTable) -> Responses {
+        let base = Responses::default();
+        Responses {
             failures: self.whole(&table.failures, 0..=FAILURES_MAX).unwrap_or(base.failures),
             slow_factor: self.slow_factor(table).unwrap_or(base.slow_factor),
             ejection: self.duration(&table.ejection, EJECTION_MIN..=EJECTION_MAX).unwrap_or(base.ejection),
         }
     }
 
-    fn slow_factor(&mut self, table: &AnswersTable) -> Option<f64> {
+    fn slow_factor(&mut self, table: &ResponsesTable) -> Option<f64> {
         let given = table.slow_factor.as_ref()?;
         // Written so that NaN, which compares as false with everything, is refused.
         if given.value == 0.0 || (SLOW_FACTOR_MIN..=SLOW_FACTOR_MAX).contains(&given.value) {

@@ -82,7 +82,7 @@ fn the_documented_defaults_are_those_of_the_code() {
         "## `[[service]]`",
         "### `[service.timeouts]`",
         "### `[service.heartbeat]`",
-        "### `[service.answers]`",
+        "### `[service.responses]`",
         "### `[service.deploy]`",
         "### `[service.drain]`",
     ] {

@@ -11,7 +11,7 @@ use proxy::{
 };
 
 use super::*;
-use crate::config::settings::{Answers, Heartbeat, ListenerSettings};
+use crate::config::settings::{Heartbeat, ListenerSettings, Responses};
 
 /// A file with every key; those of an algorithm stand in a service that has it.
 pub(super) const FULL: &str = r#"
@@ -91,7 +91,7 @@ pub(super) const FULL: &str = r#"
         timeout = "1s"
         misses = 5
         rise = 3
-        [service.answers]
+        [service.responses]
         failures = 10
         slow_factor = 3
         ejection = "1m"
@@ -166,7 +166,7 @@ fn full_web() -> ServiceSettings {
             misses: 5,
             rise: 3,
         },
-        answers: Answers { failures: 10, slow_factor: 3.0, ejection: Duration::from_secs(60) },
+        responses: Responses { failures: 10, slow_factor: 3.0, ejection: Duration::from_secs(60) },
         drain_deadline: Duration::from_secs(120),
         stop_timeout: Duration::ZERO,
         stop_signal: Some("SIGQUIT".into()),

@@ -10,7 +10,7 @@ use crate::DriverError;
 
 /// Ends and removes every container that carries the owner's label and belongs to none of these
 /// services; says which services they belonged to. Each is asked to end and has `stop_timeout` for it.
-pub async fn end_abandoned_containers(
+pub async fn end_orphaned_containers(
     owner: &str,
     services: &[String],
     stop_timeout: Duration,

@@ -14,7 +14,7 @@ const BUCKETS: usize = OCTAVES * STEPS;
 
 /// What is noted on the way of requests.
 #[derive(Debug)]
-pub struct Answers {
+pub struct Responses {
     /// How many failures in a row are worth a word; 0 means that they do not count.
     failures_max: u32,
     /// Failures since the last good answer.
@@ -22,13 +22,13 @@ pub struct Answers {
     latencies: [AtomicU32; BUCKETS],
 }
 
-impl Default for Answers {
+impl Default for Responses {
     fn default() -> Self {
         Self::new(0)
     }
 }
 
-impl Answers {
+impl Responses {
     /// Nothing noted yet. So many failures in a row are worth a word; 0 means that none are.
     pub fn new(failures_max: u32) -> Self {
         Self { failures_max, failures: AtomicU32::new(0), latencies: [const { AtomicU32::new(0) }; BUCKETS] }
@@ -159,29 +159,30 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_what_was_noted_since_the_last_time() {
-        let answers = Answers::new(3);
-        assert_eq!(answers.take_latencies(), None);
+        let responses = Responses::new(3);
+        assert_eq!(responses.take_latencies(), None);
         for millis in 1..=100 {
-            answers.note_latency(Duration::from_millis(millis));
+            responses.note_latency(Duration::from_millis(millis));
         }
-        let taken = answers.take_latencies().unwrap();
+        let taken = responses.take_latencies().unwrap();
         assert_eq!(taken.count(), 100);
         for (parts, exact) in [(1, 26), (2, 51), (3, 76)] {
             let told = taken.quantile(parts, 4).as_micros() as f64 / 1000.0;
             assert!(told <= f64::from(exact) && told > f64::from(exact) * 0.8, "{parts}/4: {told} ms");
         }
-        assert_eq!(answers.take_latencies(), None);
+        assert_eq!(responses.take_latencies(), None);
     }
 
     #[test]
     fn the_word_goes_out_at_the_limit_and_at_each_doubling_until_an_answer_is_good() {
-        let answers = Answers::new(3);
-        let told = |answers: &Answers| -> Vec<u32> { (1..=50).filter(|_| answers.note_failure()).collect() };
-        assert_eq!(told(&answers), [3, 6, 12, 24, 48]);
-        assert!(answers.are_failing());
-        answers.note_success();
-        assert!(!answers.are_failing());
-        assert_eq!(told(&answers), [3, 6, 12, 24, 48]);
-        assert_eq!(told(&Answers::new(0)), [] as [u32; 0]);
+        let responses = Responses::new(3);
+        let told =
+            |responses: &Responses| -> Vec<u32> { (1..=50).filter(|_| responses.note_failure()).collect() };
+        assert_eq!(told(&responses), [3, 6, 12, 24, 48]);
+        assert!(responses.are_failing());
+        responses.note_success();
+        assert!(!responses.are_failing());
+        assert_eq!(told(&responses), [3, 6, 12, 24, 48]);
+        assert_eq!(told(&Responses::new(0)), [] as [u32; 0]);
     }
 }

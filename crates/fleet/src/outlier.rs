@@ -1,4 +1,4 @@
-//! How a replica's answers are taken: it is trusted, or not asked for a while, or on trial. A trial is
+//! How a replica's answers are taken: it is trusted, or not asked for a while, or half-open. A trial is
 //! a few requests with pauses between them, each of which could go elsewhere if it fails. Bad answers
 //! alone never end a replica.
 
@@ -13,15 +13,15 @@ const EJECTION_MAX: Duration = Duration::from_secs(300);
 /// How long a replica has to be trusted before what was earlier is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
-/// The time from one request on trial to the next.
-const TRIAL_PAUSE: Duration = Duration::from_millis(500);
+/// The time from one request half-open to the next.
+const HALF_OPEN_PAUSE: Duration = Duration::from_millis(500);
 
 /// How many good answers end a trial well.
-const TRIAL_ANSWERS: u32 = 5;
+const HALF_OPEN_RESPONSES: u32 = 5;
 
 /// How often somebody is admitted to a trial. If too few come that could go elsewhere, nobody will
 /// ever know, and the replica gets the benefit of the doubt.
-const TRIAL_ADMISSIONS_MAX: u32 = 60;
+const HALF_OPEN_ADMISSIONS_MAX: u32 = 60;
 
 /// What one can say against answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) struct Excess {
 
 /// What is thought of the answers of one life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Conduct {
+pub(crate) struct Outlier {
     state: State,
     /// How often it was not asked for a while, the last times in a row.
     ejections: u32,
@@ -51,15 +51,15 @@ pub(crate) struct Conduct {
 enum State {
     Trusted { since: Moment },
     Out { complaint: Complaint, since: Moment },
-    OnTrial(Box<Trial>),
+    HalfOpen(Box<HalfOpen>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Trial {
+struct HalfOpen {
     complaint: Complaint,
     admissions: u32,
     next_at: Moment,
-    answers: Latencies,
+    responses: Latencies,
 }
 
 impl Default for State {
@@ -68,19 +68,19 @@ impl Default for State {
     }
 }
 
-impl Conduct {
-    /// What speaks against it now, on trial or not.
+impl Outlier {
+    /// What speaks against it now, half-open or not.
     pub(crate) fn complaint(&self) -> Option<Complaint> {
         match &self.state {
             State::Trusted { .. } => None,
             State::Out { complaint, .. } => Some(*complaint),
-            State::OnTrial(trial) => Some(trial.complaint),
+            State::HalfOpen(half_open) => Some(half_open.complaint),
         }
     }
 
     /// Whether a request may be admitted now and then.
-    pub(crate) fn is_on_trial(&self) -> bool {
-        matches!(self.state, State::OnTrial(_))
+    pub(crate) fn is_half_open(&self) -> bool {
+        matches!(self.state, State::HalfOpen(_))
     }
 
     /// Whether a complaint would tell anything new.
@@ -93,7 +93,7 @@ impl Conduct {
         match self.state {
             State::Out { .. } => return,
             State::Trusted { since } if now.saturating_sub(since) > FORGOTTEN_AFTER => self.ejections = 0,
-            State::Trusted { .. } | State::OnTrial(_) => {}
+            State::Trusted { .. } | State::HalfOpen(_) => {}
         }
         self.ejections = self.ejections.saturating_add(1);
         self.state = State::Out { complaint, since: now };
@@ -109,7 +109,7 @@ impl Conduct {
                 let time = doubled.min(EJECTION_MAX.max(settings.ejection));
                 Some(*since + time + time / 4 * (random % 1000) as u32 / 1000)
             }
-            State::OnTrial(trial) => Some(trial.next_at),
+            State::HalfOpen(half_open) => Some(half_open.next_at),
         }
     }
 
@@ -118,18 +118,18 @@ impl Conduct {
         match &mut self.state {
             State::Trusted { .. } => {}
             State::Out { complaint, .. } => {
-                self.state = State::OnTrial(Box::new(Trial {
+                self.state = State::HalfOpen(Box::new(HalfOpen {
                     complaint: *complaint,
                     admissions: 1,
-                    next_at: now + TRIAL_PAUSE,
-                    answers: Latencies::default(),
+                    next_at: now + HALF_OPEN_PAUSE,
+                    responses: Latencies::default(),
                 }));
             }
-            State::OnTrial(trial) if trial.admissions < TRIAL_ADMISSIONS_MAX => {
-                trial.admissions += 1;
-                trial.next_at = now + TRIAL_PAUSE;
+            State::HalfOpen(half_open) if half_open.admissions < HALF_OPEN_ADMISSIONS_MAX => {
+                half_open.admissions += 1;
+                half_open.next_at = now + HALF_OPEN_PAUSE;
             }
-            State::OnTrial(_) => self.state = State::Trusted { since: now },
+            State::HalfOpen(_) => self.state = State::Trusted { since: now },
         }
     }
 
@@ -137,16 +137,16 @@ impl Conduct {
     /// were too slow.
     pub(crate) fn answer(
         &mut self,
-        answers: &Latencies,
+        responses: &Latencies,
         excess: impl FnOnce(&Latencies) -> Option<Excess>,
         now: Moment,
     ) {
-        let State::OnTrial(trial) = &mut self.state else { return };
-        trial.answers.merge(answers);
-        if trial.answers.count() < TRIAL_ANSWERS {
+        let State::HalfOpen(half_open) = &mut self.state else { return };
+        half_open.responses.merge(responses);
+        if half_open.responses.count() < HALF_OPEN_RESPONSES {
             return;
         }
-        match excess(&trial.answers) {
+        match excess(&half_open.responses) {
             Some(excess) => self.complain(Complaint::Slow(excess), now),
             None => self.state = State::Trusted { since: now },
         }
@@ -157,9 +157,9 @@ impl Conduct {
         match &self.state {
             State::Trusted { .. } => None,
             State::Out { complaint, .. } => Some(complaint.to_string()),
-            State::OnTrial(trial) => {
-                let (complaint, good) = (trial.complaint, trial.answers.count());
-                Some(format!("{complaint}; on trial, {good} of {TRIAL_ANSWERS} answers good"))
+            State::HalfOpen(half_open) => {
+                let (complaint, good) = (half_open.complaint, half_open.responses.count());
+                Some(format!("{complaint}; half-open, {good} of {HALF_OPEN_RESPONSES} answers good"))
             }
         }
     }

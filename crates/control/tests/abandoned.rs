@@ -116,7 +116,7 @@ fn look_closely(table: &Reader, is_over: &AtomicBool) -> (usize, usize) {
         }
         for replica in last.replicas().filter(|one| now.replicas().all(|other| other.life != one.life)) {
             gone += 1;
-            untold += usize::from(!replica.gate.is_condemned());
+            untold += usize::from(!replica.gate.is_abandoned());
         }
         last = Arc::clone(&now);
     }
@@ -154,13 +154,13 @@ async fn those_inside_hear_of_it_too_when_the_replica_was_out_of_the_table_alrea
     suspect(SuspicionKind::Failing).await.unwrap();
     let is_in = |stage: &Stage| stage.control.table.load().replicas().any(|one| one.life == claim.life);
     stage.eventually("it is out of the table", |stage| !is_in(stage)).await;
-    assert!(!claim.gate.is_condemned(), "whoever is inside may yet get a good answer");
+    assert!(!claim.gate.is_abandoned(), "whoever is inside may yet get a good answer");
     let version = stage.control.table.load().version();
     // Its next life never serves, so that this is no reason for another table.
     let (address, _taken) = nobody().await;
     stage.driver.script().address = address;
     stage.die(claim.life).await;
-    stage.eventually("it is given up", |_| claim.gate.is_condemned()).await;
+    stage.eventually("it is given up", |_| claim.gate.is_abandoned()).await;
     stage
         .eventually("those who wait are woken", |stage| stage.control.table.load().version() > version)
         .await;
