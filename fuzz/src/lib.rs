@@ -12,7 +12,7 @@ mod rules;
 #[allow(dead_code, reason = "the tests have more classes of differences")]
 mod tally;
 
-#[path = "../../crates/proxy/src/proxy_protocol.rs"]
+#[path = "../../crates/proxy/src/clients/proxy_protocol.rs"]
 #[allow(dead_code, reason = "what waits for bytes is not fuzzed")]
 mod proxy_protocol;
 

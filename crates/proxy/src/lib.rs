@@ -7,66 +7,23 @@
 mod settings;
 mod worker;
 
-// A connection comes in.
-mod accept;
-mod origin;
-mod proxy_protocol;
-mod tls;
-mod welcome;
+// The chapters, in the order in which a request passes.
+mod clients;
+mod travel;
 
-// A request is read and finds its replica.
-mod http1;
-
-mod http2;
-
-mod journey;
-
-mod route;
-
-mod key;
-
-mod attempt;
-
-mod budget;
-mod caution;
-mod room;
-
-mod idle;
-mod upstream;
-
-// It goes there, and the answer comes back.
-mod exchange;
-mod gather;
-mod upload;
-
-mod client;
-mod forward;
-mod pace;
-mod peer;
-mod splice;
-
+mod replicas;
 mod respond;
 
-mod access_log;
-mod record;
-mod verdict;
-
-// What connections are made of.
-mod buffer;
-mod connection;
-mod date;
-mod fields;
-mod h2_body;
-mod watch;
+mod telling;
 mod wire;
 
-pub use accept::{ListenError, Listeners};
-pub use access_log::{AccessLog, AccessLogDestination, AccessLogFormat, AccessLogSettings};
-pub use key::KeyRule;
-pub use record::{ServiceCounters, Totals};
+pub use clients::accept::{ListenError, Listeners};
+pub use clients::tls::{CertificateFiles, TlsError, TlsServer, TlsSettings, TlsVersion};
 pub use settings::{
     ClientSettings, ClientTimeouts, ListenerSettings, LocalAnswer, LocalEndpoints, Protocol, ProxySettings,
     ServiceSettings, ServiceTimeouts,
 };
-pub use tls::{CertificateFiles, TlsError, TlsServer, TlsSettings, TlsVersion};
+pub use telling::access_log::{AccessLog, AccessLogDestination, AccessLogFormat, AccessLogSettings};
+pub use telling::counters::{ServiceCounters, Totals};
+pub use travel::key::KeyRule;
 pub use worker::ProxyHandle;

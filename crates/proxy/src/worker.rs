@@ -9,19 +9,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
-use crate::accept::{self, Listeners, WorkerListeners};
-use crate::access_log::Recorder;
-use crate::budget::Budget;
-use crate::buffer::Buffers;
-use crate::date::Date;
-use crate::record::{Counters, ServiceCounters};
-use crate::room::Room;
+use crate::clients::accept::{self, Listeners, WorkerListeners};
+use crate::replicas::upstream::Pool;
 use crate::settings::{
     ClientSettings, LocalEndpoints, POOL_LOOK_INTERVAL, ProxySettings, STOP_GRACE, ServiceSettings,
 };
-use crate::splice::Pipes;
-use crate::upstream::Pool;
-use crate::watch::Watches;
+use crate::telling::access_log::Recorder;
+use crate::telling::counters::{Counters, ServiceCounters};
+use crate::travel::budget::Budget;
+use crate::travel::room::Room;
+use crate::wire::buffers::Buffers;
+use crate::wire::date::Date;
+use crate::wire::deadlines::Watches;
+use crate::wire::splice::Pipes;
 
 /// A worker's state; requests of the worker share it.
 pub(crate) struct Worker {

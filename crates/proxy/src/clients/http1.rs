@@ -1,0 +1,399 @@
+//! Clients that speak HTTP/1: one request after the other.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use h1::{
+    BadHead, BodyLength, Fields, Method, RequestHead, ResponseHead, Version, write_decimal, write_field,
+};
+
+use crate::clients::client::Client;
+use crate::clients::origin::Origin;
+use crate::respond::failure::{self as respond, Failure};
+use crate::settings::{DISCARD_BYTES_MAX, DISCARD_TIMEOUT};
+use crate::travel::context::Journey;
+use crate::travel::route;
+use crate::wire::connection::{Connection, HeadFault};
+use crate::wire::deadlines::{TICK, Watch};
+use crate::wire::forward;
+use crate::wire::peer::{Broken, Peer};
+use crate::worker::Worker;
+
+/// What HTTP/2 with prior knowledge begins with: RFC 9113, 3.4.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A client's connection, and what its request said about the answer.
+pub(crate) struct Http1Client {
+    pub(crate) connection: Connection,
+    worker: Rc<Worker>,
+    method: Method,
+    version: Version,
+    /// Whether the client has said that it understands trailers.
+    takes_trailers: bool,
+    /// Whether a request has come already, so that the protocol is known.
+    is_known: bool,
+    /// Whether another request may follow.
+    keeps_alive: bool,
+    request_id: Option<Vec<u8>>,
+    /// Whether the head of an answer has been written.
+    is_answered: bool,
+}
+
+enum Next {
+    Request(Box<RequestHead>),
+    Failed(Failure),
+    Http2,
+    Over,
+}
+
+/// Serves a connection to its end, or gives it back: its client speaks HTTP/2 and has sent its preface.
+pub(crate) async fn serve(
+    worker: &Rc<Worker>,
+    connection: Connection,
+    origin: &Origin,
+) -> Option<Connection> {
+    let watch = worker.watches.watch();
+    let mut client = Http1Client::new(connection, worker);
+    let mut count = 0;
+    loop {
+        let mut head = match client.next_request(&watch).await {
+            Next::Request(head) => head,
+            Next::Failed(failure) => {
+                client.refuse(&watch, failure).await;
+                return None;
+            }
+            Next::Http2 => return Some(client.connection),
+            Next::Over => return None,
+        };
+        count += 1;
+        client.keeps_alive &= count < worker.clients.requests_max;
+        let journey = Journey::begin(worker, origin, &watch);
+        client.request_id = journey.request_id(&head);
+        route::answer(&journey, &mut head, &mut client).await;
+        worker.buffers.put_request(head);
+        if !client.is_ready_for_more(&watch).await {
+            let connection = &client.connection;
+            let is_all_read = connection.is_body_read() && connection.input.is_empty();
+            client.close(&watch, is_all_read).await;
+            return None;
+        }
+    }
+}
+
+impl Http1Client {
+    fn new(connection: Connection, worker: &Rc<Worker>) -> Self {
+        Self {
+            connection,
+            worker: Rc::clone(worker),
+            method: Method::Get,
+            version: Version::Http11,
+            takes_trailers: false,
+            is_known: false,
+            keeps_alive: true,
+            request_id: None,
+            is_answered: false,
+        }
+    }
+
+    /// Waits for the next head: idle for a while, then with a deadline from its first byte on.
+    async fn next_request(&mut self, watch: &Watch) -> Next {
+        let timeouts = &self.worker.clients.timeouts;
+        let idle_due = watch.now() + if self.is_known { timeouts.idle } else { timeouts.head };
+        let mut head_due: Option<Instant> = None;
+        self.connection.expect_head();
+        // Nothing is known of it yet: what is answered to half a head is not the last one's affair.
+        (self.method, self.version) = (Method::Get, Version::Http11);
+        watch.wake_at(Some(idle_due + TICK));
+        let worker = Rc::clone(&self.worker);
+        let found = poll_fn(|context| {
+            watch.register(context.waker());
+            let found = self.poll_request(context);
+            if found.is_ready() {
+                return found;
+            }
+            // The empty line that some clients send behind a body begins nothing.
+            let has_begun = !matches!(self.connection.input.bytes(), b"" | b"\r\n");
+            if !has_begun && worker.is_over.get() {
+                return Poll::Ready(Next::Over);
+            }
+            if has_begun && head_due.is_none() {
+                let due = watch.now() + worker.clients.timeouts.head;
+                head_due = Some(due);
+                watch.wake_at(Some(due + TICK));
+            }
+            match head_due {
+                Some(due) if watch.now() > due => Poll::Ready(Next::Failed(Failure::ClientTooSlow)),
+                None if watch.now() > idle_due => Poll::Ready(Next::Over),
+                _ => Poll::Pending,
+            }
+        });
+        let found = found.await;
+        watch.wake_at(None);
+        found
+    }
+
+    fn poll_request(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        let limits = &self.worker.clients.head;
+        let found = self.connection.poll_head(context, limits);
+        if !self.is_known && self.connection.input.bytes().starts_with(&HTTP2_PREFACE[..4]) {
+            return self.poll_preface(context);
+        }
+        let is_empty = matches!(self.connection.input.bytes(), b"" | b"\r\n");
+        found.map(|found| match found {
+            Ok(length) => self.take_head(length),
+            Err(HeadFault::Bad(fault)) => Next::Failed(Failure::BadHead(fault)),
+            Err(HeadFault::Lost) => Next::Over,
+            Err(HeadFault::Ended) if is_empty => Next::Over,
+            Err(HeadFault::Ended) => Next::Failed(Failure::ClientBroke),
+        })
+    }
+
+    fn poll_preface(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        let connection = &mut self.connection;
+        while connection.input.bytes().len() < HTTP2_PREFACE.len() {
+            match ready!(connection.input.poll_fill(context, &mut connection.wire, false)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(Next::Over),
+            }
+        }
+        let is_preface = connection.input.bytes().starts_with(HTTP2_PREFACE);
+        Poll::Ready(if is_preface { Next::Http2 } else { Next::Failed(Failure::BadHead(BadHead::Version)) })
+    }
+
+    fn take_head(&mut self, length: usize) -> Next {
+        let mut head = self.worker.buffers.take_request();
+        let parsed = head.parse(&self.connection.input.bytes()[..length], &self.worker.clients.head);
+        self.connection.input.consume(length);
+        self.is_answered = false;
+        self.request_id = None;
+        (self.method, self.version) = (head.method(), head.version());
+        if let Err(fault) = parsed {
+            self.worker.buffers.put_request(head);
+            return Next::Failed(Failure::BadHead(fault));
+        }
+        self.is_known = true;
+        self.takes_trailers = head.takes_trailers();
+        self.keeps_alive = head.keeps_alive();
+        self.connection.expect_body(head.body());
+        Next::Request(head)
+    }
+
+    /// Answers what is no request, and closes.
+    async fn refuse(&mut self, watch: &Watch, failure: Failure) {
+        self.keeps_alive = false;
+        self.connection.is_ended = false;
+        let reply = respond::failed(None, failure);
+        self.begin_answer(&reply.head, reply.length(self.method));
+        if self.method != Method::Head {
+            self.connection.output().extend_from_slice(&reply.body);
+        }
+        self.close(watch, false).await;
+    }
+
+    /// Whether the next request can be read, after what is left of this one's body was looked through.
+    async fn is_ready_for_more(&mut self, watch: &Watch) -> bool {
+        if !self.keeps_alive || !self.is_answered || self.connection.is_ended {
+            return false;
+        }
+        self.connection.discard_body(watch).await
+    }
+
+    /// Sends what is left, and closes so that the client can still read it: a socket that is closed with
+    /// something unread in it takes back what it has sent. Where all that was sent has been read, nothing
+    /// of the kind is likely, and a look for more would cost as much as a request.
+    async fn close(&mut self, watch: &Watch, is_all_read: bool) {
+        let timeouts = &self.worker.clients.timeouts;
+        let due = watch.now() + timeouts.write;
+        watch.wake_at(Some(due));
+        let flushed = poll_fn(|context| {
+            watch.register(context.waker());
+            match self.connection.poll_send_kept(context) {
+                Poll::Pending if watch.now() > due => Poll::Ready(false),
+                sent => sent.map(|sent| sent.is_ok()),
+            }
+        });
+        if !flushed.await || self.connection.is_ended {
+            return;
+        }
+        if self.version == Version::Http10 {
+            self.connection.wire.reset_when_closed(false);
+        }
+        if is_all_read && self.connection.wire.is_plain() {
+            return;
+        }
+        let due = watch.now() + DISCARD_TIMEOUT;
+        watch.wake_at(Some(due));
+        let (mut seen, mut is_shut) = (0, false);
+        poll_fn(|context| {
+            watch.register(context.waker());
+            let connection = &mut self.connection;
+            is_shut = is_shut || connection.wire.poll_shutdown(context).is_ready();
+            if !is_shut && watch.now() <= due {
+                return Poll::Pending;
+            }
+            if is_all_read {
+                return Poll::Ready(());
+            }
+            loop {
+                match connection.input.poll_discard(context, &mut connection.wire) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(count)) => seen += count as u64,
+                    Poll::Pending if watch.now() > due => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+                if seen > DISCARD_BYTES_MAX {
+                    return Poll::Ready(());
+                }
+            }
+        })
+        .await;
+    }
+
+    fn write_status(&mut self, head: &ResponseHead) {
+        let output = self.connection.output();
+        output.extend_from_slice(b"HTTP/1.1 ");
+        write_decimal(output, u64::from(head.status()));
+        output.push(b' ');
+        let is_ours = head.version() == Version::Http2;
+        let reason = if is_ours { respond::reason(head.status()).as_bytes() } else { head.reason() };
+        output.extend_from_slice(reason);
+        output.extend_from_slice(b"\r\n");
+    }
+
+    /// How the body leaves here: whoever does not know chunks gets it until the connection ends.
+    fn framing(&mut self, head: &ResponseHead, length: BodyLength) -> BodyLength {
+        match length {
+            BodyLength::None => match head.declared_length() {
+                // What a GET would have got, or what the client has already.
+                Some(BodyLength::Exact(length)) if self.method == Method::Head || head.status() == 304 => {
+                    BodyLength::Exact(length)
+                }
+                _ => BodyLength::None,
+            },
+            BodyLength::Exact(length) => BodyLength::Exact(length),
+            BodyLength::Chunked | BodyLength::UntilClose if self.version == Version::Http10 => {
+                self.keeps_alive = false;
+                BodyLength::UntilClose
+            }
+            BodyLength::Chunked | BodyLength::UntilClose => BodyLength::Chunked,
+        }
+    }
+}
+
+impl Client for Http1Client {
+    fn request_id(&self) -> Option<&[u8]> {
+        self.request_id.as_deref()
+    }
+
+    fn begin_answer(&mut self, head: &ResponseHead, length: BodyLength) {
+        self.is_answered = true;
+        self.write_status(head);
+        let framing = self.framing(head, length);
+        if framing == BodyLength::UntilClose {
+            // Whatever ends us before the body ends must not look like its end.
+            self.connection.wire.reset_when_closed(true);
+        }
+        let worker = Rc::clone(&self.worker);
+        self.keeps_alive &= !worker.is_stopping.get();
+        let keeps_alive = self.keeps_alive;
+        let is_http10 = self.version == Version::Http10;
+        let request_id = self.request_id.take();
+        let output = self.connection.output();
+        let mut has_date = false;
+        forward::answer_fields(head, |name, value| {
+            has_date |= name.eq_ignore_ascii_case(b"date");
+            if request_id.is_none() || !name.eq_ignore_ascii_case(b"x-request-id") {
+                write_field(output, name, value);
+            }
+        });
+        if !has_date {
+            write_field(output, b"date", worker.date.text().as_bytes());
+        }
+        if let Some(id) = &request_id {
+            write_field(output, b"x-request-id", id);
+        }
+        if head.status() == 101 {
+            for value in head.fields().all(h1::FieldName::Upgrade) {
+                write_field(output, b"upgrade", value);
+            }
+            write_field(output, b"connection", b"upgrade");
+        } else if !keeps_alive {
+            write_field(output, b"connection", b"close");
+        } else if is_http10 {
+            write_field(output, b"connection", b"keep-alive");
+        }
+        forward::write_length(output, framing);
+        output.extend_from_slice(b"\r\n");
+        self.connection.promise_body(framing);
+    }
+
+    fn send_interim(&mut self, head: &ResponseHead) {
+        // HTTP/1.0 knows of none: RFC 9110, 15.2.
+        if self.version == Version::Http10 {
+            return;
+        }
+        self.write_status(head);
+        let output = self.connection.output();
+        forward::answer_fields(head, |name, value| write_field(output, name, value));
+        output.extend_from_slice(b"\r\n");
+    }
+
+    fn poll_left(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.connection.poll_hung_up(context)
+    }
+
+    fn spoil(&mut self) {
+        self.keeps_alive = false;
+        self.connection.is_ended = true;
+        // Where the end of the connection is the end of the body, only a reset tells that it is none.
+        if self.version == Version::Http10 {
+            self.connection.wire.reset_when_closed(true);
+        }
+    }
+
+    fn end_after_this(&mut self) {
+        self.keeps_alive = false;
+    }
+
+    fn become_raw(&mut self) -> bool {
+        self.keeps_alive = false;
+        self.connection.become_raw();
+        true
+    }
+
+    fn own_connection(&mut self) -> Option<&mut Connection> {
+        Some(&mut self.connection)
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.connection.wire.poll_shutdown(context).map(drop)
+    }
+}
+
+impl Peer for Http1Client {
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<&[u8], Broken>> {
+        self.connection.poll_body(context)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.connection.consume(count);
+    }
+
+    fn trailers(&self) -> Option<&Fields> {
+        self.connection.trailers()
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
+        self.connection.poll_send(context, bytes)
+    }
+
+    fn finish(&mut self, trailers: Option<&Fields>) {
+        self.connection.finish(trailers.filter(|_| self.takes_trailers));
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.connection.poll_flush(context)
+    }
+}

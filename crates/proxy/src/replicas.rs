@@ -1,0 +1,5 @@
+//! Connections to replicas: opened, kept while they are idle, and lent to one request after the other.
+
+pub(crate) mod upstream;
+
+pub(crate) mod idle;

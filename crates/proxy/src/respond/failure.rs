@@ -1,0 +1,217 @@
+//! Every failure, and the answer that it becomes. The client is told little, the log everything.
+
+use bytes::Bytes;
+use h1::{BadHead, BodyLength, Method, ResponseHead};
+use http::StatusCode;
+
+use crate::worker::Service;
+
+/// Why an attempt, or all of them, came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Nobody listens there.
+    Refused,
+    /// No connection in time, or the network said no.
+    Unreachable,
+    /// The connection was gone before anything was sent on it.
+    Unsent,
+    /// The connection broke after something was sent and before an answer began.
+    Broken,
+    /// The replica was given up while we waited for its answer.
+    Abandoned,
+    /// No answer within the limit.
+    TimedOut,
+    /// What came was no HTTP.
+    Garbled,
+    /// A replica whose answers are not to be trusted now answered badly; another one is better asked.
+    Distrusted,
+    /// The client has left.
+    ClientLeft,
+    /// The client's body broke off or was no HTTP.
+    ClientBroke,
+    /// The client's body did not arrive in time.
+    ClientTooSlow,
+    /// The body is larger than what we take.
+    BodyTooLarge,
+    /// The request as a whole took longer than its service allows.
+    TookTooLong,
+    /// We had no socket left for another connection.
+    OutOfSockets,
+    /// CONNECT or TRACE.
+    MethodNotForwarded,
+    /// The head does not pass.
+    BadHead(BadHead),
+    /// No service is meant.
+    NoService,
+    /// The service has no replica at all, by its operator's will.
+    NoReplicas,
+    /// No replica took traffic within the time that a request may wait.
+    WaitedInVain,
+    /// Too many wait already.
+    RoomFull,
+}
+
+/// When a failed attempt may be made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// Nothing was sent.
+    Always,
+    /// The replica may have acted on it.
+    IfIdempotent,
+    /// It would not help.
+    Never,
+}
+
+impl Failure {
+    /// The status that the client gets when this was the last word.
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::Refused | Self::Unreachable | Self::Unsent => 503,
+            Self::Broken | Self::Abandoned | Self::Garbled | Self::Distrusted => 502,
+            Self::TimedOut | Self::TookTooLong => 504,
+            Self::ClientBroke => 400,
+            Self::ClientTooSlow => 408,
+            Self::BodyTooLarge => 413,
+            // Nobody reads it; the access log has it from nginx.
+            Self::ClientLeft => 499,
+            Self::MethodNotForwarded => 405,
+            Self::BadHead(fault) => fault.status(),
+            Self::NoService => 404,
+            Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain | Self::RoomFull => 503,
+        }
+    }
+
+    /// Whether the request may be sent again.
+    pub(crate) fn replay(self) -> Replay {
+        match self {
+            Self::Refused | Self::Unreachable | Self::Unsent => Replay::Always,
+            // Whether it may be sent again was asked before the answer was thrown away.
+            Self::Distrusted => Replay::Always,
+            Self::Broken | Self::Abandoned => Replay::IfIdempotent,
+            // Every replica that is asked again could be kept busy as long.
+            Self::TimedOut | Self::TookTooLong | Self::Garbled => Replay::Never,
+            Self::ClientLeft | Self::ClientBroke | Self::ClientTooSlow | Self::BodyTooLarge => Replay::Never,
+            Self::MethodNotForwarded | Self::BadHead(_) | Self::NoService => Replay::Never,
+            Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain | Self::RoomFull => Replay::Never,
+        }
+    }
+
+    /// Whether it speaks against the replica that it happened with.
+    pub(crate) fn is_suspicious(self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable | Self::Broken | Self::TimedOut | Self::Garbled)
+    }
+
+    fn text(self) -> String {
+        let text = match self {
+            Self::Refused | Self::Unreachable | Self::Unsent => "no replica could be reached",
+            Self::Broken | Self::Abandoned | Self::Distrusted => {
+                "the replica failed while it worked on this request"
+            }
+            Self::TimedOut => "the replica did not answer in time",
+            Self::Garbled => "the replica's answer was not valid HTTP",
+            Self::ClientLeft => "the client has left",
+            Self::ClientBroke => "the request body ended early or was not valid HTTP",
+            Self::ClientTooSlow => "the request did not arrive in time",
+            Self::BodyTooLarge => "the request body is too large",
+            Self::TookTooLong => "the request took longer than it may",
+            Self::OutOfSockets => "no connection is left for another request",
+            Self::MethodNotForwarded => "CONNECT and TRACE are not forwarded",
+            Self::BadHead(fault) => return fault.to_string(),
+            Self::NoService => "no service is configured for this host and path",
+            Self::NoReplicas => "this service has no replicas",
+            Self::WaitedInVain => "no replica could serve this request in time",
+            Self::RoomFull => "too many requests are waiting for a replica",
+        };
+        text.to_owned()
+    }
+
+    /// Whether nothing that the client sends after this can be understood.
+    pub(crate) fn ends_connection(self) -> bool {
+        matches!(self, Self::ClientBroke | Self::ClientTooSlow | Self::BodyTooLarge | Self::BadHead(_))
+    }
+
+    /// The name of the error in RFC 9209, 2.3.
+    fn proxy_status(self) -> &'static str {
+        match self {
+            Self::Refused => "connection_refused",
+            Self::Unreachable => "connection_timeout",
+            Self::Unsent | Self::Broken | Self::Abandoned => "connection_terminated",
+            Self::TimedOut => "http_response_timeout",
+            Self::Garbled | Self::Distrusted => "http_protocol_error",
+            Self::ClientLeft | Self::ClientBroke | Self::ClientTooSlow => "http_request_error",
+            Self::BodyTooLarge | Self::BadHead(_) => "http_request_error",
+            Self::MethodNotForwarded => "http_request_denied",
+            Self::TookTooLong => "http_response_timeout",
+            Self::NoService => "destination_not_found",
+            Self::OutOfSockets | Self::RoomFull => "connection_limit_reached",
+            Self::NoReplicas | Self::WaitedInVain => "destination_unavailable",
+        }
+    }
+}
+
+/// An answer of ours, whole.
+pub(crate) struct Reply {
+    pub(crate) head: ResponseHead,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn new(status: u16, content_type: &str, body: Bytes) -> Self {
+        let mut head = ResponseHead::default();
+        head.start(status);
+        head.push(b"content-type", content_type.as_bytes());
+        head.set_body(BodyLength::Exact(body.len() as u64));
+        Self { head, body }
+    }
+
+    /// How long the body is for who has asked in this way.
+    pub(crate) fn length(&self, asked: Method) -> BodyLength {
+        match asked {
+            Method::Head => BodyLength::None,
+            _ => BodyLength::Exact(self.body.len() as u64),
+        }
+    }
+}
+
+/// The answer to a request that no replica answered, in the words of the service that it was for.
+pub(crate) fn failed(service: Option<&Service>, failure: Failure) -> Reply {
+    let status = failure.status();
+    let mut reply = if service.is_some_and(|service| service.settings.is_contract) {
+        contract_failure(status, &failure.text())
+    } else {
+        problem(status, &failure.text())
+    };
+    let proxy_status = format!("evenkeel; error={}", failure.proxy_status());
+    reply.head.push(b"proxy-status", proxy_status.as_bytes());
+    if status == 503 {
+        reply.head.push(b"retry-after", b"1");
+    }
+    if status == 405 {
+        reply.head.push(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    }
+    reply
+}
+
+/// What the contract answers to a path that replicas do not have.
+pub(crate) fn contract_not_found(path: &[u8]) -> Reply {
+    let path = String::from_utf8_lossy(path);
+    contract_failure(400, &format!("'{path}' endpoint does not exist in server replicas"))
+}
+
+/// A failure in the shape of the original contract.
+fn contract_failure(status: u16, text: &str) -> Reply {
+    let body = serde_json::json!({"message": format!("<Error> {text}"), "status": "failure"});
+    Reply::new(status, "application/json", Bytes::from(body.to_string()))
+}
+
+/// A failure as RFC 9457 has it.
+fn problem(status: u16, text: &str) -> Reply {
+    let body = serde_json::json!({"title": reason(status), "status": status, "detail": text});
+    Reply::new(status, "application/problem+json", Bytes::from(body.to_string()))
+}
+
+/// What stands behind a status of ours.
+pub(crate) fn reason(status: u16) -> &'static str {
+    let code = StatusCode::from_u16(status).ok();
+    code.and_then(|code| code.canonical_reason()).unwrap_or_default()
+}

@@ -1,0 +1,19 @@
+//! A request on its way to a replica: which one it is sent to, when, and how often.
+
+pub(crate) mod context;
+
+pub(crate) mod route;
+
+pub(crate) mod key;
+
+pub(crate) mod attempt;
+
+pub(crate) mod budget;
+pub(crate) mod caution;
+pub(crate) mod room;
+
+pub(crate) mod buffering;
+
+pub(crate) mod exchange;
+pub(crate) mod pace;
+pub(crate) mod upload;

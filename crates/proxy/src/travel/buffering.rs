@@ -1,0 +1,171 @@
+//! Bodies that are read before anything is done with them: whole ones, and the beginnings of others.
+//!
+//! A client that sends its body in drops is our burden and no replica's: nobody takes a place inside a
+//! replica, or a connection to one, before there is something to send. Nothing here is sent anywhere.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use h1::{BodyLength, RequestHead, ResponseHead};
+
+use crate::clients::client::Client;
+use crate::respond::failure::Failure;
+use crate::settings::{CROWD_TURNS, GATHER_PATIENCE, GATHERED_BODY, GATHERING_FEW};
+use crate::travel::context::Journey;
+use crate::travel::pace::ClientPace;
+use crate::wire::deadlines::TICK;
+use crate::wire::peer::Broken;
+
+/// Reads a body that we must have whole, of at most so many bytes and until then, with the deadlines
+/// that every body has.
+pub(crate) async fn whole<C: Client>(
+    journey: &Journey<'_>,
+    (head, client): (&RequestHead, &mut C),
+    (most, end): (usize, Option<Instant>),
+) -> Result<Vec<u8>, Failure> {
+    if matches!(head.body(), BodyLength::Exact(length) if length > most as u64) {
+        return Err(Failure::BodyTooLarge);
+    }
+    if head.expects_continue() && head.body() != BodyLength::None {
+        let mut go_on = ResponseHead::default();
+        go_on.start(100);
+        client.send_interim(&go_on);
+    }
+    let body = read(journey, client, (most + 1, end), None).await?;
+    if body.len() > most { Err(Failure::BodyTooLarge) } else { Ok(body) }
+}
+
+/// Waits for the beginning of a body whose length is known, and takes it out. Nothing is taken where it
+/// is there already, as it is with whoever sends at a normal pace.
+pub(crate) async fn beginning<C: Client>(
+    journey: &Journey<'_>,
+    (length, client): (u64, &mut C),
+    end: Option<Instant>,
+) -> Result<Vec<u8>, Failure> {
+    let enough = GATHERED_BODY.min(usize::try_from(length).unwrap_or(usize::MAX));
+    let is_there = |context: &mut Context<'_>| {
+        let body = client.poll_body(context);
+        Poll::Ready(matches!(body, Poll::Ready(Ok(bytes)) if bytes.len() >= enough))
+    };
+    if poll_fn(is_there).await {
+        return Ok(Vec::new());
+    }
+    let gathering = Gathering::begin(journey);
+    read(journey, client, (enough, end), Some(&gathering)).await
+}
+
+/// One of the requests that are waited for.
+struct Gathering<'a> {
+    journey: &'a Journey<'a>,
+    since: Instant,
+    /// One of a crowd is left alone until then, whatever arrives.
+    rests_until: Cell<Option<Instant>>,
+}
+
+impl<'a> Gathering<'a> {
+    fn begin(journey: &'a Journey<'a>) -> Self {
+        let count = &journey.worker.gathering;
+        count.set(count.get() + 1);
+        Self { journey, since: journey.watch.now(), rests_until: Cell::new(None) }
+    }
+
+    /// Few who send little are passed on, they may be waiting for an answer. A crowd of them is slow on
+    /// purpose, or would be as much of a burden as if it were.
+    fn look(&self) -> Poll<()> {
+        let go_on = self.since + GATHER_PATIENCE;
+        if self.journey.watch.now() < go_on {
+            self.journey.watch.wake_no_later_than(go_on);
+        } else if self.journey.worker.gathering.get() <= GATHERING_FEW {
+            return Poll::Ready(());
+        } else {
+            self.rest();
+        }
+        Poll::Pending
+    }
+
+    /// Those of a crowd have their turns one after the other. A crowd that sends its drops all at once
+    /// would else be read all at once, and everybody else would wait until that is done.
+    fn rest(&self) {
+        let turns = match self.rests_until.get() {
+            Some(_) => CROWD_TURNS,
+            None => {
+                let turn = &self.journey.worker.crowd_turn;
+                turn.set(turn.get() % CROWD_TURNS + 1);
+                turn.get()
+            }
+        };
+        let end = self.journey.watch.now() + TICK * turns;
+        self.rests_until.set(Some(end));
+        self.journey.watch.wake_no_later_than(end);
+    }
+
+    fn is_resting(&self) -> bool {
+        self.rests_until.get().is_some_and(|end| self.journey.watch.now() < end)
+    }
+
+    /// Whether its turns and not its bytes say when it is looked at.
+    fn has_turns(&self) -> bool {
+        self.rests_until.get().is_some()
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        let count = &self.journey.worker.gathering;
+        count.set(count.get() - 1);
+    }
+}
+
+/// Reads until there is enough, or the body has ended, or whoever gathers has waited long enough.
+async fn read<C: Client>(
+    journey: &Journey<'_>,
+    client: &mut C,
+    (enough, end): (usize, Option<Instant>),
+    gathering: Option<&Gathering<'_>>,
+) -> Result<Vec<u8>, Failure> {
+    let mut pace = ClientPace::begin();
+    let mut read = Vec::new();
+    poll_fn(|context| {
+        journey.watch.register(context.waker());
+        if gathering.is_some_and(Gathering::is_resting) {
+            return Poll::Pending;
+        }
+        let has_turns = gathering.is_some_and(Gathering::has_turns);
+        let mut unheard = Context::from_waker(Waker::noop());
+        while read.len() < enough {
+            let length = match client.poll_body(if has_turns { &mut unheard } else { context }) {
+                Poll::Ready(Ok([])) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(bytes)) => {
+                    read.extend_from_slice(bytes);
+                    bytes.len()
+                }
+                Poll::Ready(Err(Broken::Gone)) => return Poll::Ready(Err(Failure::ClientLeft)),
+                Poll::Ready(Err(Broken::Garbled)) => return Poll::Ready(Err(Failure::ClientBroke)),
+                Poll::Pending => {
+                    // An interim answer that was kept may be what the client waits for.
+                    let _ = client.poll_flush(context);
+                    if pace.is_too_slow(journey, read.len() as u64) {
+                        return Poll::Ready(Err(Failure::ClientTooSlow));
+                    }
+                    if gathering.is_some_and(|gathering| gathering.look().is_ready()) {
+                        return Poll::Ready(Ok(()));
+                    }
+                    return look_at_the_clock(journey, end);
+                }
+            };
+            client.consume(length);
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await?;
+    Ok(read)
+}
+
+/// Whether the time that the request may take is over.
+fn look_at_the_clock(journey: &Journey<'_>, end: Option<Instant>) -> Poll<Result<(), Failure>> {
+    let Some(end) = end else { return Poll::Pending };
+    journey.watch.wake_no_later_than(end);
+    if journey.watch.now() >= end { Poll::Ready(Err(Failure::TookTooLong)) } else { Poll::Pending }
+}

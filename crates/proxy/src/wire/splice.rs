@@ -1,0 +1,152 @@
+//! Large bodies that need no looking at: they go from one socket to the other inside the kernel, through
+//! a pipe, and no byte of them is copied to us and back.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
+use crate::wire::connection::Connection;
+use crate::wire::peer::{Broken, Copy, CopyFault, Peer};
+
+/// The least that must be left of a body for this to be worth its calls.
+const WORTH_IT: u64 = 48 << 10;
+/// How much a pipe should hold, in bytes. The kernel may give less.
+const PIPE_SIZE: usize = 1 << 20;
+/// The most idle pipes that a worker keeps.
+const KEPT_MAX: usize = 32;
+/// The most pipes of a worker. Each takes two descriptors, and as much of the kernel's memory as a slow
+/// client leaves in it.
+const PIPES_MAX: usize = 128;
+/// One pipe to so many connections: their descriptors are counted without pipes.
+const CONNECTIONS_PER_PIPE: usize = 32;
+
+/// The pipes of a worker.
+pub(crate) struct Pipes {
+    idle: RefCell<Vec<Pipe>>,
+    /// How many more may be in use.
+    left: Cell<usize>,
+}
+
+/// A way through the kernel.
+pub(crate) struct Pipe {
+    pub(crate) reader: OwnedFd,
+    pub(crate) writer: OwnedFd,
+}
+
+/// A body on its way through a pipe. It counts like any other [`Copy`].
+pub(crate) struct Splice {
+    pipe: Option<Pipe>,
+    /// So many bytes lie in the pipe.
+    held: usize,
+    pipes: Rc<Pipes>,
+}
+
+impl Pipes {
+    /// For a worker that may have so many connections.
+    pub(crate) fn new(connections_max: usize) -> Rc<Self> {
+        let left = Cell::new((connections_max / CONNECTIONS_PER_PIPE).clamp(1, PIPES_MAX));
+        Rc::new(Self { idle: RefCell::default(), left })
+    }
+
+    fn take(&self) -> Option<Pipe> {
+        let left = self.left.get().checked_sub(1)?;
+        let idle = self.idle.borrow_mut().pop();
+        // Without descriptors or memory for one, bytes are copied.
+        let pipe = idle.or_else(|| {
+            let (reader, writer) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
+            let _ = fcntl_setpipe_size(&writer, PIPE_SIZE);
+            Some(Pipe { reader, writer })
+        })?;
+        self.left.set(left);
+        Some(pipe)
+    }
+
+    fn put(&self, pipe: Pipe, is_empty: bool) {
+        self.left.set(self.left.get() + 1);
+        let mut idle = self.idle.borrow_mut();
+        // One that still holds bytes of somebody's is of no use to others.
+        if is_empty && idle.len() < KEPT_MAX {
+            idle.push(pipe);
+        }
+    }
+}
+
+impl Splice {
+    /// A way for the body that comes in here and goes out there, if it is large and passes as it is.
+    pub(crate) fn between(from: &Connection, to: &Connection, pipes: &Rc<Pipes>) -> Option<Self> {
+        let is_large =
+            from.body_left().is_some_and(|left| left >= WORTH_IT + from.input.bytes().len() as u64);
+        if !is_large || !to.sends_plainly() || !from.wire.is_plain() || !to.wire.is_plain() {
+            return None;
+        }
+        Some(Self { pipe: Some(pipes.take()?), held: 0, pipes: Rc::clone(pipes) })
+    }
+
+    /// Moves what there is to move, until the body has ended and all of it was sent on.
+    pub(crate) fn poll(
+        &mut self,
+        (from, to): (&mut Connection, &mut Connection),
+        copy: &mut Copy,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CopyFault>> {
+        let Some(pipe) = &self.pipe else { return Poll::Ready(Ok(())) };
+        // What came along with the head goes first.
+        while !from.input.is_empty() {
+            let bytes = ready!(from.poll_body(context)).map_err(CopyFault::From)?;
+            let sent = to.poll_send(context, bytes);
+            copy.is_held_up = sent.is_pending();
+            let sent = ready!(sent).map_err(CopyFault::To)?;
+            from.consume(sent);
+            copy.bytes += sent as u64;
+        }
+        let flushed = to.poll_flush(context);
+        copy.is_held_up = flushed.is_pending();
+        ready!(flushed).map_err(CopyFault::To)?;
+        loop {
+            if self.held == 0 {
+                let left = from.body_left().unwrap_or_default();
+                if left == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                let most = usize::try_from(left).unwrap_or(usize::MAX).min(PIPE_SIZE);
+                let came = ready!(from.wire.poll_splice_in(context, pipe, most));
+                self.held = came.ok().filter(|came| *came > 0).ok_or(CopyFault::From(Broken::Gone))?;
+                from.consume_unseen(self.held);
+            }
+            let went = to.wire.poll_splice_out(context, pipe, self.held);
+            copy.is_held_up = went.is_pending();
+            let went = ready!(went).map_err(|_| CopyFault::To(Broken::Gone))?;
+            self.held -= went;
+            to.bytes_sent += went as u64;
+            copy.bytes += went as u64;
+        }
+    }
+}
+
+impl Drop for Splice {
+    fn drop(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            self.pipes.put(pipe, self.held == 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_have_a_limit_and_come_back() {
+        let pipes = Pipes::new(3 * CONNECTIONS_PER_PIPE);
+        let taken: Vec<Pipe> = std::iter::from_fn(|| pipes.take()).collect();
+        assert_eq!(taken.len(), 3);
+        for (index, pipe) in taken.into_iter().enumerate() {
+            pipes.put(pipe, index > 0);
+        }
+        assert_eq!(pipes.idle.borrow().len(), 2, "one was not empty");
+        assert_eq!(std::iter::from_fn(|| pipes.take()).count(), 3);
+    }
+}
