@@ -5,6 +5,7 @@
 
 mod clock;
 mod journal;
+mod view;
 mod wish;
 
 mod heartbeat;
@@ -26,4 +27,5 @@ pub use shapes::{
     ChoiceShape, CrashLoopShape, DeployShape, DeployedShape, EditShape, EventShape, ExplainShape,
     ExplanationShape, PauseShape, ReplicaShape, RolloutShape, ScaleShape, ServiceShape,
 };
+pub use view::ServiceView;
 pub use wish::{StateDir, WishError, WishStore};

@@ -83,7 +83,7 @@ struct Snapshot {
 
 /// The page.
 pub(crate) fn page(services: &[Handle], traffic: &TrafficSource) -> String {
-    let fleets = services.iter().map(|handle| (handle.service().to_string(), (*handle.view()).clone()));
+    let fleets = services.iter().map(|handle| (handle.service().to_string(), handle.view().fleet.clone()));
     let ejections =
         services.iter().map(|handle| (handle.service().to_string(), handle.ejections().by_kind()));
     let snapshot = Snapshot { fleets: fleets.collect(), ejections: ejections.collect(), traffic: traffic() };

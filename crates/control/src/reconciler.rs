@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use driver::{Driver, EVENTS_CAPACITY, EventSender};
 use fleet::{
-    Action, Event, Fleet, FleetSettings, FleetView, Life, ProbeResult, Publisher, Reader, Replica,
-    RoutingTable, Standing, Suspicion, SuspicionKind, routing,
+    Action, Event, Fleet, FleetSettings, Life, ProbeResult, Publisher, Reader, Replica, RoutingTable,
+    Standing, Suspicion, SuspicionKind, routing,
 };
 use placement::{Placement, Seat};
 use tokio::sync::{mpsc, watch};
@@ -25,6 +25,7 @@ use crate::heartbeat::{HeartbeatLine, HeartbeatSettings, Heartbeats};
 use crate::journal::Journal;
 use crate::metrics::Ejections;
 use crate::perform::{Lists, Performer};
+use crate::view::ServiceView;
 use crate::wish::{WishError, WishStore};
 
 use edits::{Command, Edits, Shown};
@@ -93,7 +94,7 @@ struct Reconciler {
     publisher: Publisher,
     published: Published,
     pause: Option<pause::Pause>,
-    view: watch::Sender<Arc<FleetView>>,
+    view: watch::Sender<Arc<ServiceView>>,
     journal: Journal,
     ejections: Arc<Ejections>,
     /// When the clock began, for people.
@@ -160,7 +161,9 @@ impl Control {
         }
         let first = RoutingTable::new(0, fleet.placement().clone(), &[], settings.load_factor);
         let (publisher, table) = routing(first);
-        let (view, view_seen) = watch::channel(Arc::new(fleet.view(clock.now())));
+        let began_at = SystemTime::now();
+        let first = ServiceView { fleet: fleet.view(clock.now()), paused_until: None, began_at };
+        let (view, view_seen) = watch::channel(Arc::new(first));
         let ejections = Arc::<Ejections>::default();
         let shown = Shown { view: view_seen, trouble: storing.trouble(), ejections: Arc::clone(&ejections) };
         let handle = Handle::new(service, (commands_in, Arc::clone(&driver)), shown);
@@ -187,7 +190,7 @@ impl Control {
             view,
             journal: settings.journal,
             ejections,
-            began_at: SystemTime::now(),
+            began_at,
         };
         tokio::spawn(reconciler.run(Inbox { commands, events, suspicions }));
         Ok(Self { handle, table, suspicions: suspicions_in, is_restored })

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use fleet::{Choice, FleetView, ReplicaView, RolloutView, Verdict};
+use fleet::{Choice, ReplicaView, RolloutView, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::reconciler::Handle;
+use crate::view::ServiceView;
 
 /// A service with its replicas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,7 +239,7 @@ impl ExplanationShape {
 }
 
 impl ServiceShape {
-    pub(crate) fn new(handle: &Handle, view: &FleetView) -> Self {
+    pub(crate) fn new(handle: &Handle, view: &ServiceView) -> Self {
         Self {
             name: handle.service().to_string(),
             generation: view.generation,
@@ -272,9 +273,9 @@ impl RolloutShape {
 }
 
 impl ReplicaShape {
-    fn new(view: &ReplicaView, fleet: &FleetView) -> Self {
+    fn new(view: &ReplicaView, service: &ServiceView) -> Self {
         let crash_loop = view.crash_loop.as_ref().map(|crash_loop| {
-            let next_try = fleet.began_at.zip(crash_loop.next_try).map(|(began, after)| began + after);
+            let next_try = crash_loop.next_try.map(|after| service.began_at + after);
             CrashLoopShape {
                 failures: crash_loop.failures,
                 reason: crash_loop.death.to_string(),

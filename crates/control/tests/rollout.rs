@@ -9,10 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{Control, EditError, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StateDir};
+use control::{
+    Control, EditError, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, ServiceView, StateDir,
+};
 use driver::{Driver, ProcessSettings, ReplicaEnvironment, ScriptedDriver, ServerId, Spec};
 use fleet::{
-    Address, Course, Edit, FleetSettings, FleetView, Found, FoundState, Life, Refusal, Release, ReplicaName,
+    Address, Course, Edit, FleetSettings, Found, FoundState, Life, Refusal, Release, ReplicaName,
     RolloutSettings,
 };
 use placement::{Key, Placement, Rendezvous, Seat};
@@ -101,7 +103,7 @@ impl Stage {
         Self { driver, control, _heartbeats: heartbeats }
     }
 
-    fn view(&self) -> Arc<FleetView> {
+    fn view(&self) -> Arc<ServiceView> {
         self.control.handle.view()
     }
 
@@ -114,7 +116,7 @@ impl Stage {
         self.orders().iter().filter(|order| order.starts_with(beginning)).count()
     }
 
-    async fn deploy(&self, command: &str) -> Result<Arc<FleetView>, EditError> {
+    async fn deploy(&self, command: &str) -> Result<Arc<ServiceView>, EditError> {
         self.control.handle.deploy(spec(command), (false, QUICK)).await
     }
 

@@ -1,7 +1,5 @@
 //! What a fleet shows of itself: a copy for those who ask, made when something changed.
 
-use std::time::SystemTime;
-
 use placement::Seat;
 
 use crate::{Address, Course, CrashLoop, Fleet, Life, Moment, Phase, Release, ReplicaName, Standing};
@@ -19,10 +17,6 @@ pub struct FleetView {
     pub others: Vec<ReplicaView>,
     /// The rollout under way, or the last one.
     pub rollout: Option<RolloutView>,
-    /// Until when requests are held back, if they are.
-    pub paused_until: Option<SystemTime>,
-    /// When moment zero was, by the wall clock, if somebody has said so.
-    pub began_at: Option<SystemTime>,
 }
 
 /// A rollout at one moment.

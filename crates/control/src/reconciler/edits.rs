@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use driver::{Driver, Spec};
 use fleet::{
-    Action, ChangeId, Deployment, Desired, Edit, Fleet, FleetView, Moment, Outcome, Refusal, RolloutSettings,
-    Step,
+    Action, ChangeId, Deployment, Desired, Edit, Fleet, Moment, Outcome, Refusal, RolloutSettings, Step,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::storing::Storing;
 use crate::metrics::Ejections;
+use crate::view::ServiceView;
 
 /// The most edits that wait for others to be settled; a further one is refused as busy.
 const PARKED_MAX: usize = 1024;
@@ -33,13 +33,13 @@ pub struct Handle {
 /// What a reconciler shows of itself.
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
-    pub(super) view: watch::Receiver<Arc<FleetView>>,
+    pub(super) view: watch::Receiver<Arc<ServiceView>>,
     /// Why the wish cannot be stored at present, if so.
     pub(super) trouble: watch::Receiver<Option<String>>,
     pub(super) ejections: Arc<Ejections>,
 }
 
-pub(super) type Reply = oneshot::Sender<Result<Arc<FleetView>, EditError>>;
+pub(super) type Reply = oneshot::Sender<Result<Arc<ServiceView>, EditError>>;
 
 #[derive(Debug)]
 pub(super) enum Command {
@@ -92,7 +92,7 @@ impl Handle {
     }
 
     /// The fleet as it is.
-    pub fn view(&self) -> Arc<FleetView> {
+    pub fn view(&self) -> Arc<ServiceView> {
         Arc::clone(&self.shown.view.borrow())
     }
 
@@ -104,22 +104,22 @@ impl Handle {
     /// Applies an edit and returns the fleet after it. Additions return when the new replicas take
     /// traffic, removals when the removed ones get no new requests. Dropping the future does not
     /// take the edit back.
-    pub async fn edit(&self, edit: Edit) -> Result<Arc<FleetView>, EditError> {
+    pub async fn edit(&self, edit: Edit) -> Result<Arc<ServiceView>, EditError> {
         self.command(|reply| Command::Edit(edit, reply)).await
     }
 
     /// Holds requests back, in the waiting room, for `length` or [`PAUSE_MAX`](super::PAUSE_MAX), or
     /// until [`resume`](Self::resume). Those under way go on. Again, it sets another end.
-    pub async fn pause(&self, length: Duration) -> Result<Arc<FleetView>, EditError> {
+    pub async fn pause(&self, length: Duration) -> Result<Arc<ServiceView>, EditError> {
         self.command(|reply| Command::Pause(Some(length), reply)).await
     }
 
     /// Lets requests through that were held back.
-    pub async fn resume(&self) -> Result<Arc<FleetView>, EditError> {
+    pub async fn resume(&self) -> Result<Arc<ServiceView>, EditError> {
         self.command(|reply| Command::Pause(None, reply)).await
     }
 
-    async fn command(&self, command: impl FnOnce(Reply) -> Command) -> Result<Arc<FleetView>, EditError> {
+    async fn command(&self, command: impl FnOnce(Reply) -> Command) -> Result<Arc<ServiceView>, EditError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| EditError::Stopping)?;
         answer.await.map_err(|_| EditError::Stopping)?
@@ -131,7 +131,7 @@ impl Handle {
         &self,
         spec: Spec,
         (is_forced, settings): (bool, RolloutSettings),
-    ) -> Result<Arc<FleetView>, EditError> {
+    ) -> Result<Arc<ServiceView>, EditError> {
         let learnt = self.driver.learn(spec).await;
         let release = learnt.map_err(|error| EditError::NotRunnable(error.in_full()))?;
         self.edit(Edit::Deploy(Deployment { release, is_forced, settings })).await
@@ -259,7 +259,7 @@ impl Edits {
     }
 
     /// Answers whoever waits for a change.
-    pub(super) fn reply(&mut self, change: ChangeId, result: Result<Arc<FleetView>, EditError>) {
+    pub(super) fn reply(&mut self, change: ChangeId, result: Result<Arc<ServiceView>, EditError>) {
         if let Some(reply) = self.pending.remove(&change) {
             answer(reply, result);
         }
@@ -271,7 +271,7 @@ impl Edits {
     }
 
     /// Answers everything that is settled, now that the view shows it.
-    pub(super) fn answer(&mut self, view: &Arc<FleetView>) {
+    pub(super) fn answer(&mut self, view: &Arc<ServiceView>) {
         for reply in self.settled.drain(..) {
             answer(reply, Ok(Arc::clone(view)));
         }
@@ -298,7 +298,7 @@ impl Edits {
     }
 }
 
-fn answer(reply: Reply, result: Result<Arc<FleetView>, EditError>) {
+fn answer(reply: Reply, result: Result<Arc<ServiceView>, EditError>) {
     // Whoever asked may have gone; what was done stays done.
     let _ = reply.send(result);
 }

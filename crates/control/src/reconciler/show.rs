@@ -11,6 +11,7 @@ use placement::Seat;
 use super::{Published, Reconciler, Standings};
 use crate::heartbeat::Targets;
 use crate::metrics::EjectionKind;
+use crate::view::ServiceView;
 
 impl Reconciler {
     /// Brings gates, routing table, heartbeats and view in line with what the fleet is now.
@@ -62,9 +63,11 @@ impl Reconciler {
         self.publish(standings);
         // After the table has changed: where a seat passes to its next life, no key is without a replica.
         closed.iter().for_each(|replica| replica.gate.close());
-        let mut view = self.fleet.view(self.clock.now());
-        view.began_at = Some(self.began_at);
-        view.paused_until = self.pause.map(|pause| pause.shown);
+        let view = ServiceView {
+            fleet: self.fleet.view(self.clock.now()),
+            paused_until: self.pause.map(|pause| pause.shown),
+            began_at: self.began_at,
+        };
         self.view.send_if_modified(|current| {
             let is_new = **current != view;
             if is_new {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{EditError, Handle};
+use control::{EditError, Handle, ServiceView};
 use fleet::{
     Claim, Deployment, Edit, FleetView, Reader, Release, ReplicaName, ReplicaState, RolloutSettings,
     Suspicion, SuspicionKind,
@@ -117,7 +117,7 @@ pub(crate) async fn edit(world: Arc<World>, handle: Handle, calm_at: Duration) {
 }
 
 /// Puts one edit and judges its answer.
-pub(crate) async fn put(world: &World, handle: &Handle, edit: Edit) -> Result<Arc<FleetView>, EditError> {
+pub(crate) async fn put(world: &World, handle: &Handle, edit: Edit) -> Result<Arc<ServiceView>, EditError> {
     {
         let mut state = world.state();
         state.edits_open += 1;
@@ -174,7 +174,7 @@ impl State {
         }
     }
 
-    fn judge_answer(&mut self, edit: &Edit, answer: &Result<Arc<FleetView>, EditError>) {
+    fn judge_answer(&mut self, edit: &Edit, answer: &Result<Arc<ServiceView>, EditError>) {
         self.note(|_| match answer {
             Ok(view) => {
                 let names: Vec<&str> = view.names().map(|name| name.as_str()).collect();
