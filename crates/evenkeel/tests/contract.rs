@@ -248,24 +248,25 @@ fn sixteen_calls_at_once(balancer: &Balancer) -> usize {
     let last = balancer.names();
     let all = (1 << answers.len()) - 1;
     assert!(
-        is_serial((&first, &last), &answers, all, &mut BTreeSet::new()),
+        is_serial(&first, &answers, all, &mut Search { last: &last, seen: BTreeSet::new() }),
         "no serial order explains these answers: {answers:#?}"
     );
     answers.len()
 }
 
+/// What a search for an order ends with, and the sets that led nowhere.
+struct Search<'a> {
+    last: &'a [String],
+    seen: BTreeSet<(u64, Vec<String>)>,
+}
+
 /// Whether the answers can be put in an order in which each follows from the one before. `left`
-/// are those that are still to be placed; `seen` are the sets that led nowhere.
-fn is_serial(
-    (first, last): (&[String], &[String]),
-    answers: &[Answered],
-    left: u64,
-    seen: &mut BTreeSet<(u64, Vec<String>)>,
-) -> bool {
+/// are those that are still to be placed.
+fn is_serial(first: &[String], answers: &[Answered], left: u64, search: &mut Search<'_>) -> bool {
     if left == 0 {
-        return first == last;
+        return first == search.last;
     }
-    if !seen.insert((left, first.to_vec())) {
+    if !search.seen.insert((left, first.to_vec())) {
         return false;
     }
     (0..answers.len()).filter(|next| left & (1 << next) != 0).any(|next| {
@@ -274,7 +275,7 @@ fn is_serial(
             true => names.len() == first.len() + count && names.starts_with(first),
             false => names.len() + count == first.len() && is_subsequence(names, first),
         };
-        follows && is_serial((names, last), answers, left & !(1 << next), seen)
+        follows && is_serial(names, answers, left & !(1 << next), search)
     })
 }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rig::client::{Answer, send};
 use rig::docker::Yard;
 use rig::load::{Load, Tally};
-use rig::relay::{Call, Relay, When};
+use rig::relay::{Call, Failures, Relay, When};
 use rig::{Balancer, Rig, eventually, eventually_within, kill};
 use serde_json::Value;
 
@@ -40,10 +40,10 @@ impl Scene {
     fn open(service: &str) -> Option<(Self, Relay)> {
         let yard = Yard::open()?;
         let relay = Relay::to(Path::new("/var/run/docker.sock"));
-        Some((Self::at(yard, (&relay.host(), RATE), service), relay))
+        Some((Self::at(yard, &relay.host(), RATE, service), relay))
     }
 
-    fn at(yard: Yard, (engine, rate): (&str, u32), service: &str) -> Self {
+    fn at(yard: Yard, engine: &str, rate: u32, service: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = config(&yard, folder.path(), service);
         let balancer = Rig::new().config(&config).engine(engine).up();
@@ -246,7 +246,7 @@ fn what_fails_now_and_then_is_tried_again_and_leaves_nothing() {
         (Call::List, When::Instead),
     ] {
         println!("{call:?} fails three times, {when:?}");
-        relay.fail(call, when, (500, 3));
+        relay.fail(Failures { call, when, status: 500, left: 3 });
         let victim = scene.victim();
         scene.kill(&victim);
         scene.settle(&victim);

@@ -48,7 +48,7 @@ impl Moody {
         let mood = Arc::new(AtomicU8::new(Mood::Well as u8));
         let now = Arc::clone(&mood);
         let backend = Backend::start(move |request, stream| {
-            behave(name, MOODS[usize::from(now.load(Ordering::Relaxed))], (request, stream))
+            behave(name, MOODS[usize::from(now.load(Ordering::Relaxed))], request, stream)
         });
         Self { backend, mood }
     }
@@ -58,7 +58,7 @@ impl Moody {
     }
 }
 
-fn behave(name: &str, mood: Mood, (request, stream): (&Received, &mut TcpStream)) -> bool {
+fn behave(name: &str, mood: Mood, request: &Received, stream: &mut TcpStream) -> bool {
     let body = format!("{{\"message\":\"Hello from Server: {name}\"}}");
     if request.line.starts_with("GET /well ") {
         return match mood {
@@ -144,7 +144,7 @@ fn events(balancer: &Balancer) -> Vec<Value> {
 
 /// The second one turns bad under load, is ejected, and comes back when it is well again. What clients
 /// saw of it.
-fn eject_and_heal(mood: Mood, (kind, words): (&str, &str)) -> Tally {
+fn eject_and_heal(mood: Mood, kind: &str, words: &str) -> Tally {
     let fleet = Fleet::of_three();
     let load = Load::start(fleet.balancer.address, RATE);
     fleet.answer(100);
@@ -178,20 +178,20 @@ fn eject_and_heal(mood: Mood, (kind, words): (&str, &str)) -> Tally {
 
 #[test]
 fn one_that_answers_500_is_ejected_after_three_and_comes_back() {
-    let tally = eject_and_heal(Mood::Failing, ("failing", "answers failed in a row"));
+    let tally = eject_and_heal(Mood::Failing, "failing", "answers failed in a row");
     assert!(tally.failures.len() <= BAD_MAX, "{:?}", tally.failures);
     assert!(tally.failures.iter().all(|failure| failure.starts_with("500")), "{:?}", tally.failures);
 }
 
 #[test]
 fn one_that_answers_garbage_is_ejected_and_comes_back() {
-    let tally = eject_and_heal(Mood::Garbling, ("failing", "answers failed in a row"));
+    let tally = eject_and_heal(Mood::Garbling, "failing", "answers failed in a row");
     assert!(tally.failures.len() <= BAD_MAX, "{:?}", tally.failures);
 }
 
 #[test]
 fn one_that_truncates_is_ejected_and_comes_back() {
-    let tally = eject_and_heal(Mood::Truncating, ("failing", "answers failed in a row"));
+    let tally = eject_and_heal(Mood::Truncating, "failing", "answers failed in a row");
     // What had been begun when the first one broke off cannot be taken back; on a busy machine that may
     // be some at a time.
     assert!(tally.failures.len() <= 4 * BAD_MAX, "{:?}", tally.failures);

@@ -148,7 +148,7 @@ fn connections_that_replicas_close_at_any_moment_cost_no_request() {
     let inside = Inside::new(&addresses, Set::default());
     for (method, count) in [("GET", 50_000), ("POST", 5_000)] {
         let begun = Instant::now();
-        let statuses = runtime.block_on(restless::ask(inside.address, method, (count, 500)));
+        let statuses = runtime.block_on(restless::ask(inside.address, method, count, 500));
         println!("{method}: {statuses:?} after {:?}, {:?}", begun.elapsed(), inside.totals());
         let (good, failed) =
             (statuses.get(&200).copied().unwrap_or(0), statuses.get(&502).copied().unwrap_or(0));

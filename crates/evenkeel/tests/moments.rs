@@ -113,7 +113,7 @@ enum Deed {
 }
 
 impl Deed {
-    fn draw(random: &mut fastrand::Rng, (round, names): (usize, &[String])) -> Self {
+    fn draw(random: &mut fastrand::Rng, round: usize, names: &[String]) -> Self {
         let new = |number| format!("new-{round}-{number}-{}", std::process::id());
         let added: Vec<String> = (0..random.usize(1..3)).map(new).collect();
         let one = |random: &mut fastrand::Rng| names[random.usize(..names.len())].clone();
@@ -149,7 +149,7 @@ impl Deed {
 }
 
 /// Asks for a change and says whether it was done; the balancer may be gone before it is answered.
-fn ask(admin: SocketAddr, service: &str, (method, names): (&str, &[String])) -> bool {
+fn ask(admin: SocketAddr, service: &str, method: &str, names: &[String]) -> bool {
     let body = serde_json::json!({ "names": names }).to_string();
     let head =
         format!("{method} /v1/services/{service}/replicas HTTP/1.1\r\nHost: h\r\nConnection: close\r\n");
@@ -159,7 +159,7 @@ fn ask(admin: SocketAddr, service: &str, (method, names): (&str, &[String])) -> 
 
 /// What is asked for is done in threads of their own, and after a while the balancer is killed.
 /// Returns whether all that was asked for was answered as done.
-fn do_and_kill(balancer: Balancer, ground: &dyn Ground, (deed, after): (&Deed, Duration)) -> bool {
+fn do_and_kill(balancer: Balancer, ground: &dyn Ground, deed: &Deed, after: Duration) -> bool {
     let (admin, service) = (balancer.admin, balancer.service()["name"].as_str().unwrap().to_owned());
     let calls: Vec<(&str, &[String])> = match deed {
         Deed::Add(added) => vec![("POST", added)],
@@ -172,7 +172,8 @@ fn do_and_kill(balancer: Balancer, ground: &dyn Ground, (deed, after): (&Deed, D
         ground.end(replicas.iter().find(|replica| name(replica) == *victim).unwrap());
     }
     std::thread::scope(|scope| {
-        let asked: Vec<_> = calls.iter().map(|call| scope.spawn(|| ask(admin, &service, *call))).collect();
+        let asked: Vec<_> =
+            calls.iter().map(|(method, names)| scope.spawn(|| ask(admin, &service, method, names))).collect();
         std::thread::sleep(after);
         balancer.signal("-9");
         let _ = balancer.ended();
@@ -210,9 +211,9 @@ fn moments(ground: &dyn Ground, count: usize) {
     let mut done = BTreeMap::new();
     for round in 0..count {
         let names: Vec<String> = old.iter().cloned().collect();
-        let deed = Deed::draw(&mut random, (round, &names));
+        let deed = Deed::draw(&mut random, round, &names);
         let after = ground.patience().mul_f64(random.f64().powi(2));
-        let is_done = do_and_kill(balancer, ground, (&deed, after));
+        let is_done = do_and_kill(balancer, ground, &deed, after);
         if matches!(deed, Deed::Start) {
             Rig::new().config(&config).killed_after(after * 2);
         }

@@ -24,7 +24,7 @@ fn whoever_ends_a_container_loses_nothing_and_the_reason_is_known() {
             None => return,
         },
     };
-    let scene = Scene::at(yard, (&host, RATE), MEMORY);
+    let scene = Scene::at(yard, &host, RATE, MEMORY);
     for (deed, reason) in [
         ("kill -9", "killed by signal 9"),
         ("docker kill", "killed by signal 9"),
@@ -39,7 +39,7 @@ fn whoever_ends_a_container_loses_nothing_and_the_reason_is_known() {
             eventually("its end is known", || reason_of(&scene.balancer, &victim).is_some());
             let told = reason_of(&scene.balancer, &victim).unwrap();
             assert!(told.starts_with(reason), "{deed}: {told}");
-            report(&scene, (deed, &victim), over_at);
+            report(&scene, deed, &victim, over_at);
         }
     }
     scene.end().assert_nothing_lost();
@@ -103,7 +103,7 @@ fn reason_of(balancer: &Balancer, name: &str) -> Option<String> {
 }
 
 /// Prints how long it took, by the balancer's own record.
-fn report(scene: &Scene, (deed, victim): (&str, &str), over_at: SystemTime) {
+fn report(scene: &Scene, deed: &str, victim: &str, over_at: SystemTime) {
     let events = events(&scene.balancer);
     let successor = names(&scene.balancer)[1].clone();
     let after = |name: &str, what: &str| {

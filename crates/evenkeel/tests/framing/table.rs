@@ -84,20 +84,26 @@ impl Case {
 
 const FLAGS: [&str; 7] = ["kept", "closed", "either", "unfinished", "once", "reused", "fresh"];
 
+/// What the lines of a group have in common: a request and an answer, with a gap for a line's own part.
+#[derive(Default)]
+struct Frame {
+    ask: String,
+    answer: String,
+}
+
 /// The cases of a table.
 pub(crate) fn read(text: &str) -> Vec<Case> {
-    let (mut cases, mut group, mut ask, mut answer) =
-        (Vec::new(), String::new(), String::new(), String::new());
+    let (mut cases, mut group, mut frame) = (Vec::new(), String::new(), Frame::default());
     for line in joined(text) {
         let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match word {
-            "##" => (group, answer) = (rest.to_string(), String::new()),
+            "##" => (group, frame.answer) = (rest.to_string(), String::new()),
             "#" => {}
-            "ask" => ask = rest.to_string(),
-            "answer" => answer = rest.to_string(),
+            "ask" => frame.ask = rest.to_string(),
+            "answer" => frame.answer = rest.to_string(),
             _ => {
                 for line in each_byte(&line) {
-                    cases.push(case(&line, &group, (&ask, &answer), cases.len()));
+                    cases.push(case(&line, &group, &frame, cases.len()));
                 }
             }
         }
@@ -138,7 +144,7 @@ fn each_byte(line: &str) -> Vec<String> {
     bytes.map(make).collect()
 }
 
-fn case(line: &str, group: &str, (ask, answer): (&str, &str), number: usize) -> Case {
+fn case(line: &str, group: &str, frame: &Frame, number: usize) -> Case {
     let columns: Vec<&str> = line.split(" | ").map(str::trim).collect();
     let [name, own, outcome, more @ ..] = &columns[..] else { panic!("three columns, please: {line}") };
     let filled = |frame: &str| steps(&frame.replacen('~', own, 1), number);
@@ -146,8 +152,8 @@ fn case(line: &str, group: &str, (ask, answer): (&str, &str), number: usize) -> 
         number,
         group: group.to_string(),
         name: (*name).to_string(),
-        ask: filled(ask),
-        answer: (!answer.is_empty()).then(|| filled(answer)),
+        ask: filled(&frame.ask),
+        answer: (!frame.answer.is_empty()).then(|| filled(&frame.answer)),
         slots: Vec::new(),
         flags: Vec::new(),
         at_replica: Vec::new(),

@@ -93,7 +93,7 @@ pub fn run_closed(address: SocketAddr, count: usize, at_a_time: usize) -> Tally 
                 tally.sent += 1;
                 let begun = Instant::now();
                 let outcome = ask(address, Arc::clone(&idle)).await;
-                tally.count((outcome, begun.elapsed()));
+                tally.count(outcome, begun.elapsed());
             }
             tally
         });
@@ -128,17 +128,19 @@ async fn run(address: SocketAddr, rate: u32, is_stopped: &AtomicBool) -> Tally {
             (outcome.unwrap_or_else(|_| Err("no answer in time".into())), due.elapsed())
         });
         while let Some(done) = requests.try_join_next() {
-            tally.count(done.unwrap());
+            let (outcome, latency) = done.unwrap();
+            tally.count(outcome, latency);
         }
     }
     while let Some(done) = requests.join_next().await {
-        tally.count(done.unwrap());
+        let (outcome, latency) = done.unwrap();
+        tally.count(outcome, latency);
     }
     tally
 }
 
 impl Tally {
-    fn count(&mut self, (outcome, latency): (Result<String, String>, Duration)) {
+    fn count(&mut self, outcome: Result<String, String>, latency: Duration) {
         self.latencies.push(latency);
         match outcome {
             Ok(replica) => *self.by_replica.entry(replica).or_default() += 1,

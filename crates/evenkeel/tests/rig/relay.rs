@@ -40,7 +40,7 @@ pub enum When {
 
 /// What is done to calls at present.
 #[derive(Clone, Debug, Default)]
-struct Outlier {
+struct Behaviour {
     /// Nothing is answered, nor gone on with.
     is_hung: bool,
     /// These are not answered; all others are.
@@ -50,14 +50,24 @@ struct Outlier {
     /// Event streams break off, and there are no new ones.
     has_no_events: bool,
     /// The next so many of these calls get this answer.
-    failures: Option<(Call, When, u16, usize)>,
+    failures: Option<Failures>,
 }
 
 #[derive(Debug)]
 struct Shared {
     engine: PathBuf,
-    outlier: watch::Sender<Outlier>,
+    behaviour: watch::Sender<Behaviour>,
     seen: Mutex<Vec<Call>>,
+}
+
+/// Calls that fail.
+#[derive(Clone, Copy, Debug)]
+pub struct Failures {
+    pub call: Call,
+    pub when: When,
+    pub status: u16,
+    /// How many are still to fail.
+    pub left: usize,
 }
 
 /// Ends, and cuts everything, when dropped.
@@ -77,7 +87,7 @@ impl Relay {
         let folder = tempfile::tempdir().unwrap();
         let shared = Arc::new(Shared {
             engine: engine.to_owned(),
-            outlier: watch::Sender::default(),
+            behaviour: watch::Sender::default(),
             seen: Mutex::default(),
         });
         let (open, is_open) = watch::channel(true);
@@ -85,7 +95,7 @@ impl Relay {
         let (socket, serving) = (folder.path().join("docker.sock"), Arc::clone(&shared));
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(&socket, serving, (is_open, cut)));
+            runtime.block_on(serve(&socket, serving, is_open, cut));
         });
         let relay = Self { folder, shared, open, cuts };
         super::eventually("the relay listens", || relay.socket().exists());
@@ -103,35 +113,35 @@ impl Relay {
 
     /// Connections are accepted and nothing more happens, in the middle of answers, too.
     pub fn hang(&self) {
-        self.change(|outlier| outlier.is_hung = true);
+        self.change(|behaviour| behaviour.is_hung = true);
     }
 
     /// Goes on with everything, as an engine that was stopped by a signal does.
     pub fn go_on(&self) {
-        self.change(|outlier| (outlier.is_hung, outlier.held) = (false, None));
+        self.change(|behaviour| (behaviour.is_hung, behaviour.held) = (false, None));
     }
 
     /// Goes on, but never with what it was asked before.
     pub fn go_on_without_memory(&self) {
-        self.change(|outlier| {
-            outlier.forgotten += 1;
-            (outlier.is_hung, outlier.held) = (false, None);
+        self.change(|behaviour| {
+            behaviour.forgotten += 1;
+            (behaviour.is_hung, behaviour.held) = (false, None);
         });
     }
 
     /// Calls of this kind are not answered, and not passed on yet.
     pub fn hold(&self, call: Call) {
-        self.change(|outlier| outlier.held = Some(call));
+        self.change(|behaviour| behaviour.held = Some(call));
     }
 
-    /// The next so many calls of this kind get this status.
-    pub fn fail(&self, call: Call, when: When, (status, times): (u16, usize)) {
-        self.change(|outlier| outlier.failures = Some((call, when, status, times)));
+    /// The next calls of a kind get a status of the relay's.
+    pub fn fail(&self, failures: Failures) {
+        self.change(|behaviour| behaviour.failures = Some(failures));
     }
 
     /// Whether there is, from now on, anything but breaking event streams.
     pub fn allow_events(&self, are_allowed: bool) {
-        self.change(|outlier| outlier.has_no_events = !are_allowed);
+        self.change(|behaviour| behaviour.has_no_events = !are_allowed);
     }
 
     /// Breaks every connection.
@@ -154,8 +164,8 @@ impl Relay {
         self.shared.seen.lock().unwrap().iter().filter(|seen| **seen == call).count()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Outlier)) {
-        self.shared.outlier.send_modify(change);
+    fn change(&self, change: impl FnOnce(&mut Behaviour)) {
+        self.shared.behaviour.send_modify(change);
     }
 }
 
@@ -179,7 +189,8 @@ impl Call {
 async fn serve(
     socket: &Path,
     shared: Arc<Shared>,
-    (mut is_open, mut cut): (watch::Receiver<bool>, mpsc::UnboundedReceiver<()>),
+    mut is_open: watch::Receiver<bool>,
+    mut cut: mpsc::UnboundedReceiver<()>,
 ) {
     while is_open.wait_for(|is_open| *is_open).await.is_ok() {
         let listener = UnixListener::bind(socket).unwrap();
@@ -232,18 +243,18 @@ async fn pass(shared: Arc<Shared>, request: Request<Incoming>) -> std::io::Resul
     let (head, body) = answer.map_err(std::io::Error::other)?.into_parts();
     match shared.answer(call, When::Afterwards) {
         Some(answer) => Ok(answer),
-        None => Ok(Response::from_parts(head, relayed(shared, (call, body)))),
+        None => Ok(Response::from_parts(head, relayed(shared, call, body))),
     }
 }
 
 /// The engine's answer, piece by piece, each only when it may go on.
-fn relayed(shared: Arc<Shared>, (call, body): (Call, Incoming)) -> Body {
+fn relayed(shared: Arc<Shared>, call: Call, body: Incoming) -> Body {
     let pieces = stream::try_unfold((shared, body), move |(shared, mut body)| async move {
-        let mut outlier = shared.outlier.subscribe();
+        let mut behaviour = shared.behaviour.subscribe();
         let piece = tokio::select! {
             piece = body.frame() => piece,
             // The stream breaks off when events do, whether or not there is one.
-            _ = outlier.wait_for(|outlier| call == Call::Events && outlier.has_no_events) => {
+            _ = behaviour.wait_for(|behaviour| call == Call::Events && behaviour.has_no_events) => {
                 return Err(std::io::Error::other("cut"));
             }
         };
@@ -257,10 +268,10 @@ fn relayed(shared: Arc<Shared>, (call, body): (Call, Incoming)) -> Body {
 impl Shared {
     /// Waits as long as the call is to hang; an error cuts it.
     async fn is_allowed(&self, call: Call) -> std::io::Result<()> {
-        let mut outlier = self.outlier.subscribe();
-        let forgotten = outlier.borrow().forgotten;
-        let is_free = |outlier: &Outlier| !outlier.is_hung && outlier.held != Some(call);
-        let now = outlier.wait_for(is_free).await.map_err(std::io::Error::other)?.clone();
+        let mut behaviour = self.behaviour.subscribe();
+        let forgotten = behaviour.borrow().forgotten;
+        let is_free = |behaviour: &Behaviour| !behaviour.is_hung && behaviour.held != Some(call);
+        let now = behaviour.wait_for(is_free).await.map_err(std::io::Error::other)?.clone();
         if now.forgotten != forgotten {
             std::future::pending::<Infallible>().await;
         }
@@ -272,13 +283,13 @@ impl Shared {
 
     fn answer(&self, call: Call, when: When) -> Option<Response<Body>> {
         let mut status = None;
-        self.outlier.send_if_modified(|outlier| {
-            if let Some((failing, at, code, left)) = &mut outlier.failures
-                && (*failing, *at) == (call, when)
-                && *left > 0
+        self.behaviour.send_if_modified(|behaviour| {
+            if let Some(failures) = &mut behaviour.failures
+                && (failures.call, failures.when) == (call, when)
+                && failures.left > 0
             {
-                *left -= 1;
-                status = Some(*code);
+                failures.left -= 1;
+                status = Some(failures.status);
             }
             false
         });

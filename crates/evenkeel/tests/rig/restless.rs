@@ -63,7 +63,8 @@ async fn read_rest(stream: &mut BufReader<TcpStream>) -> Option<()> {
 pub async fn ask(
     address: SocketAddr,
     method: &'static str,
-    (count, at_a_time): (usize, usize),
+    count: usize,
+    at_a_time: usize,
 ) -> HashMap<u16, usize> {
     let mut lanes = tokio::task::JoinSet::new();
     for lane in 0..at_a_time {
