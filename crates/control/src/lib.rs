@@ -19,7 +19,7 @@ mod shapes;
 
 pub use admin::{Admin, AdminAddress, AdminListener, Deployer, Explainer, remove_stale_socket};
 pub use contract::Contract;
-pub use heartbeat::{Asker, HeartbeatProtocol, HeartbeatSettings, Heartbeats};
+pub use heartbeat::{HeartbeatProtocol, HeartbeatSettings, Heartbeats, Prober};
 pub use journal::Journal;
 pub use metrics::{ServiceTraffic, Traffic, TrafficSource};
 pub use reconciler::{Control, EditError, Handle, PAUSE_MAX, ReconcilerSettings, StartError};

@@ -1,6 +1,7 @@
 //! The same question over HTTP/2, for replicas that speak nothing else; and in gRPC's own way.
 
 use bytes::Bytes;
+use fleet::ProbeResult;
 use h2::client;
 use hyper::http::{Request, Response, request};
 use hyper::{HeaderMap, Method};
@@ -15,19 +16,23 @@ const GRPC_SERVING: &[u8] = &[0, 0, 0, 0, 2, 0x08, 1];
 /// The most of an answer that is looked at.
 const ANSWER_BYTES_MAX: usize = 1024;
 
-/// Whether a replica says that it is well; nothing, if it says nothing that one understands. The
-/// deadline is the caller's.
-pub(super) async fn is_well<S>(stream: S, host: &str, path: &str) -> Option<bool>
+/// Probes a replica. One that says nothing that we understand has missed it. The deadline is the
+/// caller's.
+pub(super) async fn probe<S>(stream: S, host: &str, path: &str) -> ProbeResult
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Ok((sender, connection)) = client::handshake(stream).await else { return None };
+    let Ok((sender, connection)) = client::handshake(stream).await else { return ProbeResult::Missed };
     // The connection is driven beside the request; whatever came of it, it ends here.
     let driven = tokio::spawn(connection);
-    let is_well =
+    let understood =
         if path == GRPC_HEALTH { ask_grpc(sender, host).await } else { ask(sender, host, path).await };
     driven.abort();
-    is_well
+    understood.unwrap_or(ProbeResult::Missed)
+}
+
+fn result(is_well: bool) -> ProbeResult {
+    if is_well { ProbeResult::Good } else { ProbeResult::Unwell }
 }
 
 fn question(method: Method, host: &str, path: &str) -> request::Builder {
@@ -37,13 +42,13 @@ fn question(method: Method, host: &str, path: &str) -> request::Builder {
         .header("user-agent", "evenkeel-heartbeat")
 }
 
-async fn ask(sender: client::SendRequest<Bytes>, host: &str, path: &str) -> Option<bool> {
+async fn ask(sender: client::SendRequest<Bytes>, host: &str, path: &str) -> Option<ProbeResult> {
     let request = question(Method::GET, host, path).body(()).ok()?;
     let (answer, _) = sender.ready().await.ok()?.send_request(request, true).ok()?;
-    Some(answer.await.ok()?.status().is_success())
+    Some(result(answer.await.ok()?.status().is_success()))
 }
 
-async fn ask_grpc(sender: client::SendRequest<Bytes>, host: &str) -> Option<bool> {
+async fn ask_grpc(sender: client::SendRequest<Bytes>, host: &str) -> Option<ProbeResult> {
     let request = question(Method::POST, host, GRPC_HEALTH)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -64,7 +69,8 @@ async fn ask_grpc(sender: client::SendRequest<Bytes>, host: &str) -> Option<bool
     }
     let trailers = body.trailers().await.ok()?;
     let is_fine = |fields: &HeaderMap| fields.get("grpc-status").is_some_and(|status| status == "0");
-    Some(message == GRPC_SERVING && (is_fine(&parts.headers) || trailers.as_ref().is_some_and(is_fine)))
+    let is_status_fine = is_fine(&parts.headers) || trailers.as_ref().is_some_and(is_fine);
+    Some(result(message == GRPC_SERVING && is_status_fine))
 }
 
 #[cfg(test)]
@@ -90,33 +96,33 @@ mod tests {
         }
     }
 
-    async fn verdict(path: &str, status: u16, message: &'static [u8]) -> bool {
+    async fn result(path: &str, status: u16, message: &'static [u8]) -> ProbeResult {
         let (ours, theirs) = tokio::io::duplex(4096);
         let replica = tokio::spawn(replica(theirs, status, message));
-        let verdict = is_well(ours, "replica", path).await;
+        let result = probe(ours, "replica", path).await;
         replica.abort();
-        verdict.expect("it was understood")
+        result
     }
 
     #[tokio::test]
     async fn a_good_status_is_a_good_answer() {
-        assert!(verdict("/heartbeat", 200, b"").await);
-        assert!(verdict("/heartbeat", 204, b"").await);
-        assert!(!verdict("/heartbeat", 500, b"").await);
+        assert_eq!(result("/heartbeat", 200, b"").await, ProbeResult::Good);
+        assert_eq!(result("/heartbeat", 204, b"").await, ProbeResult::Good);
+        assert_eq!(result("/heartbeat", 500, b"").await, ProbeResult::Unwell);
     }
 
     #[tokio::test]
     async fn only_serving_is_a_good_answer_of_grpc() {
-        assert!(verdict(GRPC_HEALTH, 200, GRPC_SERVING).await);
-        assert!(!verdict(GRPC_HEALTH, 200, &[0, 0, 0, 0, 2, 0x08, 2]).await);
-        assert!(!verdict(GRPC_HEALTH, 200, b"").await);
+        assert_eq!(result(GRPC_HEALTH, 200, GRPC_SERVING).await, ProbeResult::Good);
+        assert_eq!(result(GRPC_HEALTH, 200, &[0, 0, 0, 0, 2, 0x08, 2]).await, ProbeResult::Unwell);
+        assert_eq!(result(GRPC_HEALTH, 200, b"").await, ProbeResult::Unwell);
     }
 
     #[tokio::test]
-    async fn who_speaks_no_http_2_is_not_well() {
+    async fn one_that_speaks_no_http_2_has_missed_it() {
         let (ours, mut theirs) = tokio::io::duplex(4096);
         tokio::io::AsyncWriteExt::write_all(&mut theirs, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         drop(theirs);
-        assert_eq!(is_well(ours, "replica", "/").await, None);
+        assert_eq!(probe(ours, "replica", "/").await, ProbeResult::Missed);
     }
 }

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{Asker, HeartbeatSettings};
+use control::{HeartbeatSettings, Prober};
 use fleet::{Address, ProbeResult};
 use futures_util::future::{BoxFuture, FutureExt};
 
@@ -32,8 +32,8 @@ impl Drop for Question<'_> {
     }
 }
 
-impl Asker for Network {
-    fn ask<'a>(
+impl Prober for Network {
+    fn probe<'a>(
         &'a self,
         address: &'a Address,
         settings: &'a HeartbeatSettings,

@@ -1,5 +1,5 @@
-//! One question "are you well?" to one replica, and what its answer says. When to ask and what to
-//! make of silence is the caller's.
+//! One probe over the network: the question "are you well?" to one replica, and what its answer says.
+//! When to ask and what to make of silence is the caller's.
 
 use std::io;
 
@@ -14,16 +14,17 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Asker, HeartbeatProtocol, HeartbeatSettings, http2};
+use super::http2;
+use super::prober::{HeartbeatProtocol, HeartbeatSettings, Prober};
 
 /// What a replica behind a Unix socket is called, which has no host and no port.
 const HOST_OF_SOCKETS: &str = "localhost";
 
-/// Asks over the network, over a new connection each time: that it can be made is part of the answer.
+/// Probes over a new connection each time: that it can be made is part of the answer.
 pub(super) struct Network;
 
-impl Asker for Network {
-    fn ask<'a>(
+impl Prober for Network {
+    fn probe<'a>(
         &'a self,
         address: &'a Address,
         settings: &'a HeartbeatSettings,
@@ -31,11 +32,11 @@ impl Asker for Network {
         async move {
             match address {
                 Address::Tcp(address) => match TcpStream::connect(address).await {
-                    Ok(stream) => Some(ask_over(stream, &address.to_string(), settings).await),
+                    Ok(stream) => Some(probe_over(stream, &address.to_string(), settings).await),
                     Err(error) => without_connection(&error),
                 },
                 Address::Unix(path) => match UnixStream::connect(path).await {
-                    Ok(stream) => Some(ask_over(stream, HOST_OF_SOCKETS, settings).await),
+                    Ok(stream) => Some(probe_over(stream, HOST_OF_SOCKETS, settings).await),
                     Err(error) => without_connection(&error),
                 },
             }
@@ -44,16 +45,12 @@ impl Asker for Network {
     }
 }
 
-async fn ask_over<S>(stream: S, host: &str, settings: &HeartbeatSettings) -> ProbeResult
+async fn probe_over<S>(stream: S, host: &str, settings: &HeartbeatSettings) -> ProbeResult
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     if settings.protocol == HeartbeatProtocol::H2c {
-        return match http2::is_well(stream, host, &settings.path).await {
-            Some(true) => ProbeResult::Good,
-            Some(false) => ProbeResult::Unwell,
-            None => ProbeResult::Missed,
-        };
+        return http2::probe(stream, host, &settings.path).await;
     }
     let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
         return ProbeResult::Missed;
