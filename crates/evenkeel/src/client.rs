@@ -12,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::cli::Target;
-use crate::config;
 use crate::{Stopped, failed};
 
 type Failed = (Stopped, String);

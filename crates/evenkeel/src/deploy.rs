@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
+use config::{DriverChoice, ServiceSettings, Settings};
 use control::{DeployShape, DeployedShape, Deployer, EventShape, RolloutShape, ServiceShape};
 use fleet::SPARE_SEAT_MIN;
 use hyper::Method;
 
 use crate::cli::{Target, UpOptions};
-use crate::config::{DriverChoice, ServiceSettings, Settings};
 use crate::wiring::Shared;
 use crate::{Outcome, Stopped, client, commands, failed, in_full, say, up, wiring};
 
@@ -196,7 +196,6 @@ fn tell_news(target: &Target, name: &str, told: &[EventShape]) -> Result<Vec<Eve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
 
     fn service(keys: &str) -> ServiceSettings {
         let text = format!("[[service]]\nname = \"web\"\n{keys}");

@@ -1,8 +1,7 @@
 //! Open descriptors: as many as the system allows, and how many connections of clients they carry.
 
+use config::CONNECTIONS_MAX;
 use rustix::process::{Resource, getrlimit, setrlimit};
-
-use crate::config::CONNECTIONS_MAX;
 
 /// Descriptors for everything but connections of clients and to replicas.
 const RESERVE: u64 = 64;

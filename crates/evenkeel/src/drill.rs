@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use config::AdminAddress;
 use lab::{Door, Drill, DrillError, Fault, Objective, Report};
 
 use crate::cli::{DrillOptions, FaultChoice};
-use crate::config::{self, AdminAddress};
 use crate::signals::EndSignals;
 use crate::{Outcome, Stopped, failed, in_full, say};
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use config::Settings;
 use control::{Contract, Control, ServiceTraffic, Traffic, TrafficSource};
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
@@ -14,7 +15,6 @@ use proxy::{
     LocalEndpoints, ProxyHandle, ProxySettings, ServiceCounters, TlsServer,
 };
 
-use crate::config::Settings;
 use crate::{in_full, say, wiring};
 
 /// How long the last lines of the access log are waited for.

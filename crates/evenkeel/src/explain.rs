@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use config::{ServiceSettings, Settings};
 use control::{Control, ExplainShape, Explainer, ExplanationShape};
 use fleet::Reader;
 use h1::{BadHead, HeadEnd, HeadLimits, RequestHead};
@@ -11,7 +12,6 @@ use placement::Key;
 use proxy::KeyRule;
 
 use crate::cli::ExplainOptions;
-use crate::config::{ServiceSettings, Settings};
 use crate::{Outcome, client, failed, say, wiring};
 
 /// The balancer's side: key rules and tables of all services.
@@ -63,7 +63,7 @@ fn head_of(question: &ExplainShape, limits: &HeadLimits) -> Result<RequestHead, 
 }
 
 fn rule_in_words(service: &ServiceSettings) -> String {
-    use crate::config::KeyRule;
+    use config::KeyRule;
     match &service.key {
         KeyRule::Random => "random".into(),
         KeyRule::Path => "path".into(),

@@ -2,7 +2,6 @@
 //! configuration and wiring; what it does is done in the rooms below.
 
 mod cli;
-mod config;
 
 mod say;
 

@@ -5,9 +5,8 @@
 
 use std::path::PathBuf;
 
+use config::{OnExit, Settings};
 use control::{StateDir, WishError};
-
-use crate::config::{OnExit, Settings};
 
 /// The folder in a state directory in which kept processes are written down.
 const PROCESSES: &str = "processes";

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use config::{DriverChoice, OnExit, ServiceSettings, Settings};
 use control::{Admin, AdminAddress, AdminListener, Control, Handle, Heartbeats, Journal};
 use fleet::Edit;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{DemoDriver, UpOptions};
-use crate::config::{self, DriverChoice, OnExit, ServiceSettings, Settings};
 use crate::entrance::{self, Doors, Entrance, Serving};
 use crate::signals::EndSignals;
 use crate::{Outcome, Stopped, deploy, descriptors, explain, failed, in_full, owner, say, state, wiring};
@@ -189,7 +189,7 @@ async fn fill_all(settings: &Settings, controls: &[Control]) -> Result<(), Strin
             (false, true) => "starting",
             (false, false) => "watching",
         };
-        say!("  service {}: {verb} {count} {} …", service.name, service.driver.what(count));
+        say!("  service {}: {verb} {count} {} …", service.name, what(&service.driver, count));
         if control.is_restored && count != service.replicas as usize {
             let asked = service.replicas;
             say!(
@@ -266,7 +266,7 @@ async fn end(
         if service.on_exit == OnExit::Keep && service.is_owned() {
             let view = control.handle.view();
             let count = view.replicas.len() + view.spares.len();
-            let (name, what) = (&service.name, service.driver.what(count));
+            let (name, what) = (&service.name, what(&service.driver, count));
             let (keeps, them) = if count == 1 { ("keeps", "it") } else { ("keep", "them") };
             say!("  service {name}: {count} {what} {keeps} running; the next start takes {them} up");
         }
@@ -285,16 +285,14 @@ async fn end_replicas(controls: &[Control], is_ended: impl Fn(usize) -> bool) {
     futures_util::future::join_all(ending.map(|(_, control)| control.handle.retire())).await;
 }
 
-impl DriverChoice {
-    /// What the replicas are called in start-up lines.
-    fn what(&self, count: usize) -> &'static str {
-        match (self, count) {
-            (Self::Process { .. }, 1) => "process",
-            (Self::Process { .. }, _) => "processes",
-            (Self::Docker { .. }, 1) => "container",
-            (Self::Docker { .. }, _) => "containers",
-            (Self::Static { .. }, 1) => "address",
-            (Self::Static { .. }, _) => "addresses",
-        }
+/// What the replicas are called in start-up lines.
+fn what(driver: &DriverChoice, count: usize) -> &'static str {
+    match (driver, count) {
+        (DriverChoice::Process { .. }, 1) => "process",
+        (DriverChoice::Process { .. }, _) => "processes",
+        (DriverChoice::Docker { .. }, 1) => "container",
+        (DriverChoice::Docker { .. }, _) => "containers",
+        (DriverChoice::Static { .. }, 1) => "address",
+        (DriverChoice::Static { .. }, _) => "addresses",
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use config::{Algorithm, DriverChoice, KeyRule, OnExit, ServerId, ServiceSettings, Settings};
 use control::{Control, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StartError, StateDir};
 use driver::{
     DockerDriver, DockerSettings, Driver, DriverError, EventSender, KeepSettings, ProcessDriver,
@@ -13,7 +14,6 @@ use fleet::{FleetSettings, HealthSettings};
 use hyper::header::HeaderName;
 use placement::{Classic, ClassicSettings, Named, NamedAlgorithm, Placement, Rendezvous, SeatChoice};
 
-use crate::config::{Algorithm, DriverChoice, KeyRule, OnExit, ServerId, ServiceSettings, Settings};
 use crate::{state, tether};
 
 /// How long replicas of a service that is configured no more may take to end; what they were promised

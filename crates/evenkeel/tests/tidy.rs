@@ -13,8 +13,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("driver", &["fleet", "placement"]),
     ("proxy", &["fleet", "h1", "placement"]),
     ("control", &["driver", "fleet", "placement"]),
+    ("config", &["driver", "fleet", "h1", "placement", "proxy"]),
     ("lab", &["placement"]),
-    ("evenkeel", &["control", "driver", "fleet", "h1", "lab", "placement", "proxy"]),
+    ("evenkeel", &["config", "control", "driver", "fleet", "h1", "lab", "placement", "proxy"]),
 ];
 
 /// Rooms without I/O, clock, randomness, logging or await, and what would bring those in.

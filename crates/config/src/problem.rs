@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use std::ops::Range;
 
 /// A part of the file's text, in bytes.
-pub(super) type Span = Range<usize>;
+pub(crate) type Span = Range<usize>;
 
 /// More problems than these are counted, but not shown.
 const SHOWN_MAX: usize = 100;
@@ -16,19 +16,19 @@ const LINE_SHOWN_MAX: usize = 160;
 
 /// Why there are no settings. Its text is complete: all problems, each with its place and help.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConfigError {
+pub struct ConfigError {
     text: String,
     count: usize,
 }
 
 impl ConfigError {
     /// An error that concerns no place in a file.
-    pub(super) fn of_no_place(what: &str) -> Self {
+    pub(crate) fn of_no_place(what: &str) -> Self {
         Self { text: format!("error: {what}"), count: 1 }
     }
 
     /// How many problems there are; at least one.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.count
     }
 }
@@ -43,58 +43,58 @@ impl std::error::Error for ConfigError {}
 
 /// What is wrong with a value, before it is known where the value stands.
 #[derive(Clone, Debug)]
-pub(super) struct Wrong {
-    pub(super) what: String,
-    pub(super) help: Option<String>,
+pub(crate) struct Wrong {
+    pub(crate) what: String,
+    pub(crate) help: Option<String>,
 }
 
 impl Wrong {
-    pub(super) fn new(what: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), help: None }
     }
 
     /// What is wrong and what would be right, for a place that has no lines.
-    pub(super) fn in_one_line(self) -> String {
+    pub(crate) fn in_one_line(self) -> String {
         match self.help {
             Some(help) => format!("{}; {help}", self.what),
             None => self.what,
         }
     }
 
-    pub(super) fn help(self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 }
 
 /// The problems found so far in one file.
 #[derive(Debug)]
-pub(super) struct Problems<'t> {
+pub(crate) struct Problems<'t> {
     text: &'t str,
     found: Vec<(Option<Span>, Wrong)>,
 }
 
 impl<'t> Problems<'t> {
-    pub(super) fn of(text: &'t str) -> Self {
+    pub(crate) fn of(text: &'t str) -> Self {
         Self { text, found: Vec::new() }
     }
 
     /// Notes a problem; without a span it concerns the whole file.
-    pub(super) fn add(&mut self, at: Option<&Span>, wrong: Wrong) {
+    pub(crate) fn add(&mut self, at: Option<&Span>, wrong: Wrong) {
         self.found.push((at.cloned(), wrong));
     }
 
     /// How many there are so far.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.found.len()
     }
 
     /// The number of the line that a span begins on, from 1.
-    pub(super) fn line_number(&self, at: &Span) -> usize {
+    pub(crate) fn line_number(&self, at: &Span) -> usize {
         Place::find(self.text, at.start).number
     }
 
     /// The error to be shown, if there is any problem.
-    pub(super) fn finish(mut self, file_name: &str) -> Result<(), ConfigError> {
+    pub(crate) fn finish(mut self, file_name: &str) -> Result<(), ConfigError> {
         // In the order of the file, whatever the order in which it was checked; what concerns
         // the whole file comes last.
         self.found.sort_by_key(|(at, _)| at.as_ref().map_or(usize::MAX, |at| at.start));

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 
 use super::problem::{Problems, Span, Wrong};
 use super::reader::{DURATION, FLAG, Given, Level, NUMBER, Reader, SIZE, TEXT, WHOLE};
-pub(super) use clients::{
+pub(crate) use clients::{
     AccessLogTable, CertificateTable, LimitsTable, ListenerTable, TimeoutsTable, TlsTable,
 };
 
@@ -126,110 +126,110 @@ type Flag = Option<Given<bool>>;
 
 /// The whole file.
 #[derive(Debug)]
-pub(super) struct File {
-    pub(super) listen: Text,
-    pub(super) admin: Text,
-    pub(super) workers: Whole,
-    pub(super) state_dir: Text,
-    pub(super) owner: Text,
-    pub(super) contract: Flag,
-    pub(super) request_id: Flag,
-    pub(super) trusted_proxies: Texts,
-    pub(super) listeners: Option<Vec<ListenerTable>>,
-    pub(super) limits: LimitsTable,
-    pub(super) timeouts: TimeoutsTable,
-    pub(super) access_log: Option<AccessLogTable>,
-    pub(super) services: Option<Vec<ServiceTable>>,
+pub(crate) struct File {
+    pub(crate) listen: Text,
+    pub(crate) admin: Text,
+    pub(crate) workers: Whole,
+    pub(crate) state_dir: Text,
+    pub(crate) owner: Text,
+    pub(crate) contract: Flag,
+    pub(crate) request_id: Flag,
+    pub(crate) trusted_proxies: Texts,
+    pub(crate) listeners: Option<Vec<ListenerTable>>,
+    pub(crate) limits: LimitsTable,
+    pub(crate) timeouts: TimeoutsTable,
+    pub(crate) access_log: Option<AccessLogTable>,
+    pub(crate) services: Option<Vec<ServiceTable>>,
 }
 
 /// One `[[service]]`.
 #[derive(Debug)]
-pub(super) struct ServiceTable {
+pub(crate) struct ServiceTable {
     /// Where its header is.
-    pub(super) at: Span,
+    pub(crate) at: Span,
     /// Where its keys are, also those whose values are of a wrong type.
-    pub(super) keys: BTreeMap<String, Span>,
-    pub(super) name: Text,
-    pub(super) host: Text,
-    pub(super) path: Text,
-    pub(super) replicas: Whole,
-    pub(super) driver: Text,
-    pub(super) image: Text,
-    pub(super) command: Texts,
-    pub(super) addresses: Texts,
-    pub(super) port: Whole,
-    pub(super) socket: Flag,
-    pub(super) network: Text,
-    pub(super) publish: Flag,
-    pub(super) memory: Text,
-    pub(super) cpus: Number,
-    pub(super) env: Vec<Given<String>>,
-    pub(super) key: Text,
-    pub(super) algorithm: Text,
-    pub(super) weights: Wholes,
-    pub(super) slots: Whole,
-    pub(super) virtual_servers: Whole,
-    pub(super) probe: Text,
-    pub(super) hash: Text,
-    pub(super) seat_choice: Text,
-    pub(super) layout: Text,
-    pub(super) table_size: Whole,
-    pub(super) seat_names: Texts,
-    pub(super) load_factor: Number,
-    pub(super) server_id: Text,
-    pub(super) start_timeout: Text,
-    pub(super) max_replicas: Whole,
-    pub(super) spares: Whole,
-    pub(super) stop_timeout: Text,
-    pub(super) stop_signal: Text,
-    pub(super) on_exit: Text,
-    pub(super) protocol: Text,
-    pub(super) heartbeat: HeartbeatTable,
-    pub(super) responses: ResponsesTable,
-    pub(super) drain_deadline: Text,
-    pub(super) deploy: DeployTable,
-    pub(super) timeouts: ServiceTimeoutsTable,
+    pub(crate) keys: BTreeMap<String, Span>,
+    pub(crate) name: Text,
+    pub(crate) host: Text,
+    pub(crate) path: Text,
+    pub(crate) replicas: Whole,
+    pub(crate) driver: Text,
+    pub(crate) image: Text,
+    pub(crate) command: Texts,
+    pub(crate) addresses: Texts,
+    pub(crate) port: Whole,
+    pub(crate) socket: Flag,
+    pub(crate) network: Text,
+    pub(crate) publish: Flag,
+    pub(crate) memory: Text,
+    pub(crate) cpus: Number,
+    pub(crate) env: Vec<Given<String>>,
+    pub(crate) key: Text,
+    pub(crate) algorithm: Text,
+    pub(crate) weights: Wholes,
+    pub(crate) slots: Whole,
+    pub(crate) virtual_servers: Whole,
+    pub(crate) probe: Text,
+    pub(crate) hash: Text,
+    pub(crate) seat_choice: Text,
+    pub(crate) layout: Text,
+    pub(crate) table_size: Whole,
+    pub(crate) seat_names: Texts,
+    pub(crate) load_factor: Number,
+    pub(crate) server_id: Text,
+    pub(crate) start_timeout: Text,
+    pub(crate) max_replicas: Whole,
+    pub(crate) spares: Whole,
+    pub(crate) stop_timeout: Text,
+    pub(crate) stop_signal: Text,
+    pub(crate) on_exit: Text,
+    pub(crate) protocol: Text,
+    pub(crate) heartbeat: HeartbeatTable,
+    pub(crate) responses: ResponsesTable,
+    pub(crate) drain_deadline: Text,
+    pub(crate) deploy: DeployTable,
+    pub(crate) timeouts: ServiceTimeoutsTable,
 }
 
 /// `[service.heartbeat]`.
 #[derive(Debug, Default)]
-pub(super) struct HeartbeatTable {
-    pub(super) path: Text,
-    pub(super) every: Text,
-    pub(super) timeout: Text,
-    pub(super) misses: Whole,
-    pub(super) rise: Whole,
+pub(crate) struct HeartbeatTable {
+    pub(crate) path: Text,
+    pub(crate) every: Text,
+    pub(crate) timeout: Text,
+    pub(crate) misses: Whole,
+    pub(crate) rise: Whole,
 }
 
 /// `[service.responses]`.
 #[derive(Debug, Default)]
-pub(super) struct ResponsesTable {
-    pub(super) failures: Whole,
-    pub(super) slow_factor: Number,
-    pub(super) ejection: Text,
+pub(crate) struct ResponsesTable {
+    pub(crate) failures: Whole,
+    pub(crate) slow_factor: Number,
+    pub(crate) ejection: Text,
 }
 
 /// `[service.deploy]`.
 #[derive(Debug, Default)]
-pub(super) struct DeployTable {
-    pub(super) at_once: Whole,
-    pub(super) bake: Text,
+pub(crate) struct DeployTable {
+    pub(crate) at_once: Whole,
+    pub(crate) bake: Text,
 }
 
 /// `[service.timeouts]`.
 #[derive(Debug, Default)]
-pub(super) struct ServiceTimeoutsTable {
-    pub(super) connect: Text,
-    pub(super) response: Text,
-    pub(super) idle: Text,
-    pub(super) request: Text,
-    pub(super) upgrade_idle: Text,
+pub(crate) struct ServiceTimeoutsTable {
+    pub(crate) connect: Text,
+    pub(crate) response: Text,
+    pub(crate) idle: Text,
+    pub(crate) request: Text,
+    pub(crate) upgrade_idle: Text,
 }
 
 impl File {
     /// The file's values, as far as they have their places and types; nothing if the text is no
     /// TOML. What is wrong is noted.
-    pub(super) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Self> {
+    pub(crate) fn read(text: &str, problems: &mut Problems<'_>) -> Option<Self> {
         let (document, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
             problems.add(error.span().as_ref(), Wrong::new(one_line(error.message())));
@@ -312,7 +312,7 @@ impl ServiceTable {
 
 impl ServiceTable {
     /// Whether its replicas are to listen on Unix sockets.
-    pub(super) fn has_sockets(&self) -> bool {
+    pub(crate) fn has_sockets(&self) -> bool {
         self.socket.as_ref().is_some_and(|given| given.value)
     }
 }

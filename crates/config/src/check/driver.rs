@@ -4,10 +4,10 @@
 use fleet::Address;
 
 use super::Checker;
-use crate::config::file::ServiceTable;
-use crate::config::problem::Wrong;
-use crate::config::settings::{DriverChoice, NETWORK_DEFAULT, REPLICAS_MAX, ServiceSettings};
-use crate::config::value;
+use crate::file::ServiceTable;
+use crate::problem::Wrong;
+use crate::settings::{DriverChoice, NETWORK_DEFAULT, REPLICAS_MAX, ServiceSettings};
+use crate::value;
 
 /// The container engine takes no less.
 const MEMORY_BYTES_MIN: u64 = 6 << 20;

@@ -11,7 +11,7 @@ use proxy::{
 };
 
 use super::*;
-use crate::config::settings::{Heartbeat, ListenerSettings, Responses};
+use crate::settings::{Heartbeat, ListenerSettings, Responses};
 
 /// A file with every key; those of an algorithm stand in a service that has it.
 pub(super) const FULL: &str = r#"

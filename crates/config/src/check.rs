@@ -21,7 +21,7 @@ use super::settings::{SERVICES_MAX, ServiceSettings, Settings, WORKERS_MAX};
 use super::value;
 
 /// The settings of a file; to be trusted only if no problem was added.
-pub(super) fn check(file: &File, problems: &mut Problems<'_>) -> Settings {
+pub(crate) fn check(file: &File, problems: &mut Problems<'_>) -> Settings {
     let mut checker = Checker { problems };
     let base = Settings::with_defaults();
     let workers_default = u32::try_from(base.workers).expect("the default is at most WORKERS_MAX");

@@ -10,27 +10,27 @@ use super::{AdminAddress, Settings};
 
 /// An address that clients connect to, and how they speak there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ListenerSettings {
+pub struct ListenerSettings {
     /// Where; port 0 is any that is free.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     /// Whether every connection begins with a PROXY protocol header.
-    pub(crate) proxy_protocol: bool,
+    pub proxy_protocol: bool,
     /// With TLS, by these files.
-    pub(crate) tls: Option<TlsSettings>,
+    pub tls: Option<TlsSettings>,
 }
 
 /// A TCP address that is listened on, and the key that it stands under in a file.
-pub(in crate::config) type Place = (&'static str, SocketAddr);
+pub(crate) type Place = (&'static str, SocketAddr);
 
 impl Settings {
     /// Every listener, `listen` first.
-    pub(crate) fn all_listeners(&self) -> Vec<ListenerSettings> {
+    pub fn all_listeners(&self) -> Vec<ListenerSettings> {
         let plain = |address| ListenerSettings { address, proxy_protocol: false, tls: None };
         self.listen.map(plain).into_iter().chain(self.listeners.iter().cloned()).collect()
     }
 
     /// Refuses listeners and an admin API that would be in each other's way.
-    pub(crate) fn check_addresses(&self) -> Result<(), String> {
+    pub fn check_addresses(&self) -> Result<(), String> {
         let listen = self.listen.map(|address| ("listen", address));
         let admin = match self.admin {
             AdminAddress::Tcp(address) => Some(("admin", address)),
@@ -42,7 +42,7 @@ impl Settings {
     }
 
     /// Takes relative paths of files to begin at this folder.
-    pub(in crate::config) fn in_folder(mut self, folder: &Path) -> Self {
+    pub fn in_folder(mut self, folder: &Path) -> Self {
         let settle = |path: &mut PathBuf| *path = folder.join(&*path);
         self.state_dir.iter_mut().for_each(settle);
         if let Some(AccessLogDestination::File(path)) =
@@ -62,7 +62,7 @@ impl Settings {
 }
 
 /// The places, by their indices, that cannot have what an earlier one has, and what to say of it.
-pub(in crate::config) fn clashes(places: &[Place]) -> Vec<(usize, usize, String)> {
+pub(crate) fn clashes(places: &[Place]) -> Vec<(usize, usize, String)> {
     let clash = |later: usize| {
         let (key, address) = places[later];
         let earlier = places[..later].iter().position(|(_, other)| is_same(*other, address))?;

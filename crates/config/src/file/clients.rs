@@ -5,69 +5,69 @@ use std::collections::BTreeMap;
 use toml::de::DeTable;
 
 use super::{ACCESS_LOG, CERTIFICATE, Flag, LEVELS, LIMITS, LISTENER, TIMEOUTS, TLS, Text, Whole};
-use crate::config::problem::Span;
-use crate::config::reader::{DURATION, FLAG, Given, Reader, SIZE, TEXT, VERSION, WHOLE};
+use crate::problem::Span;
+use crate::reader::{DURATION, FLAG, Given, Reader, SIZE, TEXT, VERSION, WHOLE};
 
 /// One `[[listener]]`.
 #[derive(Debug)]
-pub(in crate::config) struct ListenerTable {
+pub(crate) struct ListenerTable {
     /// Where its header is.
-    pub(in crate::config) at: Span,
+    pub(crate) at: Span,
     /// Where its keys are, also those whose values are of a wrong type.
-    pub(in crate::config) keys: BTreeMap<String, Span>,
-    pub(in crate::config) address: Text,
-    pub(in crate::config) proxy_protocol: Flag,
-    pub(in crate::config) tls: Option<TlsTable>,
+    pub(crate) keys: BTreeMap<String, Span>,
+    pub(crate) address: Text,
+    pub(crate) proxy_protocol: Flag,
+    pub(crate) tls: Option<TlsTable>,
 }
 
 /// `[listener.tls]`.
 #[derive(Debug)]
-pub(in crate::config) struct TlsTable {
-    pub(in crate::config) at: Span,
-    pub(in crate::config) keys: BTreeMap<String, Span>,
-    pub(in crate::config) certificates: Vec<CertificateTable>,
-    pub(in crate::config) client_authority: Text,
-    pub(in crate::config) client_certificate: Text,
-    pub(in crate::config) oldest_version: Text,
-    pub(in crate::config) http2: Flag,
+pub(crate) struct TlsTable {
+    pub(crate) at: Span,
+    pub(crate) keys: BTreeMap<String, Span>,
+    pub(crate) certificates: Vec<CertificateTable>,
+    pub(crate) client_authority: Text,
+    pub(crate) client_certificate: Text,
+    pub(crate) oldest_version: Text,
+    pub(crate) http2: Flag,
 }
 
 /// An entry of `certificates`.
 #[derive(Debug)]
-pub(in crate::config) struct CertificateTable {
-    pub(in crate::config) at: Span,
-    pub(in crate::config) keys: BTreeMap<String, Span>,
-    pub(in crate::config) certificate: Text,
-    pub(in crate::config) key: Text,
+pub(crate) struct CertificateTable {
+    pub(crate) at: Span,
+    pub(crate) keys: BTreeMap<String, Span>,
+    pub(crate) certificate: Text,
+    pub(crate) key: Text,
 }
 
 /// `[limits]`.
 #[derive(Debug, Default)]
-pub(in crate::config) struct LimitsTable {
-    pub(in crate::config) connections: Whole,
-    pub(in crate::config) request_line: Text,
-    pub(in crate::config) head: Text,
-    pub(in crate::config) headers: Whole,
-    pub(in crate::config) requests_per_connection: Whole,
-    pub(in crate::config) replay_body: Text,
-    pub(in crate::config) underscores: Text,
+pub(crate) struct LimitsTable {
+    pub(crate) connections: Whole,
+    pub(crate) request_line: Text,
+    pub(crate) head: Text,
+    pub(crate) headers: Whole,
+    pub(crate) requests_per_connection: Whole,
+    pub(crate) replay_body: Text,
+    pub(crate) underscores: Text,
 }
 
 /// `[timeouts]`.
 #[derive(Debug, Default)]
-pub(in crate::config) struct TimeoutsTable {
-    pub(in crate::config) head: Text,
-    pub(in crate::config) idle: Text,
-    pub(in crate::config) body_grace: Text,
-    pub(in crate::config) body_rate: Text,
-    pub(in crate::config) write: Text,
+pub(crate) struct TimeoutsTable {
+    pub(crate) head: Text,
+    pub(crate) idle: Text,
+    pub(crate) body_grace: Text,
+    pub(crate) body_rate: Text,
+    pub(crate) write: Text,
 }
 
 /// `[access_log]`.
 #[derive(Debug)]
-pub(in crate::config) struct AccessLogTable {
-    pub(in crate::config) format: Text,
-    pub(in crate::config) to: Text,
+pub(crate) struct AccessLogTable {
+    pub(crate) format: Text,
+    pub(crate) to: Text,
 }
 
 impl ListenerTable {

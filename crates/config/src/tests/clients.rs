@@ -72,7 +72,7 @@ fn trusted_proxies_are_compared_by_the_plain_form_of_their_address() {
 /// The rows of the documentation that give a default which a file could hold.
 #[test]
 fn the_documented_defaults_are_those_of_the_code() {
-    let documentation = include_str!("../../../../../docs/configuration.md");
+    let documentation = include_str!("../../../../docs/configuration.md");
     let mut text = String::new();
     let mut count = 0;
     for section in [

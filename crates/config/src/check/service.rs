@@ -7,10 +7,10 @@ use fleet::RolloutSettings;
 use proxy::ServiceTimeouts;
 
 use super::Checker;
-use crate::config::file::{DeployTable, HeartbeatTable, ResponsesTable, ServiceTable, ServiceTimeoutsTable};
-use crate::config::problem::Wrong;
-use crate::config::settings::{Heartbeat, REPLICAS_MAX, Responses, ServerId, ServiceSettings};
-use crate::config::{suggest, value};
+use crate::file::{DeployTable, HeartbeatTable, ResponsesTable, ServiceTable, ServiceTimeoutsTable};
+use crate::problem::Wrong;
+use crate::settings::{Heartbeat, REPLICAS_MAX, Responses, ServerId, ServiceSettings};
+use crate::{suggest, value};
 
 const MISSES_MAX: u32 = 100;
 const FAILURES_MAX: u32 = 1000;

@@ -7,11 +7,11 @@ use placement::{
 };
 
 use super::Checker;
-use crate::config::file::ServiceTable;
-use crate::config::problem::Wrong;
-use crate::config::reader::Given;
-use crate::config::settings::{Algorithm, DriverChoice, REPLICAS_MAX, ServiceSettings};
-use crate::config::value;
+use crate::file::ServiceTable;
+use crate::problem::Wrong;
+use crate::reader::Given;
+use crate::settings::{Algorithm, DriverChoice, REPLICAS_MAX, ServiceSettings};
+use crate::value;
 
 const LOAD_FACTOR_MAX: f64 = 100.0;
 const MAGLEV_SIZE_MIN: u32 = 2;

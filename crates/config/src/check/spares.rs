@@ -1,9 +1,9 @@
 //! Spares, and what does not go with them: whatever a replica would have to be told of its seat.
 
 use super::Checker;
-use crate::config::file::ServiceTable;
-use crate::config::problem::Wrong;
-use crate::config::settings::SPARES_MAX;
+use crate::file::ServiceTable;
+use crate::problem::Wrong;
+use crate::settings::SPARES_MAX;
 
 impl Checker<'_, '_> {
     /// How many there shall be.

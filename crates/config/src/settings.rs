@@ -16,8 +16,8 @@ use fleet::{Address, RolloutSettings};
 use placement::{ClassicHash, MaglevSize, Probe, RingLayout, SeatChoice, SeatNames};
 use proxy::{AccessLogSettings, ClientSettings, Protocol, ServiceTimeouts};
 
-pub(crate) use listeners::ListenerSettings;
-pub(super) use listeners::{Place, clashes};
+pub use listeners::ListenerSettings;
+pub(crate) use listeners::{Place, clashes};
 
 /// The most worker threads.
 pub(crate) const WORKERS_MAX: u32 = 256;
@@ -28,7 +28,7 @@ pub(crate) const LISTENERS_MAX: usize = 64;
 /// The most certificates of one listener.
 pub(crate) const CERTIFICATES_MAX: usize = 1000;
 /// The most connections of clients that anybody may ask for.
-pub(crate) const CONNECTIONS_MAX: u32 = 1_000_000;
+pub const CONNECTIONS_MAX: u32 = 1_000_000;
 /// The highest value that `max_replicas` may have.
 pub(crate) const REPLICAS_MAX: u32 = 10_000;
 // Spares begin in seats that no replica of a fleet can have.
@@ -40,38 +40,38 @@ pub(crate) const SPARES_MAX: u32 = 100;
 /// The image of the demo replica, as `make image` builds it.
 pub(crate) const DEMO_IMAGE: &str = "evenkeel-replica";
 /// The network that containers join unless told otherwise.
-pub(super) const NETWORK_DEFAULT: &str = "evenkeel";
+pub(crate) const NETWORK_DEFAULT: &str = "evenkeel";
 
 /// Everything that the operator decides.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// The first listener, without TLS; left out only if there are others.
-    pub(crate) listen: Option<SocketAddr>,
+    pub listen: Option<SocketAddr>,
     /// The others, in the order of the file.
-    pub(crate) listeners: Vec<ListenerSettings>,
+    pub listeners: Vec<ListenerSettings>,
     /// Where the admin API is served.
-    pub(crate) admin: AdminAddress,
+    pub admin: AdminAddress,
     /// How many data-plane threads, from 1 to [`WORKERS_MAX`].
-    pub(crate) workers: usize,
+    pub workers: usize,
     /// Where the wish is kept, if the operator has chosen a folder.
-    pub(crate) state_dir: Option<PathBuf>,
+    pub state_dir: Option<PathBuf>,
     /// Whose containers these are, on a host that several balancers share.
-    pub(crate) owner: Option<String>,
+    pub owner: Option<String>,
     /// Whether the first service answers `/rep`, `/add` and `/rm` on the listener.
-    pub(crate) contract: bool,
+    pub contract: bool,
     /// What clients may do. How many of them may connect is not decided here, see `connections_max`.
-    pub(crate) clients: ClientSettings,
+    pub clients: ClientSettings,
     /// The most connections of clients; without it, as many as the system has descriptors for.
-    pub(crate) connections_max: Option<usize>,
+    pub connections_max: Option<usize>,
     /// Where requests are written down, if anywhere.
-    pub(crate) access_log: Option<AccessLogSettings>,
+    pub access_log: Option<AccessLogSettings>,
     /// From 1 to [`SERVICES_MAX`], in the order of the file.
-    pub(crate) services: Vec<ServiceSettings>,
+    pub services: Vec<ServiceSettings>,
 }
 
 /// Where the admin API is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum AdminAddress {
+pub enum AdminAddress {
     /// On a TCP port.
     Tcp(SocketAddr),
     /// On a Unix socket.
@@ -80,61 +80,61 @@ pub(crate) enum AdminAddress {
 
 /// One fleet and the requests that belong to it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ServiceSettings {
+pub struct ServiceSettings {
     /// Unique among the services: `[a-z0-9][a-z0-9-]{0,31}`.
-    pub(crate) name: String,
+    pub name: String,
     /// `*`, a host name in lower case, or `*.` and a host name.
-    pub(crate) host: String,
+    pub host: String,
     /// The prefix that a request's path must have; begins with `/`.
-    pub(crate) path: String,
+    pub path: String,
     /// How many to begin with, from 0 to `max_replicas`.
-    pub(crate) replicas: u32,
+    pub replicas: u32,
     /// How they are run.
-    pub(crate) driver: DriverChoice,
+    pub driver: DriverChoice,
     /// The port that a replica listens on inside its container.
-    pub(crate) port: u16,
+    pub port: u16,
     /// The operator's own environment variables.
-    pub(crate) env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, String>,
     /// What requests are placed by.
-    pub(crate) key: KeyRule,
+    pub key: KeyRule,
     /// How keys are placed.
-    pub(crate) algorithm: Algorithm,
+    pub algorithm: Algorithm,
     /// How much of the keys seats 1, 2, … should get, each from 1 to
     /// [`WEIGHT_MAX`](placement::WEIGHT_MAX); those behind the end have 1. Empty with `Classic`.
-    pub(crate) weights: Vec<u32>,
+    pub weights: Vec<u32>,
     /// The bound on a replica's load in multiples of the mean, from 1 to 100; 0 is no bound.
-    pub(crate) load_factor: f64,
+    pub load_factor: f64,
     /// What `SERVER_ID` tells a replica.
-    pub(crate) server_id: ServerId,
+    pub server_id: ServerId,
     /// How long from the start order to the first good heartbeat.
-    pub(crate) start_timeout: Duration,
+    pub start_timeout: Duration,
     /// The most replicas that anybody may ask for, from 1 to [`REPLICAS_MAX`].
-    pub(crate) max_replicas: u32,
+    pub max_replicas: u32,
     /// How many are held ready beside them to take the seats of those that die, up to [`SPARES_MAX`].
-    pub(crate) spares: u32,
+    pub spares: u32,
     /// What replicas speak.
-    pub(crate) protocol: Protocol,
+    pub protocol: Protocol,
     /// How long replicas may take.
-    pub(crate) timeouts: ServiceTimeouts,
+    pub timeouts: ServiceTimeouts,
     /// How replicas are asked whether they are well.
-    pub(crate) heartbeat: Heartbeat,
+    pub heartbeat: Heartbeat,
     /// What is thought of their answers to requests.
-    pub(crate) responses: Responses,
+    pub responses: Responses,
     /// How long a replica on its way out may keep the requests that it has.
-    pub(crate) drain_deadline: Duration,
+    pub drain_deadline: Duration,
     /// How long from the stop signal to the kill.
-    pub(crate) stop_timeout: Duration,
+    pub stop_timeout: Duration,
     /// The signal that asks a container to stop, as in `SIGTERM`; the image decides without it.
-    pub(crate) stop_signal: Option<String>,
+    pub stop_signal: Option<String>,
     /// What becomes of the replicas when the balancer ends.
-    pub(crate) on_exit: OnExit,
+    pub on_exit: OnExit,
     /// How careful a rollout is: from 1 to [`REPLICAS_MAX`] seats at a time.
-    pub(crate) rollout: RolloutSettings,
+    pub rollout: RolloutSettings,
 }
 
 /// How the replicas of a service are run.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum DriverChoice {
+pub enum DriverChoice {
     /// As child processes.
     Process {
         /// The program and its arguments, with placeholders; the bundled demo replica without it.
@@ -167,7 +167,7 @@ pub(crate) enum DriverChoice {
 
 /// What a request is placed by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum KeyRule {
+pub enum KeyRule {
     /// A number drawn per request.
     Random,
     /// The path, without the query.
@@ -184,7 +184,7 @@ pub(crate) enum KeyRule {
 
 /// How keys are placed on seats.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Algorithm {
+pub enum Algorithm {
     /// Rendezvous hashing: an even spread, and no table.
     Rendezvous,
     /// The slot table of the original system.
@@ -218,7 +218,7 @@ pub(crate) enum Algorithm {
 
 /// What `SERVER_ID` tells a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ServerId {
+pub enum ServerId {
     /// Its name, `server_1`.
     Name,
     /// The bare number of its seat, `1`.
@@ -227,7 +227,7 @@ pub(crate) enum ServerId {
 
 /// What becomes of the replicas when the balancer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnExit {
+pub enum OnExit {
     /// They go on running, and the next balancer adopts them.
     Keep,
     /// They are drained and stopped.
@@ -236,39 +236,39 @@ pub(crate) enum OnExit {
 
 /// How replicas are asked whether they are well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Heartbeat {
+pub struct Heartbeat {
     /// What is requested; begins with `/`.
-    pub(crate) path: String,
+    pub path: String,
     /// The time between two questions, at least 10 ms.
-    pub(crate) every: Duration,
+    pub every: Duration,
     /// How long an answer may take; at most `every`.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// After how many misses in a row a replica counts as silent, at least 1.
-    pub(crate) misses: u32,
+    pub misses: u32,
     /// After how many good answers in a row it no longer does, at least 1.
-    pub(crate) rise: u32,
+    pub rise: u32,
 }
 
 /// What is thought of answers to requests.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Responses {
+pub struct Responses {
     /// After how many failed ones in a row a replica is not asked for a while; 0 is never.
-    pub(crate) failures: u32,
+    pub failures: u32,
     /// How many times as long as its peers it takes that counts as slow, from 2 to 1000; 0 is never.
-    pub(crate) slow_factor: f64,
+    pub slow_factor: f64,
     /// How long it is not asked, the first time.
-    pub(crate) ejection: Duration,
+    pub ejection: Duration,
 }
 
 impl Settings {
     /// What runs without a configuration: three bundled demo replicas as child processes that
     /// serve the contract.
-    pub(crate) fn demo() -> Self {
+    pub fn demo() -> Self {
         Self { contract: true, services: vec![ServiceSettings::named("web")], ..Self::with_defaults() }
     }
 
     /// Runs the demo as containers instead of processes.
-    pub(crate) fn use_docker_for_demo(&mut self) {
+    pub fn use_docker_for_demo(&mut self) {
         for service in &mut self.services {
             service.driver = DriverChoice::Docker {
                 image: DEMO_IMAGE.to_owned(),
@@ -283,7 +283,7 @@ impl Settings {
     }
 
     /// Begins with another number of replicas of the first service.
-    pub(crate) fn override_replicas(&mut self, replicas: u32) -> Result<(), String> {
+    pub fn override_replicas(&mut self, replicas: u32) -> Result<(), String> {
         let Some(service) = self.services.first_mut() else { return Ok(()) };
         if !service.is_owned() {
             return Err(format!("the addresses of service '{}' decide how many there are", service.name));
@@ -296,7 +296,7 @@ impl Settings {
     }
 
     /// Every default, and no service yet.
-    pub(super) fn with_defaults() -> Self {
+    pub fn with_defaults() -> Self {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let cpus = available_parallelism().map_or(1, NonZero::get);
         Self {
@@ -317,7 +317,7 @@ impl Settings {
 
 impl ServiceSettings {
     /// Every default under a name: three bundled demo replicas that take all requests.
-    pub(super) fn named(name: &str) -> Self {
+    pub fn named(name: &str) -> Self {
         let driver = DriverChoice::Process { command: None, socket: false };
         Self {
             name: name.to_owned(),
@@ -350,7 +350,7 @@ impl ServiceSettings {
 
 impl ServiceSettings {
     /// Whether its replicas are ours to start and stop.
-    pub(crate) fn is_owned(&self) -> bool {
+    pub fn is_owned(&self) -> bool {
         !matches!(self.driver, DriverChoice::Static { .. })
     }
 }
@@ -374,7 +374,7 @@ impl Default for Responses {
 }
 
 impl Algorithm {
-    pub(super) fn load_factor_default(&self) -> f64 {
+    pub(crate) fn load_factor_default(&self) -> f64 {
         match self {
             Self::Rendezvous | Self::Ring { .. } | Self::Maglev { .. } => 1.25,
             // The classic formulas promise exact, uneven shares, and a bound would bend them.
@@ -384,7 +384,7 @@ impl Algorithm {
 }
 
 impl DriverChoice {
-    pub(super) fn on_exit_default(&self) -> OnExit {
+    pub(crate) fn on_exit_default(&self) -> OnExit {
         match self {
             Self::Process { .. } => OnExit::Stop,
             // What somebody else runs is not ours to stop.

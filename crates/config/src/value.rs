@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fleet::Address;
-use hyper::header::HeaderName;
+use http::HeaderName;
 use ipnet::{IpNet, Ipv4Net};
 use proxy::{AccessLogDestination, Protocol};
 
@@ -33,19 +33,19 @@ fn must_be(form: &str, text: &str) -> Wrong {
 }
 
 /// One of several words.
-pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
+pub(crate) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
     let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
     let meaning = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
     known_name(text, &words, meaning)
 }
 
 /// What becomes of replicas when the balancer ends.
-pub(super) fn on_exit(text: &str) -> Parsed<OnExit> {
+pub(crate) fn on_exit(text: &str) -> Parsed<OnExit> {
     choice(text, &[("keep", OnExit::Keep), ("stop", OnExit::Stop)])
 }
 
 /// What replicas speak.
-pub(super) fn protocol(text: &str) -> Parsed<Protocol> {
+pub(crate) fn protocol(text: &str) -> Parsed<Protocol> {
     let chosen = choice(text, &[("http1", Protocol::Http1), ("h2c", Protocol::H2c)]);
     // The nearest word to "http2" would be the wrong one.
     let is_newer = text.contains('2');
@@ -53,19 +53,19 @@ pub(super) fn protocol(text: &str) -> Parsed<Protocol> {
 }
 
 /// One of the names that somebody else keeps.
-pub(super) fn known_name<T>(text: &str, names: &[&str], from_name: impl Fn(&str) -> Option<T>) -> Parsed<T> {
+pub(crate) fn known_name<T>(text: &str, names: &[&str], from_name: impl Fn(&str) -> Option<T>) -> Parsed<T> {
     let wrong = || Wrong::new(format!("cannot be {text:?}")).help(suggest::help(text, names, '"'));
     from_name(text).ok_or_else(wrong)
 }
 
 /// An IP address and a port.
-pub(super) fn socket_address(text: &str) -> Parsed<SocketAddr> {
+pub(crate) fn socket_address(text: &str) -> Parsed<SocketAddr> {
     let help = "for example \"127.0.0.1:5000\", or \"0.0.0.0:5000\" for every interface";
     text.parse().map_err(|_| must_be("an IP address and a port", text).help(help))
 }
 
 /// A socket address, or `unix:` and a path.
-pub(super) fn admin_address(text: &str) -> Parsed<AdminAddress> {
+pub(crate) fn admin_address(text: &str) -> Parsed<AdminAddress> {
     let help = "for example \"127.0.0.1:5001\" or \"unix:/run/evenkeel/admin.sock\"";
     let Some(path) = text.strip_prefix("unix:") else {
         let wrong = || must_be("an IP address and a port, or \"unix:\" and a path", text).help(help);
@@ -79,7 +79,7 @@ pub(super) fn admin_address(text: &str) -> Parsed<AdminAddress> {
 }
 
 /// Where a replica listens that somebody else runs.
-pub(super) fn replica_address(text: &str) -> Parsed<Address> {
+pub(crate) fn replica_address(text: &str) -> Parsed<Address> {
     let help = "for example \"127.0.0.1:9001\" or \"unix:/run/app.sock\"";
     let form = if text.starts_with("unix:") {
         let longest = Address::UNIX_PATH_BYTES_MAX;
@@ -91,12 +91,12 @@ pub(super) fn replica_address(text: &str) -> Parsed<Address> {
 }
 
 /// A directory on this machine.
-pub(super) fn directory(text: &str) -> Parsed<PathBuf> {
+pub(crate) fn directory(text: &str) -> Parsed<PathBuf> {
     path(text, "the path of a directory")
 }
 
 /// A file on this machine.
-pub(super) fn file(text: &str) -> Parsed<PathBuf> {
+pub(crate) fn file(text: &str) -> Parsed<PathBuf> {
     path(text, "the path of a file")
 }
 
@@ -106,7 +106,7 @@ fn path(text: &str, form: &str) -> Parsed<PathBuf> {
 }
 
 /// Where the access log goes.
-pub(super) fn log_destination(text: &str) -> Parsed<AccessLogDestination> {
+pub(crate) fn log_destination(text: &str) -> Parsed<AccessLogDestination> {
     match text {
         "stdout" => return Ok(AccessLogDestination::Stdout),
         "stderr" => return Ok(AccessLogDestination::Stderr),
@@ -120,7 +120,7 @@ pub(super) fn log_destination(text: &str) -> Parsed<AccessLogDestination> {
 }
 
 /// An IP address, or a range of them.
-pub(super) fn address_range(text: &str) -> Parsed<IpNet> {
+pub(crate) fn address_range(text: &str) -> Parsed<IpNet> {
     let help = "for example \"10.0.0.0/8\", \"192.0.2.7\" or \"::1\"";
     let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
     let range = address.ok().or_else(|| text.parse().ok());
@@ -141,7 +141,7 @@ fn as_ipv4(range: IpNet) -> Option<IpNet> {
 }
 
 /// Who owns containers on a shared host.
-pub(super) fn owner(text: &str) -> Parsed<String> {
+pub(crate) fn owner(text: &str) -> Parsed<String> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
     let form = "1 to 63 characters of A-Z, a-z, 0-9 and \"_.:-\", the first a letter or digit";
     let owner = named(text, (1, 63), is_legal, form)?;
@@ -150,19 +150,19 @@ pub(super) fn owner(text: &str) -> Parsed<String> {
 }
 
 /// The name of a service.
-pub(super) fn service_name(text: &str) -> Parsed<String> {
+pub(crate) fn service_name(text: &str) -> Parsed<String> {
     let form = "1 to 32 characters of a-z, 0-9 and \"-\", the first no \"-\"";
     let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if text.starts_with('-') { Err(must_be(form, text)) } else { named(text, (1, 32), is_legal, form) }
 }
 
 /// What a seat is hashed by.
-pub(super) fn seat_name(text: &str) -> Parsed<String> {
+pub(crate) fn seat_name(text: &str) -> Parsed<String> {
     named(text, (1, 256), |c| !c.is_control(), "1 to 256 characters without control characters")
 }
 
 /// The name of a container network.
-pub(super) fn network(text: &str) -> Parsed<String> {
+pub(crate) fn network(text: &str) -> Parsed<String> {
     let form = "1 to 128 characters of A-Z, a-z, 0-9 and \"_.-\", a letter or digit first";
     let is_legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     if text.starts_with(['_', '.', '-']) {
@@ -172,7 +172,7 @@ pub(super) fn network(text: &str) -> Parsed<String> {
 }
 
 /// The name of an image.
-pub(super) fn image(text: &str) -> Parsed<String> {
+pub(crate) fn image(text: &str) -> Parsed<String> {
     let is_legal = |c: char| c.is_ascii_graphic();
     named(text, (1, 512), is_legal, "the name of an image")
         .map_err(|wrong| wrong.help("for example \"evenkeel-replica\" or \"example.org/shop:1.4\""))
@@ -190,7 +190,7 @@ fn named(
 }
 
 /// `*`, a host name, or `*.` and a host name; in lower case.
-pub(super) fn host(text: &str) -> Parsed<String> {
+pub(crate) fn host(text: &str) -> Parsed<String> {
     let host = text.to_ascii_lowercase();
     let is_label = |label: &str| {
         let is_legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -210,12 +210,12 @@ pub(super) fn host(text: &str) -> Parsed<String> {
 }
 
 /// The prefix of a request's path.
-pub(super) fn path_prefix(text: &str) -> Parsed<String> {
+pub(crate) fn path_prefix(text: &str) -> Parsed<String> {
     path_without(text, &['?', '#'], "a path that begins with \"/\", without a query")
 }
 
 /// What a heartbeat requests; a query is allowed.
-pub(super) fn heartbeat_path(text: &str) -> Parsed<String> {
+pub(crate) fn heartbeat_path(text: &str) -> Parsed<String> {
     path_without(text, &['#'], "a path that begins with \"/\"")
 }
 
@@ -229,7 +229,7 @@ fn path_without(text: &str, forbidden: &[char], form: &str) -> Parsed<String> {
 }
 
 /// What requests are placed by.
-pub(super) fn key_rule(text: &str) -> Parsed<KeyRule> {
+pub(crate) fn key_rule(text: &str) -> Parsed<KeyRule> {
     let (kind, name) = match text.split_once(':') {
         Some((kind, name)) => (kind, Some(name)),
         None => (text, None),
@@ -262,12 +262,12 @@ fn is_token(text: &str) -> bool {
 }
 
 /// A duration with its unit.
-pub(super) fn duration(text: &str) -> Parsed<Duration> {
+pub(crate) fn duration(text: &str) -> Parsed<Duration> {
     humantime::parse_duration(text).map_err(|_| must_be("a duration", text).help(DURATION_HELP))
 }
 
 /// A size with its unit, in bytes.
-pub(super) fn size(text: &str) -> Parsed<u64> {
+pub(crate) fn size(text: &str) -> Parsed<u64> {
     let wrong = || must_be("a size", text).help(SIZE_HELP);
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (count, unit) = text.split_at(digits);
@@ -286,7 +286,7 @@ pub(super) fn size(text: &str) -> Parsed<u64> {
 }
 
 /// A size in the largest unit that it is a whole number of.
-pub(super) fn shown_size(bytes: u64) -> String {
+pub(crate) fn shown_size(bytes: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     let fitting = units.into_iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
     let (unit, bytes_each) = fitting.unwrap_or(("B", 1));
@@ -294,7 +294,7 @@ pub(super) fn shown_size(bytes: u64) -> String {
 }
 
 /// One word of a command, with its placeholders checked.
-pub(super) fn command_word(text: &str) -> Parsed<String> {
+pub(crate) fn command_word(text: &str) -> Parsed<String> {
     if text.contains('\0') {
         return Err(must_be("without NUL characters", text));
     }
@@ -315,7 +315,7 @@ pub(super) fn command_word(text: &str) -> Parsed<String> {
 }
 
 /// A signal by its name.
-pub(super) fn signal(text: &str) -> Parsed<String> {
+pub(crate) fn signal(text: &str) -> Parsed<String> {
     if SIGNALS.contains(&text) {
         return Ok(text.to_owned());
     }

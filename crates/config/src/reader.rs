@@ -11,33 +11,33 @@ use super::suggest;
 
 /// A value of the file, and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Given<T> {
-    pub(super) key: String,
-    pub(super) key_at: Range<usize>,
-    pub(super) at: Range<usize>,
-    pub(super) value: T,
+pub(crate) struct Given<T> {
+    pub(crate) key: String,
+    pub(crate) key_at: Range<usize>,
+    pub(crate) at: Range<usize>,
+    pub(crate) value: T,
 }
 
 /// A type that a value may have, and how to speak of it.
-pub(super) struct Type<T> {
+pub(crate) struct Type<T> {
     is: &'static str,
     are: &'static str,
     help: Option<&'static str>,
     read: fn(&DeValue<'_>) -> Option<T>,
 }
 
-pub(super) const DURATION_HELP: &str = "durations carry units, for example \"500ms\"";
-pub(super) const SIZE_HELP: &str = "sizes carry units, for example \"64MiB\" or \"256MB\"";
+pub(crate) const DURATION_HELP: &str = "durations carry units, for example \"500ms\"";
+pub(crate) const SIZE_HELP: &str = "sizes carry units, for example \"64MiB\" or \"256MB\"";
 
-pub(super) const TEXT: Type<String> = Type { is: "a string", are: "strings", help: None, read: text };
-pub(super) const DURATION: Type<String> =
+pub(crate) const TEXT: Type<String> = Type { is: "a string", are: "strings", help: None, read: text };
+pub(crate) const DURATION: Type<String> =
     Type { is: "a duration", are: "durations", help: Some(DURATION_HELP), read: text };
-pub(super) const SIZE: Type<String> = Type { is: "a size", are: "sizes", help: Some(SIZE_HELP), read: text };
-pub(super) const VERSION: Type<String> =
+pub(crate) const SIZE: Type<String> = Type { is: "a size", are: "sizes", help: Some(SIZE_HELP), read: text };
+pub(crate) const VERSION: Type<String> =
     Type { is: "a string", are: "strings", help: Some("for example \"1.2\", in quotes"), read: text };
-pub(super) const WHOLE: Type<i128> = Type { is: "an integer", are: "integers", help: None, read: whole };
-pub(super) const NUMBER: Type<f64> = Type { is: "a number", are: "numbers", help: None, read: number };
-pub(super) const FLAG: Type<bool> = Type { is: "true or false", are: "booleans", help: None, read: flag };
+pub(crate) const WHOLE: Type<i128> = Type { is: "an integer", are: "integers", help: None, read: whole };
+pub(crate) const NUMBER: Type<f64> = Type { is: "a number", are: "numbers", help: None, read: number };
+pub(crate) const FLAG: Type<bool> = Type { is: "true or false", are: "booleans", help: None, read: flag };
 
 fn text(value: &DeValue<'_>) -> Option<String> {
     value.as_str().map(str::to_owned)
@@ -63,20 +63,20 @@ fn number(value: &DeValue<'_>) -> Option<f64> {
 
 /// A kind of table: how the documents write it, and the keys that it has.
 #[derive(Debug)]
-pub(super) struct Level {
-    pub(super) title: &'static str,
-    pub(super) keys: &'static [&'static str],
+pub(crate) struct Level {
+    pub(crate) title: &'static str,
+    pub(crate) keys: &'static [&'static str],
 }
 
 /// One table, and where its problems go.
-pub(super) struct Reader<'d, 'p, 't> {
+pub(crate) struct Reader<'d, 'p, 't> {
     table: &'d DeTable<'d>,
     problems: &'p mut Problems<'t>,
 }
 
 impl<'d, 'p, 't> Reader<'d, 'p, 't> {
     /// A reader of a table of kind `levels[own]`; unknown keys are noted at once.
-    pub(super) fn new(
+    pub(crate) fn new(
         table: &'d DeTable<'d>,
         (levels, own): (&[Level], usize),
         problems: &'p mut Problems<'t>,
@@ -98,12 +98,12 @@ impl<'d, 'p, 't> Reader<'d, 'p, 't> {
     }
 
     /// The positions of all keys that are there, known or not, right or wrong.
-    pub(super) fn keys(&self) -> Vec<(String, Range<usize>)> {
+    pub(crate) fn keys(&self) -> Vec<(String, Range<usize>)> {
         self.table.keys().map(|key| (key.get_ref().clone().into_owned(), key.span())).collect()
     }
 
     /// A value of a type; nothing if the key is absent, or the type wrong and so noted.
-    pub(super) fn take<T>(&mut self, key: &str, expected: &Type<T>) -> Option<Given<T>> {
+    pub(crate) fn take<T>(&mut self, key: &str, expected: &Type<T>) -> Option<Given<T>> {
         let given = self.find(key)?;
         let found = (expected.read)(given.value.get_ref());
         if found.is_none() {
@@ -115,7 +115,7 @@ impl<'d, 'p, 't> Reader<'d, 'p, 't> {
     }
 
     /// A list of values of a type; those of another type are noted and left out.
-    pub(super) fn take_list<T>(
+    pub(crate) fn take_list<T>(
         &mut self,
         key: &str,
         expected: &Type<T>,
@@ -143,7 +143,7 @@ impl<'d, 'p, 't> Reader<'d, 'p, 't> {
     }
 
     /// A table of strings under names of the operator's choice.
-    pub(super) fn take_pairs(&mut self, key: &str) -> Vec<Given<String>> {
+    pub(crate) fn take_pairs(&mut self, key: &str) -> Vec<Given<String>> {
         let Some(table) = self.take_table(key) else { return Vec::new() };
         let names = table.value.keys().map(|key| key.get_ref().as_ref());
         let mut inner = Reader { table: table.value, problems: self.problems };
@@ -151,7 +151,7 @@ impl<'d, 'p, 't> Reader<'d, 'p, 't> {
     }
 
     /// A table within this one.
-    pub(super) fn take_table(&mut self, key: &str) -> Option<Given<&'d DeTable<'d>>> {
+    pub(crate) fn take_table(&mut self, key: &str) -> Option<Given<&'d DeTable<'d>>> {
         let given = self.find(key)?;
         let table = given.value.get_ref().as_table();
         if table.is_none() {
@@ -163,7 +163,7 @@ impl<'d, 'p, 't> Reader<'d, 'p, 't> {
 
     /// An array of tables, each with the place of its header; if it is there, what is not such a
     /// table is noted, and so is an array that holds none.
-    pub(super) fn take_tables(&mut self, key: &str, help: &str) -> Option<Vec<Given<&'d DeTable<'d>>>> {
+    pub(crate) fn take_tables(&mut self, key: &str, help: &str) -> Option<Vec<Given<&'d DeTable<'d>>>> {
         let given = self.find(key)?;
         let mut tables = Vec::new();
         match given.value.get_ref() {
@@ -191,7 +191,7 @@ impl<'d, 'p, 't> Reader<'d, 'p, 't> {
     }
 
     /// A reader of a table within this one.
-    pub(super) fn inner(&mut self, table: &'d DeTable<'d>, level: (&[Level], usize)) -> Reader<'d, '_, 't> {
+    pub(crate) fn inner(&mut self, table: &'d DeTable<'d>, level: (&[Level], usize)) -> Reader<'d, '_, 't> {
         Reader::new(table, level, self.problems)
     }
 

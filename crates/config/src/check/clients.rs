@@ -9,10 +9,10 @@ use proxy::{AccessLogDestination, AccessLogFormat, AccessLogSettings, ClientSett
 
 use super::Checker;
 use super::service::WAIT_MAX;
-use crate::config::file::{AccessLogTable, File, LimitsTable, TimeoutsTable};
-use crate::config::problem::Wrong;
-use crate::config::settings::{CONNECTIONS_MAX, KeyRule, Settings};
-use crate::config::value;
+use crate::file::{AccessLogTable, File, LimitsTable, TimeoutsTable};
+use crate::problem::Wrong;
+use crate::settings::{CONNECTIONS_MAX, KeyRule, Settings};
+use crate::value;
 
 const REQUEST_LINE_LIMITS: RangeInclusive<u64> = 256..=1 << 20;
 const HEAD_LIMITS: RangeInclusive<u64> = 1 << 10..=1 << 20;

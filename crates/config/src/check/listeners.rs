@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use proxy::{CertificateFiles, TlsSettings, TlsVersion};
 
 use super::Checker;
-use crate::config::file::{CertificateTable, File, ListenerTable, TlsTable};
-use crate::config::problem::{Span, Wrong};
-use crate::config::reader::Given;
-use crate::config::settings::{
+use crate::file::{CertificateTable, File, ListenerTable, TlsTable};
+use crate::problem::{Span, Wrong};
+use crate::reader::Given;
+use crate::settings::{
     AdminAddress, CERTIFICATES_MAX, LISTENERS_MAX, ListenerSettings, Place, Settings, clashes,
 };
-use crate::config::value;
+use crate::value;
 
 const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 const CLIENT_CERTIFICATES: [(&str, bool); 2] = [("required", true), ("optional", false)];

@@ -20,10 +20,10 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-pub(crate) use problem::ConfigError;
-pub(crate) use settings::{
-    AdminAddress, Algorithm, CONNECTIONS_MAX, DriverChoice, KeyRule, OnExit, ServerId, ServiceSettings,
-    Settings,
+pub use problem::ConfigError;
+pub use settings::{
+    AdminAddress, Algorithm, CONNECTIONS_MAX, DriverChoice, Heartbeat, KeyRule, ListenerSettings, OnExit,
+    Responses, ServerId, ServiceSettings, Settings,
 };
 
 use problem::{Problems, Wrong};
@@ -32,7 +32,7 @@ use problem::{Problems, Wrong};
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The settings that a file asks for, or all of its problems. Relative paths in it begin at its folder.
-pub(crate) fn read(path: &Path) -> Result<Settings, ConfigError> {
+pub fn read(path: &Path) -> Result<Settings, ConfigError> {
     let file_name = path.display().to_string();
     let bytes = read_bytes(path)
         .map_err(|error| ConfigError::of_no_place(&format!("{file_name} cannot be read: {error}")))?;
@@ -52,7 +52,7 @@ pub(crate) fn read(path: &Path) -> Result<Settings, ConfigError> {
 }
 
 /// The settings that a text asks for, or all of its problems, which are shown under the file's name.
-pub(crate) fn parse(text: &str, file_name: &str) -> Result<Settings, ConfigError> {
+pub fn parse(text: &str, file_name: &str) -> Result<Settings, ConfigError> {
     let mut problems = Problems::of(text);
     let settings = file::File::read(text, &mut problems).map(|file| check::check(&file, &mut problems));
     problems.finish(file_name)?;
@@ -60,7 +60,7 @@ pub(crate) fn parse(text: &str, file_name: &str) -> Result<Settings, ConfigError
 }
 
 /// The admin address that a text names, as in a file and on the command line.
-pub(crate) fn admin_address(text: &str) -> Result<AdminAddress, String> {
+pub fn admin_address(text: &str) -> Result<AdminAddress, String> {
     value::admin_address(text).map_err(|wrong| wrong.in_one_line())
 }
 
