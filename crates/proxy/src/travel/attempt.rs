@@ -23,7 +23,7 @@ use crate::travel::route;
 use crate::travel::upload::{Resent, Streamed, Upload};
 use crate::wire::connection::Unsent;
 use crate::wire::forward::Passage;
-use crate::wire::peer::Copy;
+use crate::wire::peer::BodyCopy;
 use crate::worker::Service;
 
 /// With how many replicas a request may break off. One that kills whoever works on it must not go
@@ -309,7 +309,7 @@ impl<C: Client> Travel<'_, C> {
         lease.begin_request(self.head, &passage)?;
         Ok(match &self.upload {
             Upload::Whole(_) => Sending::Whole(0),
-            Upload::Streamed(_) => Sending::Streamed(Copy::default(), Resent::default()),
+            Upload::Streamed(_) => Sending::Streamed(BodyCopy::default(), Resent::default()),
         })
     }
 

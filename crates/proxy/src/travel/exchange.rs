@@ -15,7 +15,7 @@ use crate::telling::access_log::Ending;
 use crate::travel::context::Journey;
 use crate::travel::pace::{ClientPace, Patience};
 use crate::travel::upload::{self, Resent, Upload};
-use crate::wire::peer::{Broken, Copy, CopyFault, Peer};
+use crate::wire::peer::{BodyCopy, Broken, CopyFault, Peer};
 use crate::wire::splice::Splice;
 
 /// A request and the connection that it goes over.
@@ -39,7 +39,7 @@ pub(crate) enum Sending {
     /// The whole body lies here; so much of it was sent.
     Whole(usize),
     /// It comes from the client; what an attempt before this one took of it comes first.
-    Streamed(Copy, Resent),
+    Streamed(BodyCopy, Resent),
     Done,
     /// The replica takes no more of it. It may answer all the same.
     Refused,
@@ -195,14 +195,14 @@ impl<C: Client> Exchange<'_, C> {
         let length = self.answer.body(self.head.method());
         self.lease.expect_body(length);
         self.client.begin_answer(self.answer, length);
-        let mut download = Copy::default();
+        let mut download = BodyCopy::default();
         let mut splice = self.splice();
         let mut patience = Patience::begin(self.journey);
         let ending = poll_fn(|context| {
             self.journey.watch.register(context.waker());
             let polled = match (&mut splice, self.lease.own_connection(), self.client.own_connection()) {
                 (Some(splice), Some(from), Some(to)) => splice.poll((from, to), &mut download, context),
-                _ => download.poll((&mut *self.lease, &mut *self.client), context),
+                _ => download.poll(self.lease, self.client, context),
             };
             match polled {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ending::Complete),
@@ -235,7 +235,7 @@ impl<C: Client> Exchange<'_, C> {
     fn look_at_answer(
         &mut self,
         context: &mut Context<'_>,
-        (patience, download): (&mut Patience, &Copy),
+        (patience, download): (&mut Patience, &BodyCopy),
     ) -> Poll<Ending> {
         if !download.is_held_up && !self.is_clients_turn() && self.client.poll_left(context).is_ready() {
             return Poll::Ready(Ending::ClientLeft);
@@ -268,11 +268,11 @@ impl<C: Client> Exchange<'_, C> {
         let mut patience = Patience::begin(self.journey);
         poll_fn(|context| {
             self.journey.watch.register(context.waker());
-            let up_is_over = up.poll((&mut *self.client, &mut *self.lease), context);
+            let up_is_over = up.poll(self.client, self.lease, context);
             if up_is_over && !up.is_shut {
                 up.is_shut = self.lease.poll_shutdown(context).is_ready();
             }
-            let down_is_over = down.poll((&mut *self.lease, &mut *self.client), context);
+            let down_is_over = down.poll(self.lease, self.client, context);
             if down_is_over && !down.is_shut {
                 down.is_shut = self.client.poll_shutdown(context).is_ready();
             }
@@ -295,7 +295,7 @@ impl<C: Client> Exchange<'_, C> {
 /// One direction after a change of protocol.
 #[derive(Default)]
 struct Tunnel {
-    copy: Copy,
+    copy: BodyCopy,
     is_over: bool,
     is_shut: bool,
     is_broken: bool,
@@ -303,9 +303,9 @@ struct Tunnel {
 
 impl Tunnel {
     /// Whether this direction has come to its end.
-    fn poll(&mut self, sides: (&mut impl Peer, &mut impl Peer), context: &mut Context<'_>) -> bool {
+    fn poll(&mut self, from: &mut impl Peer, to: &mut impl Peer, context: &mut Context<'_>) -> bool {
         if !self.is_over {
-            match self.copy.poll(sides, context) {
+            match self.copy.poll(from, to, context) {
                 Poll::Pending => {}
                 Poll::Ready(result) => {
                     self.is_over = true;

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use h1::Fields;
 
 use crate::replicas::upstream::Lease;
-use crate::wire::peer::{Broken, Copy, CopyFault, Peer};
+use crate::wire::peer::{BodyCopy, Broken, CopyFault, Peer};
 
 /// The body of a request.
 pub(crate) enum Upload {
@@ -18,7 +18,7 @@ pub(crate) enum Upload {
 /// A body that comes from the client, once.
 pub(crate) struct Streamed {
     /// How far the last attempt came.
-    pub(crate) so_far: Copy,
+    pub(crate) so_far: BodyCopy,
     /// So much of it was passed on.
     passed: u64,
     /// All of that, as long as it is not too much to keep.
@@ -50,7 +50,7 @@ impl Upload {
 impl Streamed {
     /// One of which so much may be kept in case that it must be sent again.
     pub(crate) fn keeping(kept_max: usize) -> Self {
-        Self { so_far: Copy::default(), passed: 0, kept: Vec::new(), kept_max }
+        Self { so_far: BodyCopy::default(), passed: 0, kept: Vec::new(), kept_max }
     }
 
     /// One whose beginning lies here.
@@ -62,7 +62,7 @@ impl Streamed {
     pub(crate) fn poll(
         &mut self,
         (client, lease): (&mut impl Peer, &mut Lease),
-        (copy, resent): (&mut Copy, &mut Resent),
+        (copy, resent): (&mut BodyCopy, &mut Resent),
         context: &mut Context<'_>,
     ) -> Poll<Result<(), CopyFault>> {
         if resent.0 < self.kept.len() {
@@ -71,7 +71,7 @@ impl Streamed {
             ready!(sent)?;
         }
         let mut keeping = Keeping { lease, streamed: self, resent };
-        let polled = copy.poll((client, &mut keeping), context);
+        let polled = copy.poll(client, &mut keeping, context);
         self.so_far = *copy;
         polled
     }

@@ -43,7 +43,7 @@ pub(crate) enum CopyFault {
 
 /// A body on its way from one side to the other.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Copy {
+pub(crate) struct BodyCopy {
     /// How much of it has passed.
     pub(crate) bytes: u64,
     is_finished: bool,
@@ -51,11 +51,12 @@ pub(crate) struct Copy {
     pub(crate) is_held_up: bool,
 }
 
-impl Copy {
+impl BodyCopy {
     /// Moves what there is to move, until the body has ended and all of it was sent on.
     pub(crate) fn poll(
         &mut self,
-        (from, to): (&mut impl Peer, &mut impl Peer),
+        from: &mut impl Peer,
+        to: &mut impl Peer,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), CopyFault>> {
         while !self.is_finished {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use crate::wire::connection::Connection;
-use crate::wire::peer::{Broken, Copy, CopyFault, Peer};
+use crate::wire::peer::{BodyCopy, Broken, CopyFault, Peer};
 
 /// The least that must be left of a body for this to be worth its calls.
 const WORTH_IT: u64 = 48 << 10;
@@ -36,7 +36,7 @@ pub(crate) struct Pipe {
     pub(crate) writer: OwnedFd,
 }
 
-/// A body on its way through a pipe. It counts like any other [`Copy`].
+/// A body on its way through a pipe. It counts like any other [`BodyCopy`].
 pub(crate) struct Splice {
     pipe: Option<Pipe>,
     /// So many bytes lie in the pipe.
@@ -89,7 +89,7 @@ impl Splice {
     pub(crate) fn poll(
         &mut self,
         (from, to): (&mut Connection, &mut Connection),
-        copy: &mut Copy,
+        copy: &mut BodyCopy,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), CopyFault>> {
         let Some(pipe) = &self.pipe else { return Poll::Ready(Ok(())) };
