@@ -8,6 +8,10 @@ pub(crate) mod key;
 
 pub(crate) mod attempt;
 
+pub(crate) mod history;
+
+pub(crate) mod replay;
+
 pub(crate) mod budget;
 pub(crate) mod caution;
 pub(crate) mod room;

@@ -11,14 +11,16 @@ use tokio::time::Instant;
 
 use crate::clients::client::Client;
 use crate::replicas::upstream::Lease;
-use crate::respond::failure::{self as respond, Failure, Replay, Reply};
-use crate::settings::{Protocol, REPLAYS_MAX, WAIT_MAX};
+use crate::respond::failure::{self as respond, Failure, Reply};
+use crate::settings::{Protocol, WAIT_MAX};
 use crate::telling::counters::add_one;
 use crate::telling::verdict::{TIMED_PARTS, Verdict};
 use crate::travel::buffering as gather;
 use crate::travel::caution;
 use crate::travel::context::Journey;
 use crate::travel::exchange::{Exchange, Sending};
+use crate::travel::history::{Attempt, History};
+use crate::travel::replay::{self, Decision, Remains};
 use crate::travel::route;
 use crate::travel::upload::{Resent, Streamed, Upload};
 use crate::wire::connection::Unsent;
@@ -26,18 +28,11 @@ use crate::wire::forward::Passage;
 use crate::wire::peer::BodyCopy;
 use crate::worker::Service;
 
-/// With how many replicas a request may break off. One that kills whoever works on it must not go
-/// through a whole fleet; but three that are killed at a time, one after the other, may each meet the
-/// same innocent request.
-const BROKEN_MAX: usize = 4;
-
 /// How long to wait for news of replicas that failed but are still in the table.
 const NEWS_WAIT: Duration = Duration::from_secs(1);
 
-/// How long to wait before replicas are asked again that took too long to accept a connection, and how often
-/// one request may fail to get a connection, however short the time for it is.
+/// How long to wait before replicas are asked again that took too long to accept a connection.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
-const UNREACHED_MAX: usize = 100;
 
 /// Takes a request to a replica, and to another one if that is needed and safe. Without a failure the
 /// client has got an answer.
@@ -61,15 +56,12 @@ pub(crate) async fn travel<C: Client>(
         upload,
         unsent: None,
         answer,
-        tried: Vec::new(),
-        full: Vec::new(),
-        failures: Vec::new(),
-        broken: Vec::new(),
+        history: History::default(),
         waited_until: None,
     };
     let outcome = travel.go().await;
     if let Err(failure) = outcome {
-        tracing::debug!(service = %service.settings.name, ?failure, attempts = travel.failures.len(), "a request failed");
+        tracing::debug!(service = %service.settings.name, ?failure, attempts = travel.history.len(), "a request failed");
         add_one(&service.counters.unserved);
     }
     journey.worker.buffers.put_response(travel.answer);
@@ -116,14 +108,7 @@ struct Travel<'a, C> {
     /// What was taken from the client and not sent to anybody.
     unsent: Option<Unsent>,
     answer: Box<ResponseHead>,
-    /// Whom not to ask again.
-    tried: Vec<Life>,
-    /// Those among them who did not accept a connection in time. If nobody else is there, they are asked
-    /// again: more may have come at once than their queue holds, and nothing was sent yet.
-    full: Vec<Life>,
-    failures: Vec<Failure>,
-    /// Those with whom it broke off.
-    broken: Vec<Life>,
+    history: History,
     /// When waiting ends, once it has begun.
     waited_until: Option<Instant>,
 }
@@ -139,24 +124,13 @@ impl<C: Client> Travel<'_, C> {
                 self.wait_for_news(version).await?;
                 continue;
             };
-            let life = claim.life;
             match self.attempt(claim).await {
                 Ok(()) => return Ok(()),
-                Err((failure, was_reused)) => {
-                    self.suspect(life, failure);
-                    self.failures.push(failure);
-                    if failure == Failure::Broken && !self.broken.contains(&life) {
-                        self.broken.push(life);
-                    }
-                    if !self.may_replay(failure) {
-                        return Err(failure);
-                    }
-                    // A connection that was kept may break without the replica being at fault.
-                    if !was_reused || failure == Failure::Distrusted {
-                        self.tried.push(life);
-                    }
-                    if failure == Failure::Unreachable {
-                        self.full.push(life);
+                Err(attempt) => {
+                    self.suspect(attempt);
+                    self.history.add(attempt);
+                    if !self.may_replay() {
+                        return Err(attempt.failure);
                     }
                     add_one(&self.service.counters.replays);
                 }
@@ -166,17 +140,17 @@ impl<C: Client> Travel<'_, C> {
 
     /// The next replica. One half-open gets a request that it can do no harm to.
     fn claim(&self, table: &RoutingTable) -> Option<Claim> {
-        let is_first = self.failures.is_empty() && self.is_replayable();
+        let is_first = self.history.is_empty() && self.is_replayable();
         let tried_out = if is_first { table.claim_half_open(self.key) } else { None };
-        tried_out.or_else(|| table.claim(self.key, &self.tried))
+        tried_out.or_else(|| table.claim(self.key, &self.history.tried().collect::<Vec<Life>>()))
     }
 
     /// One attempt, on a kept connection or a new one. After a kept one broke, only new ones.
-    async fn attempt(&mut self, claim: Claim) -> Result<(), (Failure, bool)> {
+    async fn attempt(&mut self, claim: Claim) -> Result<(), Attempt> {
         add_one(&self.service.counters.attempts);
         self.account(&claim);
         let service = self.service;
-        let may_reuse = !self.failures.contains(&Failure::Broken);
+        let may_reuse = !self.history.has_broken();
         let is_careful = !self.is_replayable();
         loop {
             let kept = if may_reuse { service.pool.take(&claim, is_careful).await } else { None };
@@ -184,7 +158,11 @@ impl<C: Client> Travel<'_, C> {
                 Some(lease) => lease,
                 None => {
                     let connecting = service.pool.connect(&claim, service.settings.timeouts.connect);
-                    connecting.await.map_err(|failure| (failure, false))?
+                    connecting.await.map_err(|failure| Attempt {
+                        life: claim.life,
+                        failure,
+                        was_worn: false,
+                    })?
                 }
             };
             match self.exchange(&mut lease, &claim).await {
@@ -200,7 +178,7 @@ impl<C: Client> Travel<'_, C> {
                     if failure == Failure::Broken {
                         lease.broke();
                     }
-                    return Err((failure, lease.was_worn()));
+                    return Err(Attempt { life: claim.life, failure, was_worn: lease.was_worn() });
                 }
             }
         }
@@ -339,14 +317,14 @@ impl<C: Client> Travel<'_, C> {
     /// Nobody can be asked now: waits for a newer table, bounded in time and number.
     async fn wait_for_news(&mut self, version: u64) -> Result<(), Failure> {
         let service = self.service;
-        let last = self.failures.last().copied();
+        let last = self.history.last_failure();
         let (is_blamed_replica_left, is_full_replica_left, hold) = {
             let table = service.settings.table.load();
             if !table.has_members() {
                 return Err(last.unwrap_or(Failure::NoReplicas));
             }
-            let is_left = |lives: &[Life]| table.replicas().any(|replica| lives.contains(&replica.life));
-            (is_left(&self.tried), is_left(&self.full), table.hold())
+            let is_left = |life: Life| table.replicas().any(|replica| replica.life == life);
+            (self.history.tried().any(is_left), self.history.full().any(is_left), table.hold())
         };
         let _place = service.room.enter().ok_or(Failure::RoomFull)?;
         if self.waited_until.is_none() {
@@ -381,7 +359,7 @@ impl<C: Client> Travel<'_, C> {
             () = tokio::time::sleep_until(end.unwrap_or(until)) => match last {
                 _ if end.is_some() => Err(Failure::TookTooLong),
                 _ if is_full_replica_left && !is_last_wait => {
-                    self.ask_full_ones_again();
+                    self.history.reconsider_full_ones();
                     Ok(())
                 }
                 // Those who failed are still there: it is their failure that counts.
@@ -394,35 +372,28 @@ impl<C: Client> Travel<'_, C> {
         outcome
     }
 
-    fn ask_full_ones_again(&mut self) {
-        let full = std::mem::take(&mut self.full);
-        self.tried.retain(|life| !full.contains(life));
-    }
-
     /// How much is left of the time that the request may take as a whole.
     fn time_left(&self) -> Option<Duration> {
         let end = self.journey.begun + self.service.settings.timeouts.request?;
         Some(end.saturating_duration_since(self.journey.watch.now()))
     }
 
-    fn may_replay(&self, failure: Failure) -> bool {
-        let may_go_on = self.can_send() && !self.journey.account.has_interim.get();
-        let unreached = self.failures.iter().filter(|failure| **failure == Failure::Unreachable).count();
-        let is_within_limits =
-            unreached < UNREACHED_MAX && self.failures.len() - unreached < REPLAYS_MAX && may_go_on;
-        match failure.replay() {
-            Replay::Always => is_within_limits,
-            Replay::IfIdempotent => {
-                is_within_limits
-                    && self.is_replayable()
-                    && self.broken.len() < BROKEN_MAX
-                    && self.service.budget.borrow_mut().withdraw(Instant::now().into_std())
-            }
-            Replay::Never => false,
+    fn may_replay(&self) -> bool {
+        let remains = Remains {
+            is_idempotent: self.head.method().is_idempotent(),
+            is_body_whole: self.has_body(),
+            is_unsent: self.unsent.is_some(),
+            has_interim: self.journey.account.has_interim.get(),
+        };
+        match replay::may_replay(&self.history, remains) {
+            Decision::Replay => true,
+            Decision::ReplayAtCost => self.service.budget.borrow_mut().withdraw(Instant::now().into_std()),
+            Decision::GiveUp => false,
         }
     }
 
-    fn suspect(&self, life: Life, failure: Failure) {
+    fn suspect(&self, attempt: Attempt) {
+        let Attempt { life, failure, .. } = attempt;
         let kind = if failure == Failure::Refused { SuspicionKind::Refused } else { SuspicionKind::Broken };
         if failure.is_suspicious() {
             // Full or closed: the heartbeats will find out.

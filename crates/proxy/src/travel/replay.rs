@@ -1,0 +1,194 @@
+//! Whether a request that failed may be sent again: the one place that knows the rule. Pure: what has
+//! happened and what is left of the request go in, a decision comes out; who pays for it is asked last.
+//!
+//! A request is sent again when nothing of it was sent, or when its method is idempotent, its body can
+//! still be sent from the beginning, and its client has seen nothing of a response.
+
+use crate::respond::failure::{Failure, Replay};
+use crate::settings::REPLAYS_MAX;
+use crate::travel::history::History;
+
+/// With how many replicas a request may break off. One that kills whoever works on it must not go
+/// through a whole fleet; but three that are killed at a time, one after the other, may each meet the
+/// same innocent request.
+const BROKEN_MAX: usize = 4;
+
+/// How often one request may fail to get a connection, however short the time for it is.
+const UNREACHED_MAX: usize = 100;
+
+/// What is left of a request whose last attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remains {
+    pub(crate) is_idempotent: bool,
+    /// The body can still be sent from its beginning.
+    pub(crate) is_body_whole: bool,
+    /// It was begun on a connection that took nothing of it, and lies here as it was.
+    pub(crate) is_unsent: bool,
+    /// The client has seen an interim response.
+    pub(crate) has_interim: bool,
+}
+
+/// What is to become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It is sent again, for nothing: no replica has worked on it.
+    Replay,
+    /// It is sent again if the budget allows: a replica may have worked on it.
+    ReplayAtCost,
+    /// Its failure is the last word.
+    GiveUp,
+}
+
+/// Whether a request may be sent again, after the last of its attempts failed.
+pub(crate) fn may_replay(history: &History, remains: Remains) -> Decision {
+    let can_go_on = remains.can_be_sent() && !remains.has_interim && is_within_limits(history);
+    match history.last_failure().map(Failure::replay) {
+        Some(Replay::Always) if can_go_on => Decision::Replay,
+        Some(Replay::IfIdempotent)
+            if can_go_on && remains.is_replayable() && history.broken_replicas() < BROKEN_MAX =>
+        {
+            Decision::ReplayAtCost
+        }
+        Some(Replay::Always | Replay::IfIdempotent | Replay::Never) | None => Decision::GiveUp,
+    }
+}
+
+/// Attempts that got no connection are counted by themselves: they cost nobody anything.
+fn is_within_limits(history: &History) -> bool {
+    let unreached = history.unreached();
+    unreached < UNREACHED_MAX && history.len() - unreached < REPLAYS_MAX
+}
+
+impl Remains {
+    /// Whether it may be sent again after a replica may have acted on it.
+    fn is_replayable(self) -> bool {
+        self.is_idempotent && self.is_body_whole
+    }
+
+    /// Whether there is something to send in another attempt.
+    fn can_be_sent(self) -> bool {
+        self.is_body_whole || self.is_unsent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::Life;
+    use h1::BadHead;
+    use placement::Seat;
+
+    use super::*;
+    use crate::travel::history::Attempt;
+    use Decision::{GiveUp, Replay as Again, ReplayAtCost};
+    use Failure::{
+        Abandoned, BodyTooLarge, Broken, ClientBroke, ClientLeft, ClientTooSlow, Distrusted, Garbled,
+        OutOfSockets, Refused, TimedOut, TookTooLong, Unreachable, Unsent,
+    };
+
+    /// A GET without a body, or a PUT whose body is kept.
+    const GET: Remains =
+        Remains { is_idempotent: true, is_body_whole: true, is_unsent: false, has_interim: false };
+    /// A PUT of whose body more has gone than is kept.
+    const LARGE_PUT: Remains = Remains { is_body_whole: false, ..GET };
+    /// A POST without a body, or one of which nothing has gone.
+    const POST: Remains = Remains { is_idempotent: false, ..GET };
+    /// A POST of whose body some has gone.
+    const BEGUN_POST: Remains = Remains { is_body_whole: false, ..POST };
+    /// A POST that was begun on a connection which was gone, and was taken back from it.
+    const POST_TAKEN_BACK: Remains = Remains { is_unsent: true, ..BEGUN_POST };
+    const GET_WITH_INTERIM: Remains = Remains { has_interim: true, ..GET };
+    const POST_WITH_INTERIM: Remains = Remains { has_interim: true, ..POST };
+
+    /// Each attempt with a replica of its own.
+    fn each_elsewhere(failures: &[Failure]) -> History {
+        let seats: Vec<u32> = (1..).take(failures.len()).collect();
+        at_seats(&seats, failures)
+    }
+
+    fn at_seats(seats: &[u32], failures: &[Failure]) -> History {
+        let mut history = History::default();
+        for (seat, failure) in seats.iter().zip(failures) {
+            let life = Life { seat: Seat::new(*seat).unwrap(), incarnation: 1 };
+            history.add(Attempt { life, failure: *failure, was_worn: false });
+        }
+        history
+    }
+
+    fn check(claim: &str, history: &History, remains: Remains, decision: Decision) {
+        assert_eq!(may_replay(history, remains), decision, "{claim}");
+    }
+
+    #[test]
+    fn one_failure_and_what_is_left_decide() {
+        for (claim, failure, remains, decision) in [
+            ("nobody listens there, and a POST is as good as a GET", Refused, POST, Again),
+            ("a GET goes on, too", Refused, GET, Again),
+            ("no connection in time is nothing sent", Unreachable, POST, Again),
+            ("nothing was sent, the body can begin anew", Unsent, POST, Again),
+            ("nothing was sent, the request was taken back", Unsent, POST_TAKEN_BACK, Again),
+            ("nothing was sent, but the body is gone", Unsent, BEGUN_POST, GiveUp),
+            ("a large PUT is gone as well", Unsent, LARGE_PUT, GiveUp),
+            ("a replica may have worked on a GET", Broken, GET, ReplayAtCost),
+            ("a replica may have done what a POST says", Broken, POST, GiveUp),
+            ("taken back or not", Broken, POST_TAKEN_BACK, GiveUp),
+            ("a PUT whose body is gone", Broken, LARGE_PUT, GiveUp),
+            ("a replica that was given up", Abandoned, GET, ReplayAtCost),
+            ("a POST stays with a replica that was given up", Abandoned, POST, GiveUp),
+            ("a PUT that is gone stays, too", Abandoned, LARGE_PUT, GiveUp),
+            ("who pays was asked before the response was thrown away", Distrusted, GET, Again),
+            ("every replica could be kept busy as long", TimedOut, GET, GiveUp),
+            ("the request's own time is over", TookTooLong, GET, GiveUp),
+            ("what came was no HTTP", Garbled, GET, GiveUp),
+            ("never after the client has gone", ClientLeft, GET, GiveUp),
+            ("the client's body broke off", ClientBroke, GET, GiveUp),
+            ("the client's body came too slowly", ClientTooSlow, GET, GiveUp),
+            ("the body is too large everywhere", BodyTooLarge, GET, GiveUp),
+            ("no socket is left for another replica either", OutOfSockets, GET, GiveUp),
+            ("a head that HTTP/2 has no words for", Failure::BadHead(BadHead::Target), GET, GiveUp),
+            ("the client has seen an interim response", Broken, GET_WITH_INTERIM, GiveUp),
+            ("it has, and nothing of this attempt was sent", Unsent, POST_WITH_INTERIM, GiveUp),
+            ("it has, and the replica was given up", Abandoned, GET_WITH_INTERIM, GiveUp),
+        ] {
+            check(claim, &each_elsewhere(&[failure]), remains, decision);
+        }
+    }
+
+    #[test]
+    fn limits_hold_however_the_failures_are_mixed() {
+        let after = |earlier: usize, failure: Failure, last: Failure| {
+            let mut failures = vec![failure; earlier];
+            failures.push(last);
+            each_elsewhere(&failures)
+        };
+        let both = |refused: usize, unreached: usize, last: Failure| {
+            let mut failures = vec![Refused; refused];
+            failures.extend(vec![Unreachable; unreached]);
+            failures.push(last);
+            each_elsewhere(&failures)
+        };
+        let thrice = [Broken; 3];
+        for (claim, history, remains, decision) in [
+            ("fifteen replays", after(14, Refused, Refused), POST, Again),
+            ("no sixteenth", after(15, Refused, Refused), POST, GiveUp),
+            ("whatever they failed by", after(15, Abandoned, Refused), GET, GiveUp),
+            ("a full queue is asked again and again", after(98, Unreachable, Unreachable), POST, Again),
+            ("but not for ever", after(99, Unreachable, Unreachable), POST, GiveUp),
+            ("full queues do not count as replays", both(14, 99, Refused), POST, Again),
+            ("replays count in between", both(16, 0, Unreachable), POST, GiveUp),
+            ("the hundredth full queue ends it for the others, too", both(0, 100, Refused), GET, GiveUp),
+            ("a request may break off with three", each_elsewhere(&thrice), GET, ReplayAtCost),
+            ("the fourth is the last", each_elsewhere(&[Broken; 4]), GET, GiveUp),
+            ("one replica counts once", at_seats(&[1, 1, 2, 2, 3], &[Broken; 5]), GET, ReplayAtCost),
+            ("four, and one that was given up", after(4, Broken, Abandoned), GET, GiveUp),
+            ("four, and one of which nothing was sent", after(4, Broken, Refused), GET, Again),
+            ("four, and one that is distrusted", after(4, Broken, Distrusted), GET, Again),
+        ] {
+            check(claim, &history, remains, decision);
+        }
+    }
+
+    #[test]
+    fn a_request_that_has_not_failed_is_not_sent_again() {
+        check("no attempt", &History::default(), GET, GiveUp);
+    }
+}
