@@ -5,10 +5,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use api::EventShape;
 use fleet::{Life, ReplicaName};
 use placement::Seat;
-
-use crate::shapes::EventShape;
 
 /// How many of the latest events are kept.
 const EVENTS_MAX: usize = 1000;

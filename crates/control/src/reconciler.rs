@@ -21,9 +21,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::ejections::Ejections;
 use crate::heartbeat::{HeartbeatLine, HeartbeatSettings, Heartbeats};
 use crate::journal::Journal;
-use crate::metrics::Ejections;
 use crate::perform::{Lists, Performer};
 use crate::view::ServiceView;
 use crate::wish::{WishError, WishStore};

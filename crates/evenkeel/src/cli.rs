@@ -8,7 +8,7 @@ pub(crate) use drill::{DrillOptions, FaultChoice};
 pub(crate) use lab::{LabChoice, LabOptions};
 pub(crate) use place::{Algorithm, MemberWord, PlaceOptions, PlacementOptions, SAMPLES, SimulateOptions};
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
@@ -58,53 +58,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Show the services of a running balancer.
-    Status(Target),
-    /// Show the replicas of a running balancer, the ones on their way in and out too.
-    Ps {
-        /// Show too what was last written by replicas that keep failing, and when the next try is.
-        #[arg(long, short)]
-        verbose: bool,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Show what happened to the replicas of a running balancer lately: the last 1000 events.
-    Events(Target),
-    /// Add replicas; returns when they take traffic. If one does not come up, none is added.
-    Add(EditOptions),
-    /// Remove replicas; returns when they get no new requests. They finish what they have.
-    Rm(EditOptions),
-    /// Add or remove replicas until there are so many.
-    Scale {
-        /// How many there shall be.
-        replicas: u32,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Roll out what the configuration file says now: image, command, env and the like.
-    ///
-    /// The balancer reads its file anew and replaces seat by seat: a new replica is started beside the
-    /// old one, gets its place when it has stayed well for a while, and only then the old one is
-    /// drained. If new ones do no good, all goes back by itself, and this command fails with the reason.
-    Deploy {
-        /// Replace replicas too that run what the file says.
-        #[arg(long)]
-        force: bool,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Hold requests back: new ones wait until `resume`, or until the time is over. Those under way go on.
-    Pause {
-        /// For how long at most, up to 10m [default: 30s].
-        #[arg(long = "for", value_name = "DURATION")]
-        length: Option<String>,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Let requests through that `pause` holds back.
-    Resume(Target),
-    /// Say which replica a request would get, who would be next, and why any are passed over.
-    Explain(ExplainOptions),
+    #[command(flatten)]
+    Running(console::Command),
     /// Say which replica serves which key, without a running balancer.
     ///
     /// Every replica that is not the first choice stands behind it in the order in which it would
@@ -170,52 +125,4 @@ pub(crate) enum DemoDriver {
     Process,
     /// As containers of the image evenkeel-replica; `make image` builds it.
     Docker,
-}
-
-/// Which balancer and service a command speaks to.
-#[derive(Debug, Args)]
-pub(crate) struct Target {
-    /// The admin API of the balancer: host:port, or unix:/path.
-    #[arg(long, env = "EVENKEEL_ADMIN", default_value = "127.0.0.1:5001", value_name = "ADDR")]
-    pub(crate) admin: String,
-    /// The service; not needed where there is only one.
-    #[arg(long, short, value_name = "NAME")]
-    pub(crate) service: Option<String>,
-    /// Print JSON for programs instead of text for people.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ExplainOptions {
-    /// Path and query of the request [default: /].
-    #[arg(long, value_name = "PATH")]
-    pub(crate) path: Option<String>,
-    /// A header; may be repeated.
-    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) headers: Vec<(String, String)>,
-    /// A cookie; may be repeated.
-    #[arg(long = "cookie", value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) cookies: Vec<(String, String)>,
-    /// The client's address [default: 127.0.0.1].
-    #[arg(long, value_name = "IP")]
-    pub(crate) client_ip: Option<IpAddr>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct EditOptions {
-    /// Names: of the replicas to remove, or for the first ones that are added.
-    pub(crate) names: Vec<String>,
-    /// How many [default: as many as there are names, or 1].
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) count: Option<u32>,
-    #[command(flatten)]
-    pub(crate) target: Target,
 }

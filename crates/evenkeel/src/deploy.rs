@@ -1,23 +1,16 @@
 //! `evenkeel deploy`: what is run becomes what the configuration file says now.
 //!
-//! The balancer's side reads the file anew and takes from it what replicas run, and refuses what only a
-//! restart could change. The command's side begins the rollout and tells how it goes on.
+//! This is the balancer's side: it reads the file anew, takes from it what replicas run, and refuses what only
+//! a restart could change.
 
-use std::time::Duration;
-
+use admin::Deployer;
 use config::{DriverChoice, ServiceSettings, Settings};
-use control::{DeployShape, DeployedShape, Deployer, EventShape, RolloutShape, ServiceShape};
-use fleet::SPARE_SEAT_MIN;
-use hyper::Method;
 
-use crate::cli::{Target, UpOptions};
+use crate::cli::UpOptions;
 use crate::wiring::Shared;
-use crate::{Outcome, Stopped, client, commands, failed, in_full, say, up, wiring};
+use crate::{in_full, up, wiring};
 
-/// How often the command asks how the rollout goes on.
-const ASK_EVERY: Duration = Duration::from_millis(100);
-
-/// The balancer's side: reads the configuration as it was read at the start.
+/// Reads the configuration as it was read at the start.
 pub(crate) fn deployer(options: &UpOptions, settings: &Settings, shared: &Shared) -> Deployer {
     let (options, running) = (options.clone(), settings.services.clone());
     let (owner, state) = (shared.owner.clone(), shared.state.clone());
@@ -109,88 +102,6 @@ fn fixed_keys_of_driver(running: &DriverChoice, asked: &DriverChoice) -> Vec<&'s
         _ => vec![("driver", true)],
     };
     changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
-}
-
-/// The command's side.
-pub(crate) fn run(force: bool, target: &Target) -> Outcome {
-    let name = client::service_name(target)?;
-    let path = format!("/v1/services/{name}");
-    let mut told = events(target, &name)?;
-    let body = client::call(target, &Method::POST, &format!("{path}/deploy"), &DeployShape { force })?;
-    let deployed: DeployedShape = client::parse(&body)?;
-    let rollout = deployed.service.rollout.as_ref().filter(|_| deployed.has_begun);
-    let Some(begun) = rollout else {
-        if target.json {
-            return commands::print_json(&deployed);
-        }
-        let reason = deployed.reason.unwrap_or_default();
-        say!("{name}: {reason} (--force replaces every replica by the same)");
-        return Ok(());
-    };
-    let number = begun.number;
-    if !target.json {
-        say!(
-            "{name}: {} of {} replicas have their turn, one after the other",
-            begun.total,
-            deployed.service.desired
-        );
-    }
-    loop {
-        std::thread::sleep(ASK_EVERY);
-        let service: ServiceShape = client::parse(&client::call(target, &Method::GET, &path, &())?)?;
-        if !target.json {
-            told = tell_news(target, &name, &told)?;
-        }
-        match service.rollout {
-            Some(rollout) if rollout.number == number && rollout.is_under_way => {}
-            Some(rollout) if rollout.number == number => return end(target, &name, &rollout),
-            _ => return Err(failed("another rollout has begun meanwhile; see `evenkeel status`")),
-        }
-    }
-}
-
-fn end(target: &Target, name: &str, rollout: &RolloutShape) -> Outcome {
-    if target.json {
-        commands::print_json(rollout)?;
-    }
-    let Some(reason) = &rollout.reason else {
-        if !target.json {
-            say!("{name}: done, {} replicas were replaced", rollout.done);
-        }
-        return Ok(());
-    };
-    let mut text = match rollout.state.as_str() {
-        "rolled back" => format!("error: rolled back, every replica runs what it ran before: {reason}"),
-        _ => format!("error: given up, replicas keep what they run now: {reason}"),
-    };
-    for line in &rollout.last_output {
-        text = text + "\n  | " + line;
-    }
-    Err((Stopped::Failed, text))
-}
-
-fn events(target: &Target, name: &str) -> Result<Vec<EventShape>, (Stopped, String)> {
-    let body = client::call(target, &Method::GET, "/v1/events", &())?;
-    let mut events: Vec<EventShape> = client::parse(&body)?;
-    events.retain(|event| event.service == name);
-    Ok(events)
-}
-
-/// Says what has happened since the events that were told already; returns all of them.
-fn tell_news(target: &Target, name: &str, told: &[EventShape]) -> Result<Vec<EventShape>, (Stopped, String)> {
-    let now = events(target, name)?;
-    let known = told.last().and_then(|last| now.iter().rposition(|event| event == last));
-    for event in now.iter().skip(known.map_or(0, |at| at + 1)) {
-        let who = event.seat.zip(event.replica.as_ref());
-        let who = who.map(|(seat, replica)| match seat {
-            SPARE_SEAT_MIN.. => format!("spare {replica} "),
-            _ => format!("seat {seat}: {replica} "),
-        });
-        let who = who.unwrap_or_default();
-        let reason = event.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        say!("  {who}{}{reason}", event.event);
-    }
-    Ok(now)
 }
 
 #[cfg(test)]

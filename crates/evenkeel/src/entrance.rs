@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use admin::{Contract, ServiceTraffic, Traffic, TrafficSource};
 use bytes::Bytes;
 use config::Settings;
-use control::{Contract, Control, ServiceTraffic, Traffic, TrafficSource};
+use control::Control;
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
 use proxy::{

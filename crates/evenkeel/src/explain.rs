@@ -3,18 +3,18 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use admin::Explainer;
+use api::ExplainShape;
 use config::{ServiceSettings, Settings};
-use control::{Control, ExplainShape, Explainer, ExplanationShape};
+use control::Control;
 use fleet::Reader;
 use h1::{BadHead, HeadEnd, HeadLimits, RequestHead};
-use hyper::Method;
 use placement::Key;
 use proxy::KeyRule;
 
-use crate::cli::ExplainOptions;
-use crate::{Outcome, client, failed, say, wiring};
+use crate::wiring;
 
-/// The balancer's side: key rules and tables of all services.
+/// Key rules and tables of all services.
 pub(crate) fn explainer(settings: &Settings, controls: &[Control]) -> Explainer {
     let services = settings.services.iter().zip(controls);
     let known: Vec<(String, String, KeyRule, Reader)> = services
@@ -36,7 +36,7 @@ pub(crate) fn explainer(settings: &Settings, controls: &[Control]) -> Explainer 
         let table = table.load();
         let key = rule.key(&head, client, table.key_hash());
         let choices = table.explain(key.unwrap_or_else(|| Key::from_number(fastrand::u64(..))));
-        Ok(ExplanationShape::new(words.clone(), key.is_none(), &choices))
+        Ok(admin::explanation(words.clone(), key.is_none(), &choices))
     })
 }
 
@@ -72,52 +72,4 @@ fn rule_in_words(service: &ServiceSettings) -> String {
         KeyRule::Cookie(name) => format!("cookie:{name}"),
         KeyRule::Query(name) => format!("query:{name}"),
     }
-}
-
-/// The command's side.
-pub(crate) fn run(options: &ExplainOptions) -> Outcome {
-    let mut headers = options.headers.clone();
-    if !options.cookies.is_empty() {
-        let cookies: Vec<String> =
-            options.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        headers.push(("cookie".into(), cookies.join("; ")));
-    }
-    let question = ExplainShape { path: options.path.clone(), headers, client: options.client_ip };
-    let target = &options.target;
-    let path = format!("/v1/services/{}/explain", client::service_name(target)?);
-    let body = client::call(target, &Method::POST, &path, &question)?;
-    let explained: ExplanationShape = client::parse(&body)?;
-    if target.json {
-        say!("{}", serde_json::to_string(&explained).map_err(failed)?);
-        return Ok(());
-    }
-    show(&explained);
-    Ok(())
-}
-
-fn show(explained: &ExplanationShape) {
-    let rule = &explained.key_rule;
-    let words = match (&explained.replica, explained.is_random) {
-        (Some(replica), false) => format!("placed by {rule}: replica '{replica}' gets it"),
-        (Some(replica), true) => {
-            format!(
-                "the rule '{rule}' finds no key in it, so it is placed at random; one such draw: '{replica}'"
-            )
-        }
-        (None, _) => "nobody can take it now: it would wait for a replica".to_string(),
-    };
-    say!("{words}");
-    let dash = || "-".to_string();
-    let row = |(place, choice): (usize, &control::ChoiceShape)| {
-        [
-            (place + 1).to_string(),
-            choice.seat.to_string(),
-            choice.replica.clone().unwrap_or_else(dash),
-            choice.verdict.clone(),
-            choice.in_flight.to_string(),
-            choice.bound.map_or_else(dash, |bound| bound.to_string()),
-        ]
-    };
-    let rows: Vec<_> = explained.order.iter().enumerate().map(row).collect();
-    say::table(["PLACE", "SEAT", "REPLICA", "VERDICT", "IN FLIGHT", "BOUND"], &rows);
 }

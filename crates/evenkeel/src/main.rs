@@ -16,8 +16,6 @@ mod wiring;
 mod replica;
 mod tether;
 
-mod client;
-mod commands;
 mod deploy;
 mod explain;
 
@@ -29,6 +27,7 @@ mod laboratory;
 use std::process::ExitCode;
 
 use clap::Parser;
+use fleet::Address;
 
 use cli::{Cli, Command};
 pub(crate) use say::say;
@@ -52,16 +51,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::run(&options),
         Command::Replica { listen } => replica::run(&listen),
         Command::Validate { config } => up::validate(&config),
-        Command::Status(target) => commands::status(&target),
-        Command::Ps { verbose, target } => commands::ps(verbose, &target),
-        Command::Events(target) => commands::events(&target),
-        Command::Add(edit) => commands::add(edit),
-        Command::Rm(edit) => commands::rm(edit),
-        Command::Scale { replicas, target } => commands::scale(replicas, &target),
-        Command::Deploy { force, target } => deploy::run(force, &target),
-        Command::Pause { length, target } => commands::pause(length, &target),
-        Command::Resume(target) => commands::resume(&target),
-        Command::Explain(options) => explain::run(&options),
+        Command::Running(command) => running(command),
         Command::Place(options) => place::place(&options),
         Command::Simulate(options) => place::simulate(&options),
         Command::Drill(options) => drill::run(&options),
@@ -76,6 +66,17 @@ fn main() -> ExitCode {
             ExitCode::from(stopped as u8)
         }
     }
+}
+
+/// A command to a running balancer.
+fn running(command: console::Command) -> Outcome {
+    let admin = &command.target().admin;
+    let address = match config::admin_address(admin) {
+        Ok(config::AdminAddress::Tcp(address)) => Address::Tcp(address),
+        Ok(config::AdminAddress::Unix(path)) => Address::Unix(path.into()),
+        Err(error) => return Err(failed(format!("--admin {admin}: {error}"))),
+    };
+    console::run(command, address).map_err(failed)
 }
 
 /// A failure with its text; `error: ` is put in front.

@@ -57,7 +57,7 @@ impl Listener {
         match address {
             Address::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
             Address::Unix(path) => {
-                control::remove_stale_socket(path).await?;
+                admin::remove_stale_socket(path).await?;
                 UnixListener::bind(path).map(Self::Unix)
             }
         }

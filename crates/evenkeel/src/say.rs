@@ -1,40 +1,11 @@
-//! Words for the user. That nobody listens any more, as when a pager was closed, is no reason to stop.
+//! Words for the user, as the command line's side says them.
 
-use std::io::Write;
+pub(crate) use console::{complain, table};
 
 /// A line on standard output.
 macro_rules! say {
     ($($words:tt)*) => {
-        $crate::say::line(format_args!($($words)*))
+        console::say(format_args!($($words)*))
     };
 }
 pub(crate) use say;
-
-/// A line on standard output; see [`say!`].
-pub(crate) fn line(words: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stdout().lock(), "{words}");
-}
-
-/// A line on standard error.
-pub(crate) fn complain(words: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{words}");
-}
-
-/// Columns as wide as what is in them; the last is left as it is.
-pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([head[column].len()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..N - 1).map(width).collect();
-    for row in std::iter::once(head.map(str::to_owned)).chain(rows.iter().cloned()) {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            match widths.get(column) {
-                Some(width) => line.push_str(&format!("{cell:<width$}  ")),
-                None => line.push_str(cell),
-            }
-        }
-        say!("{}", line.trim_end());
-    }
-}

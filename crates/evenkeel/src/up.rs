@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use admin::{Admin, AdminAddress, AdminListener};
 use config::{DriverChoice, OnExit, ServiceSettings, Settings};
-use control::{Admin, AdminAddress, AdminListener, Control, Handle, Heartbeats, Journal};
+use control::{Control, Handle, Heartbeats, Journal};
 use fleet::Edit;
 use tracing_subscriber::EnvFilter;
 

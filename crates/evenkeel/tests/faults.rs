@@ -202,7 +202,7 @@ fn owner_of(balancer: &Balancer, user: u32) -> String {
 
 fn answers(balancer: &Balancer) -> u64 {
     let page = rig::client::send(balancer.admin, "GET", "/metrics", "").body;
-    let line = page.lines().find(|line| line.starts_with("evenkeel_answers_total") && line.contains("2xx"));
+    let line = page.lines().find(|line| line.starts_with("evenkeel_responses_total") && line.contains("2xx"));
     line.and_then(|line| line.rsplit(' ').next()).and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 

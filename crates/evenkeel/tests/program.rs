@@ -144,7 +144,7 @@ fn the_admin_api_answers_probes_metrics_and_bad_requests() {
     balancer.get("/home");
     let metrics = ask("GET", "/metrics", "").body;
     assert!(metrics.contains("evenkeel_replicas_ready{service=\"web\"} 3"), "{metrics}");
-    assert!(metrics.contains("evenkeel_answers_total{service=\"web\",class=\"2xx\"} 1"), "{metrics}");
+    assert!(metrics.contains("evenkeel_responses_total{service=\"web\",class=\"2xx\"} 1"), "{metrics}");
     let cases = [
         ("GET", "/nowhere", "", 404),
         ("GET", "/v1/services/none", "", 404),

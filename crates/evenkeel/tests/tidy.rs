@@ -9,13 +9,31 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, &[&str])] = &[
     ("placement", &[]),
     ("h1", &[]),
+    ("api", &[]),
     ("fleet", &["placement"]),
     ("driver", &["fleet", "placement"]),
     ("proxy", &["fleet", "h1", "placement"]),
-    ("control", &["driver", "fleet", "placement"]),
+    ("control", &["api", "driver", "fleet", "placement"]),
     ("config", &["driver", "fleet", "h1", "placement", "proxy"]),
-    ("lab", &["placement"]),
-    ("evenkeel", &["config", "control", "driver", "fleet", "h1", "lab", "placement", "proxy"]),
+    ("lab", &["api", "placement"]),
+    ("admin", &["api", "control", "driver", "fleet"]),
+    ("console", &["api", "fleet"]),
+    (
+        "evenkeel",
+        &[
+            "admin",
+            "api",
+            "config",
+            "console",
+            "control",
+            "driver",
+            "fleet",
+            "h1",
+            "lab",
+            "placement",
+            "proxy",
+        ],
+    ),
 ];
 
 /// Rooms without I/O, clock, randomness, logging or await, and what would bring those in.

@@ -15,7 +15,7 @@ use fleet::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::storing::Storing;
-use crate::metrics::Ejections;
+use crate::ejections::Ejections;
 use crate::view::ServiceView;
 
 /// The most edits that wait for others to be settled; a further one is refused as busy.
@@ -82,7 +82,7 @@ impl Handle {
     }
 
     /// Who was taken out of the table since the start, by kind.
-    pub(crate) fn ejections(&self) -> &Ejections {
+    pub fn ejections(&self) -> &Ejections {
         &self.shown.ejections
     }
 

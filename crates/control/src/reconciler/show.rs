@@ -9,8 +9,8 @@ use fleet::{
 use placement::Seat;
 
 use super::{Published, Reconciler, Standings};
+use crate::ejections::EjectionKind;
 use crate::heartbeat::Targets;
-use crate::metrics::EjectionKind;
 use crate::view::ServiceView;
 
 impl Reconciler {

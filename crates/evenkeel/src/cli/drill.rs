@@ -5,8 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-
-use super::Target;
+use console::Target;
 
 pub(super) const DRILL_EXAMPLES: &str = "\
 Try it, with `evenkeel up` in another terminal:

@@ -1,12 +1,8 @@
-//! The shapes of the admin API's JSON, for the server here and for clients of it.
+//! The shapes of the admin API's JSON. How they are filled is the server's affair.
 
 use std::net::IpAddr;
 
-use fleet::{Choice, ReplicaView, RolloutView, Verdict};
 use serde::{Deserialize, Serialize};
-
-use crate::reconciler::Handle;
-use crate::view::ServiceView;
 
 /// A service with its replicas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,79 +216,4 @@ pub struct ChoiceShape {
     pub in_flight: u64,
     /// The most that may be, if there is a bound.
     pub bound: Option<u64>,
-}
-
-impl ExplanationShape {
-    /// The explanation that a routing table gives.
-    pub fn new(key_rule: String, is_random: bool, choices: &[Choice]) -> Self {
-        let name = |choice: &Choice| choice.replica.as_ref().map(|replica| replica.name.to_string());
-        let chosen = choices.iter().find(|choice| choice.verdict == Verdict::Chosen);
-        let order = choices.iter().map(|choice| ChoiceShape {
-            seat: choice.seat.number(),
-            replica: name(choice),
-            verdict: choice.verdict.as_str().to_string(),
-            in_flight: choice.replica.as_ref().map_or(0, |replica| replica.gate.claims()),
-            bound: choice.bound,
-        });
-        Self { key_rule, is_random, replica: chosen.and_then(name), order: order.collect() }
-    }
-}
-
-impl ServiceShape {
-    pub(crate) fn new(handle: &Handle, view: &ServiceView) -> Self {
-        Self {
-            name: handle.service().to_string(),
-            generation: view.generation,
-            desired: view.replicas.len(),
-            ready: view.ready(),
-            replicas: view.replicas.iter().map(|replica| ReplicaShape::new(replica, view)).collect(),
-            spares: view.spares.iter().map(|spare| ReplicaShape::new(spare, view)).collect(),
-            others: view.others.iter().map(|replica| ReplicaShape::new(replica, view)).collect(),
-            rollout: view.rollout.as_ref().map(RolloutShape::new),
-            paused_until: view.paused_until.map(|end| humantime::format_rfc3339_millis(end).to_string()),
-            trouble: handle.trouble(),
-        }
-    }
-}
-
-impl RolloutShape {
-    fn new(view: &RolloutView) -> Self {
-        let failure = view.course.failure();
-        Self {
-            number: view.number,
-            from: view.from.to_string(),
-            to: view.to.to_string(),
-            state: view.course.as_str().to_string(),
-            is_under_way: view.course.is_under_way(),
-            done: view.done,
-            total: view.total,
-            reason: failure.map(ToString::to_string),
-            last_output: failure.map(|failure| failure.death.last_output().to_vec()).unwrap_or_default(),
-        }
-    }
-}
-
-impl ReplicaShape {
-    fn new(view: &ReplicaView, service: &ServiceView) -> Self {
-        let crash_loop = view.crash_loop.as_ref().map(|crash_loop| {
-            let next_try = crash_loop.next_try.map(|after| service.began_at + after);
-            CrashLoopShape {
-                failures: crash_loop.failures,
-                reason: crash_loop.death.to_string(),
-                next_try: next_try.map(|at| humantime::format_rfc3339_millis(at).to_string()),
-                last_output: crash_loop.last_output.clone(),
-            }
-        });
-        Self {
-            crash_loop,
-            name: view.name.to_string(),
-            seat: view.seat.number(),
-            incarnation: view.life.incarnation,
-            life: view.life.to_string(),
-            state: view.state.as_str().to_string(),
-            release: view.release.map(|release| release.to_string()),
-            address: view.address.as_ref().map(ToString::to_string),
-            reason: view.reason.clone(),
-        }
-    }
 }

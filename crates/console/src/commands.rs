@@ -1,15 +1,19 @@
 //! The commands that show and change a running balancer.
 
-use control::{EditShape, EventShape, PauseShape, ReplicaShape, ScaleShape, ServiceShape};
+use api::{EditShape, EventShape, PauseShape, ReplicaShape, ScaleShape, ServiceShape};
 use fleet::SPARE_SEAT_MIN;
 use hyper::Method;
 
-use crate::cli::{EditOptions, Target};
-use crate::{Outcome, client, say};
+use crate::client::Client;
+use crate::error::CommandError;
+use crate::options::{EditOptions, Target};
+use crate::say::{say, table};
+
+type Outcome = Result<(), CommandError>;
 
 /// `evenkeel status`
-pub(crate) fn status(target: &Target) -> Outcome {
-    let services = chosen(target)?;
+pub(crate) fn status(client: &Client, target: &Target) -> Outcome {
+    let services = chosen(client, target)?;
     if target.json {
         return print_json(&services);
     }
@@ -21,18 +25,18 @@ pub(crate) fn status(target: &Target) -> Outcome {
             service.generation.to_string(),
         ]
     });
-    say::table(["SERVICE", "READY", "STATE", "GENERATION"], &rows.collect::<Vec<_>>());
+    table(["SERVICE", "READY", "STATE", "GENERATION"], &rows.collect::<Vec<_>>());
     for service in &services {
         if let Some(trouble) = &service.trouble {
-            say!("{}: {trouble}", service.name);
+            say(format_args!("{}: {trouble}", service.name));
         }
     }
     Ok(())
 }
 
 /// `evenkeel ps`
-pub(crate) fn ps(verbose: bool, target: &Target) -> Outcome {
-    let services = chosen(target)?;
+pub(crate) fn ps(client: &Client, verbose: bool, target: &Target) -> Outcome {
+    let services = chosen(client, target)?;
     if target.json {
         return print_json(&services);
     }
@@ -42,7 +46,7 @@ pub(crate) fn ps(verbose: bool, target: &Target) -> Outcome {
             rows.push(row(&service.name, replica));
         }
     }
-    say::table(["SERVICE", "SEAT", "LIFE", "NAME", "STATE", "ADDRESS", "REASON"], &rows);
+    table(["SERVICE", "SEAT", "LIFE", "NAME", "STATE", "ADDRESS", "REASON"], &rows);
     for replica in services.iter().flat_map(everybody).filter(|_| verbose) {
         say_crash_loop(replica);
     }
@@ -65,8 +69,8 @@ fn life_of(seat: Option<u32>, life: String) -> String {
 }
 
 /// `evenkeel events`
-pub(crate) fn events(target: &Target) -> Outcome {
-    let mut events: Vec<EventShape> = client::parse(&client::call(target, &Method::GET, "/v1/events", &())?)?;
+pub(crate) fn events(client: &Client, target: &Target) -> Outcome {
+    let mut events: Vec<EventShape> = client.get("/v1/events")?;
     events.retain(|event| target.service.as_ref().is_none_or(|service| event.service == *service));
     if target.json {
         return print_json(&events);
@@ -84,60 +88,56 @@ pub(crate) fn events(target: &Target) -> Outcome {
         ]
     });
     let head = ["TIME", "SERVICE", "SEAT", "LIFE", "NAME", "EVENT", "REASON"];
-    say::table(head, &rows.collect::<Vec<_>>());
+    table(head, &rows.collect::<Vec<_>>());
     Ok(())
 }
 
 /// `evenkeel add`
-pub(crate) fn add(options: EditOptions) -> Outcome {
-    edit(&Method::POST, options)
+pub(crate) fn add(client: &Client, options: EditOptions) -> Outcome {
+    edit(client, &Method::POST, options)
 }
 
 /// `evenkeel rm`
-pub(crate) fn rm(options: EditOptions) -> Outcome {
-    edit(&Method::DELETE, options)
+pub(crate) fn rm(client: &Client, options: EditOptions) -> Outcome {
+    edit(client, &Method::DELETE, options)
 }
 
 /// `evenkeel scale`
-pub(crate) fn scale(replicas: u32, target: &Target) -> Outcome {
-    let path = format!("/v1/services/{}/scale", client::service_name(target)?);
-    let body = client::call(target, &Method::PUT, &path, &ScaleShape { replicas })?;
-    print_after(target, &client::parse(&body)?)
+pub(crate) fn scale(client: &Client, replicas: u32, target: &Target) -> Outcome {
+    let path = format!("/v1/services/{}/scale", client.service_name(target)?);
+    print_after(target, &client.call(&Method::PUT, &path, &ScaleShape { replicas })?)
 }
 
 /// `evenkeel pause`
-pub(crate) fn pause(length: Option<String>, target: &Target) -> Outcome {
-    let path = format!("/v1/services/{}/pause", client::service_name(target)?);
-    let body = client::call(target, &Method::POST, &path, &PauseShape { length })?;
-    let service: ServiceShape = client::parse(&body)?;
+pub(crate) fn pause(client: &Client, length: Option<String>, target: &Target) -> Outcome {
+    let path = format!("/v1/services/{}/pause", client.service_name(target)?);
+    let service: ServiceShape = client.call(&Method::POST, &path, &PauseShape { length })?;
     if target.json {
         return print_json(&service);
     }
     let until = service.paused_until.as_deref().unwrap_or("now");
-    say!("{}: requests wait until {until}, or until `evenkeel resume`", service.name);
+    say(format_args!("{}: requests wait until {until}, or until `evenkeel resume`", service.name));
     Ok(())
 }
 
 /// `evenkeel resume`
-pub(crate) fn resume(target: &Target) -> Outcome {
-    let path = format!("/v1/services/{}/resume", client::service_name(target)?);
-    let body = client::call(target, &Method::POST, &path, &PauseShape::default())?;
-    let service: ServiceShape = client::parse(&body)?;
+pub(crate) fn resume(client: &Client, target: &Target) -> Outcome {
+    let path = format!("/v1/services/{}/resume", client.service_name(target)?);
+    let service: ServiceShape = client.call(&Method::POST, &path, &PauseShape::default())?;
     if target.json {
         return print_json(&service);
     }
-    say!("{}: requests are let through", service.name);
+    say(format_args!("{}: requests are let through", service.name));
     Ok(())
 }
 
-fn edit(method: &Method, options: EditOptions) -> Outcome {
+fn edit(client: &Client, method: &Method, options: EditOptions) -> Outcome {
     let target = &options.target;
     let count =
         options.count.unwrap_or_else(|| u32::try_from(options.names.len()).unwrap_or(u32::MAX).max(1));
     let shape = EditShape { count: Some(count), names: options.names };
-    let path = format!("/v1/services/{}/replicas", client::service_name(target)?);
-    let body = client::call(target, method, &path, &shape)?;
-    print_after(target, &client::parse(&body)?)
+    let path = format!("/v1/services/{}/replicas", client.service_name(target)?);
+    print_after(target, &client.call(method, &path, &shape)?)
 }
 
 /// What there is to say of a seat whose lives keep failing.
@@ -148,9 +148,9 @@ fn say_crash_loop(replica: &ReplicaShape) {
         SPARE_SEAT_MIN.. => format!("spare {}", replica.name),
         seat => format!("{} of seat {seat}", replica.name),
     };
-    say!("\n{who}: {} failures in a row{}", crash_loop.failures, next_try.unwrap_or_default());
+    say(format_args!("\n{who}: {} failures in a row{}", crash_loop.failures, next_try.unwrap_or_default()));
     for line in &crash_loop.last_output {
-        say!("  | {line}");
+        say(format_args!("  | {line}"));
     }
 }
 
@@ -169,12 +169,12 @@ fn state_of(service: &ServiceShape) -> String {
     [Some(whole.to_string()), spares, crash_loops, rollout, pause].into_iter().flatten().collect()
 }
 
-fn chosen(target: &Target) -> Result<Vec<ServiceShape>, (crate::Stopped, String)> {
-    let mut services = client::services(target)?;
+fn chosen(client: &Client, target: &Target) -> Result<Vec<ServiceShape>, CommandError> {
+    let mut services = client.services()?;
     if let Some(name) = &target.service {
         services.retain(|service| service.name == *name);
         if services.is_empty() {
-            return Err(crate::failed(format!("there is no service '{name}'")));
+            return Err(CommandError::new(format!("there is no service '{name}'")));
         }
     }
     Ok(services)
@@ -185,12 +185,12 @@ fn print_after(target: &Target, service: &ServiceShape) -> Outcome {
         return print_json(service);
     }
     let names: Vec<&str> = service.replicas.iter().map(|replica| replica.name.as_str()).collect();
-    say!("{}: {} replicas: {}", service.name, names.len(), names.join(", "));
+    say(format_args!("{}: {} replicas: {}", service.name, names.len(), names.join(", ")));
     Ok(())
 }
 
 pub(crate) fn print_json(shown: &impl serde::Serialize) -> Outcome {
-    say!("{}", serde_json::to_string_pretty(shown).map_err(crate::failed)?);
+    say(format_args!("{}", serde_json::to_string_pretty(shown).map_err(CommandError::new)?));
     Ok(())
 }
 

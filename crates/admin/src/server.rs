@@ -8,7 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::{
+    DeployShape, DeployedShape, EditShape, ExplainShape, ExplanationShape, PauseShape, ScaleShape,
+    ServiceShape,
+};
 use bytes::Bytes;
+use control::{EditError, Handle, Journal, PAUSE_MAX};
 use driver::Spec;
 use fleet::{Edit, Refusal, ReplicaName, RolloutSettings};
 use http_body_util::{BodyExt, Full, Limited};
@@ -23,13 +28,8 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::journal::Journal;
 use crate::metrics::{self, TrafficSource};
-use crate::reconciler::{EditError, Handle, PAUSE_MAX};
-use crate::shapes::{
-    DeployShape, DeployedShape, EditShape, ExplainShape, ExplanationShape, PauseShape, ScaleShape,
-    ServiceShape,
-};
+use crate::views;
 
 /// The largest body of an admin request.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -69,12 +69,12 @@ pub struct Admin {
     deployer: Deployer,
 }
 
-/// Says which way a request to a service would take, or what is wrong with the question. Control
-/// does not know the proxy's key rules; the program connects them.
+/// Says which way a request to a service would take, or what is wrong with the question. The admin
+/// API does not know the proxy's key rules; the program connects them.
 pub type Explainer = Box<dyn Fn(&str, &ExplainShape) -> Result<ExplanationShape, String> + Send + Sync>;
 
 /// Says what the operator's configuration asks for a service to run, now that it is read anew, or why it
-/// cannot be deployed. Control knows no configuration; the program connects them.
+/// cannot be deployed. The admin API knows no configuration; the program connects them.
 pub type Deployer = Box<dyn Fn(&str) -> Result<(Spec, RolloutSettings), String> + Send + Sync>;
 
 struct Failure {
@@ -165,7 +165,7 @@ impl Admin {
             (&Method::GET, ["readyz"]) => self.readiness(),
             (&Method::GET, ["metrics"]) => Ok(self.metrics()),
             (&Method::GET, ["v1", "services"]) => {
-                let shapes: Vec<ServiceShape> = self.services.iter().map(shape).collect();
+                let shapes: Vec<ServiceShape> = self.services.iter().map(views::service).collect();
                 Ok(json(StatusCode::OK, &shapes))
             }
             (&Method::POST, ["v1", "services", name, "explain"]) => self.explain(name, request).await,
@@ -194,12 +194,12 @@ impl Admin {
         let (spec, settings) = (self.deployer)(name).map_err(conflict)?;
         let (status, shape) = match handle.deploy(spec, (force, settings)).await {
             Ok(view) => {
-                let service = ServiceShape::new(handle, &view);
+                let service = views::service_then(handle, &view);
                 (StatusCode::ACCEPTED, DeployedShape { has_begun: true, reason: None, service })
             }
             Err(EditError::Refused(refusal @ Refusal::NothingToDeploy)) => {
                 let reason = Some(refusal.to_string());
-                (StatusCode::OK, DeployedShape { has_begun: false, reason, service: shape(handle) })
+                (StatusCode::OK, DeployedShape { has_begun: false, reason, service: views::service(handle) })
             }
             Err(error) => return Err(Failure::from_error(&error)),
         };
@@ -251,8 +251,8 @@ async fn connection(admin: Arc<Admin>, stream: impl AsyncRead + AsyncWrite + Unp
 
 async fn answer_service(handle: &Handle, rest: &[&str], request: Request<Incoming>) -> Answer {
     let edit = match (request.method(), rest) {
-        (&Method::GET, []) => return Ok(json(StatusCode::OK, &shape(handle))),
-        (&Method::GET, ["replicas"]) => return Ok(json(StatusCode::OK, &shape(handle).replicas)),
+        (&Method::GET, []) => return Ok(json(StatusCode::OK, &views::service(handle))),
+        (&Method::GET, ["replicas"]) => return Ok(json(StatusCode::OK, &views::service(handle).replicas)),
         (&Method::POST, ["replicas"]) => {
             let (count, names) = count_and_names(&read_json(request).await?)?;
             Edit::Add { count, names }
@@ -264,11 +264,11 @@ async fn answer_service(handle: &Handle, rest: &[&str], request: Request<Incomin
         (&Method::POST, ["pause"]) => {
             let length = pause_length(&read_json(request).await?)?;
             let view = handle.pause(length).await.map_err(|error| Failure::from_error(&error))?;
-            return Ok(json(StatusCode::OK, &ServiceShape::new(handle, &view)));
+            return Ok(json(StatusCode::OK, &views::service_then(handle, &view)));
         }
         (&Method::POST, ["resume"]) => {
             let view = handle.resume().await.map_err(|error| Failure::from_error(&error))?;
-            return Ok(json(StatusCode::OK, &ServiceShape::new(handle, &view)));
+            return Ok(json(StatusCode::OK, &views::service_then(handle, &view)));
         }
         (&Method::PUT, ["scale"]) => {
             let ScaleShape { replicas: count } = read_json(request).await?;
@@ -281,7 +281,7 @@ async fn answer_service(handle: &Handle, rest: &[&str], request: Request<Incomin
         }
     };
     let view = handle.edit(edit).await.map_err(|error| Failure::from_error(&error))?;
-    Ok(json(StatusCode::OK, &ServiceShape::new(handle, &view)))
+    Ok(json(StatusCode::OK, &views::service_then(handle, &view)))
 }
 
 fn pause_length(shape: &PauseShape) -> Result<Duration, Failure> {
@@ -323,10 +323,6 @@ async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T,
     }
     serde_json::from_slice(&body)
         .map_err(|error| Failure::bad_request(&format!("the body is not what this endpoint takes: {error}")))
-}
-
-fn shape(handle: &Handle) -> ServiceShape {
-    ServiceShape::new(handle, &handle.view())
 }
 
 impl Failure {

@@ -1,12 +1,11 @@
 //! The original system's endpoints: `/rep`, `/get`, `/add`, `/rm`, byte for byte.
 
 use bytes::Bytes;
+use control::{EditError, Handle};
 use fleet::{Edit, FleetView, Refusal, ReplicaName};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Response, StatusCode};
 use serde::Deserialize;
-
-use crate::reconciler::{EditError, Handle};
 
 /// The contract of one service.
 #[derive(Clone, Debug)]

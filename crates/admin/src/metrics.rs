@@ -1,9 +1,9 @@
 //! The metrics page: what the fleets are and what the data plane counted, in OpenMetrics text.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use fleet::{FleetView, Sign};
+use control::Handle;
+use fleet::FleetView;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -11,14 +11,12 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::reconciler::Handle;
-
 /// What the data plane counted for one service since the start.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceTraffic {
     /// The service's name.
     pub service: String,
-    /// Answers by the first digit of their status.
+    /// Responses by the first digit of their status.
     pub responses: [u64; 6],
     /// Requests sent to replicas.
     pub attempts: u64,
@@ -41,39 +39,8 @@ pub struct Traffic {
     pub connections: Vec<usize>,
 }
 
-/// Reads the counters of this moment. Control does not know the proxy; the program connects them.
+/// Reads the counters of this moment. The admin API does not know the proxy; the program connects them.
 pub type TrafficSource = Box<dyn Fn() -> Traffic + Send + Sync>;
-
-/// What a replica was taken out of the table for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EjectionKind {
-    Dead,
-    Ill(Sign),
-}
-
-/// How many replicas of a service were taken out of the table since the start, by kind. Those that were
-/// meant to go do not count.
-#[derive(Debug, Default)]
-pub(crate) struct Ejections {
-    dead: AtomicU64,
-    ill: [AtomicU64; Sign::ALL.len()],
-}
-
-impl Ejections {
-    pub(crate) fn count(&self, kind: EjectionKind) {
-        let counter = match kind {
-            EjectionKind::Dead => &self.dead,
-            EjectionKind::Ill(sign) => &self.ill[sign as usize],
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn by_kind(&self) -> Vec<(&'static str, u64)> {
-        let ill = Sign::ALL.iter().map(|sign| (sign.as_str(), &self.ill[*sign as usize]));
-        let all = std::iter::once(("dead", &self.dead)).chain(ill);
-        all.map(|(kind, count)| (kind, count.load(Ordering::Relaxed))).collect()
-    }
-}
 
 struct Snapshot {
     fleets: Vec<(String, FleetView)>,
@@ -176,7 +143,7 @@ impl Snapshot {
     }
 
     fn encode_responses(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let help = "Answers to clients, by class of status";
+        let help = "Responses to clients, by class of status";
         let mut metric = encoder.encode_descriptor("responses", help, None, MetricType::Counter)?;
         for traffic in &self.traffic.services {
             for (class, count) in traffic.responses.iter().enumerate().skip(1) {
