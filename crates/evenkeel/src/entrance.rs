@@ -13,7 +13,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response};
 use proxy::{
     AccessLog, AccessLogDestination, AccessLogSettings, ClientSettings, Listeners, LocalAnswer,
-    LocalEndpoints, ProxyHandle, ProxySettings, ServiceCounters, TlsServer,
+    LocalEndpoints, ProxyHandle, ProxySettings, ResponseStyle, ServiceCounters, TlsServer,
 };
 
 use crate::{in_full, say, wiring};
@@ -200,6 +200,10 @@ struct ContractEndpoints(Contract);
 impl LocalEndpoints for ContractEndpoints {
     fn serves(&self, method: &Method, path: &str) -> bool {
         Contract::serves(method, path)
+    }
+
+    fn style(&self) -> ResponseStyle {
+        ResponseStyle::Contract
     }
 
     fn answer(&self, head: Parts, body: Bytes) -> LocalAnswer {

@@ -13,6 +13,7 @@ use driver::{
 use fleet::{FleetSettings, HealthSettings};
 use hyper::header::HeaderName;
 use placement::{Classic, ClassicSettings, Named, NamedAlgorithm, Placement, Rendezvous, SeatChoice};
+use proxy::ResponseStyle;
 
 use crate::{state, tether};
 
@@ -97,7 +98,7 @@ fn data_plane(service: &ServiceSettings, settings: &Settings, control: &Control)
         path: service.path.clone(),
         key: key_rule(&service.key),
         key_hash: control.table.load().key_hash(),
-        is_contract: is_contract(service, settings),
+        style: if is_contract(service, settings) { ResponseStyle::Contract } else { ResponseStyle::Problem },
         protocol: service.protocol,
         timeouts: service.timeouts.clone(),
         table: control.table.clone(),

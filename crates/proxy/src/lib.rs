@@ -6,6 +6,7 @@
 
 mod settings;
 mod worker;
+mod workers;
 
 // The chapters, in the order in which a request passes.
 mod clients;
@@ -17,13 +18,14 @@ mod respond;
 mod telling;
 mod wire;
 
-pub use clients::accept::{ListenError, Listeners};
+pub use clients::listeners::{ListenError, Listeners};
 pub use clients::tls::{CertificateFiles, TlsError, TlsServer, TlsSettings, TlsVersion};
+pub use respond::response::ResponseStyle;
 pub use settings::{
-    ClientSettings, ClientTimeouts, ListenerSettings, LocalAnswer, LocalEndpoints, Protocol, ProxySettings,
-    ServiceSettings, ServiceTimeouts,
+    ClientSettings, ClientTimeouts, ListenerSettings, LocalAnswer, LocalEndpoints, Protocol, ServiceSettings,
+    ServiceTimeouts,
 };
 pub use telling::access_log::{AccessLog, AccessLogDestination, AccessLogFormat, AccessLogSettings};
 pub use telling::counters::{ServiceCounters, Totals};
 pub use travel::key::KeyRule;
-pub use worker::ProxyHandle;
+pub use workers::{ProxyHandle, ProxySettings};

@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +15,9 @@ use ipnet::IpNet;
 use placement::KeyHash;
 use tokio::sync::mpsc;
 
-use crate::{AccessLog, KeyRule, TlsServer};
+use crate::clients::tls::TlsServer;
+use crate::respond::response::ResponseStyle;
+use crate::travel::key::KeyRule;
 
 /// How long connections are served on after the proxy was told to stop, so that a request that is
 /// on its way or in the kernel's hands is answered, and told that the connection ends.
@@ -83,8 +84,8 @@ pub struct ServiceSettings {
     pub key: KeyRule,
     /// How its placement hashes keys.
     pub key_hash: KeyHash,
-    /// Whether our own answers have the shape of the original contract.
-    pub is_contract: bool,
+    /// What our own responses to its requests look like.
+    pub style: ResponseStyle,
     /// What its replicas speak.
     pub protocol: Protocol,
     /// How long its replicas may take.
@@ -130,21 +131,6 @@ impl Default for ServiceTimeouts {
             upgrade_idle: Duration::from_secs(3600),
         }
     }
-}
-
-/// What the proxy is started with.
-#[derive(Clone, Debug)]
-pub struct ProxySettings {
-    /// Who is routed to.
-    pub services: Vec<ServiceSettings>,
-    /// Requests that are answered here.
-    pub local: Option<Arc<dyn LocalEndpoints>>,
-    /// How long requests may go on after the proxy was told to stop.
-    pub drain_deadline: Duration,
-    /// What clients may do.
-    pub clients: ClientSettings,
-    /// Where it is written down who asked for what.
-    pub access_log: Option<AccessLog>,
 }
 
 /// What clients may do, and who of them is believed.
@@ -233,6 +219,9 @@ pub trait LocalEndpoints: fmt::Debug + Send + Sync {
     /// Whether this request is one of them.
     fn serves(&self, method: &Method, path: &str) -> bool;
 
-    /// The answer; the body is whole and of bounded size.
+    /// What our own responses look like where such a request fails.
+    fn style(&self) -> ResponseStyle;
+
+    /// The response; the body is whole and of bounded size.
     fn answer(&self, head: Parts, body: Bytes) -> LocalAnswer;
 }

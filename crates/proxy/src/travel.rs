@@ -2,7 +2,8 @@
 
 pub(crate) mod context;
 
-pub(crate) mod route;
+pub(crate) mod dispatch;
+pub(crate) mod routes;
 
 pub(crate) mod key;
 

@@ -7,6 +7,8 @@ pub(crate) mod connection;
 
 pub(crate) mod stream;
 
+pub(crate) mod discard;
+pub(crate) mod pipe;
 pub(crate) mod splice;
 
 pub(crate) mod buffers;

@@ -10,7 +10,7 @@ use fleet::{
 use placement::{Member, Placement, Rendezvous, Seat};
 use proxy::{
     ClientSettings, KeyRule, ListenerSettings, Listeners, Protocol, ProxyHandle, ProxySettings,
-    ServiceSettings, ServiceTimeouts, Totals,
+    ResponseStyle, ServiceSettings, ServiceTimeouts, Totals,
 };
 use tokio::sync::mpsc;
 
@@ -46,7 +46,7 @@ impl Inside {
             path: "/".into(),
             key: KeyRule::Random,
             key_hash,
-            is_contract: false,
+            style: ResponseStyle::Problem,
             protocol: set.protocol,
             timeouts: set.timeouts,
             table: reader,

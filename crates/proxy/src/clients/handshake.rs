@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use tokio::net::TcpStream;
 
-use crate::clients::accept::Accepted;
 use crate::clients::http1;
 use crate::clients::http2;
 use crate::clients::origin::{self, Origin};
 use crate::clients::proxy_protocol;
+use crate::clients::queue::Accepted;
 use crate::clients::tls;
 use crate::settings::ListenerSettings;
 use crate::wire::connection::Connection;
@@ -19,17 +19,17 @@ use crate::wire::stream::Wire;
 use crate::worker::Worker;
 
 /// Serves a connection from its first byte to its end.
-pub(crate) async fn welcome(worker: &Rc<Worker>, stream: TcpStream, accepted: Accepted) {
-    let Accepted { peer, listener, seat } = accepted;
+pub(crate) async fn serve(worker: &Rc<Worker>, stream: TcpStream, accepted: Accepted) {
+    let Accepted { peer, listener, admission } = accepted;
     // Without it small answers wait for acknowledgements; that it fails on a dead socket is fine.
     let _ = stream.set_nodelay(true);
     let (wire, address) = if listener.tls.is_none() && !listener.proxy_protocol {
         (Wire::Tcp(stream), peer)
     } else {
         // In a box: every connection would otherwise carry the room that this needs, to its end.
-        let greeted = Box::pin(greet(stream, peer, &listener));
-        match tokio::time::timeout(worker.clients.timeouts.head, greeted).await {
-            Ok(Ok(greeted)) => greeted,
+        let shaken = Box::pin(shake(stream, peer, &listener));
+        match tokio::time::timeout(worker.clients.timeouts.head, shaken).await {
+            Ok(Ok(shaken)) => shaken,
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "a connection did not come about"),
             Err(_) => return tracing::debug!(%peer, "a connection did not come about in time"),
         }
@@ -42,11 +42,11 @@ pub(crate) async fn welcome(worker: &Rc<Worker>, stream: TcpStream, accepted: Ac
     if let Some(connection) = http2 {
         Box::pin(http2::serve(worker, connection, origin)).await;
     }
-    drop(seat);
+    drop(admission);
 }
 
 /// What a listener asks for before the first request.
-async fn greet(
+async fn shake(
     stream: TcpStream,
     peer: SocketAddr,
     listener: &ListenerSettings,
@@ -74,7 +74,7 @@ mod tests {
     /// What is seldom needed belongs into a box: ten thousand idle connections carry the room for it.
     #[test]
     fn a_connection_takes_little_memory() {
-        let size = size_of_future(welcome);
+        let size = size_of_future(serve);
         assert!(size < 3200, "{size} bytes");
     }
 }

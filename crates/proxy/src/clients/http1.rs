@@ -11,12 +11,13 @@ use h1::{
 
 use crate::clients::client::Client;
 use crate::clients::origin::Origin;
-use crate::respond::failure::{self as respond, Failure};
+use crate::respond::failure::Failure;
+use crate::respond::response::{self, ResponseStyle};
 use crate::settings::{DISCARD_BYTES_MAX, DISCARD_TIMEOUT};
-use crate::travel::context::Journey;
-use crate::travel::route;
+use crate::travel::context::RequestContext;
+use crate::travel::dispatch;
 use crate::wire::connection::{Connection, HeadFault};
-use crate::wire::deadlines::{TICK, Watch};
+use crate::wire::deadlines::{Deadline, TICK};
 use crate::wire::forward;
 use crate::wire::peer::{Broken, Peer};
 use crate::worker::Worker;
@@ -54,14 +55,14 @@ pub(crate) async fn serve(
     connection: Connection,
     origin: &Origin,
 ) -> Option<Connection> {
-    let watch = worker.watches.watch();
+    let deadline = worker.deadlines.join();
     let mut client = Http1Client::new(connection, worker);
     let mut count = 0;
     loop {
-        let mut head = match client.next_request(&watch).await {
+        let mut head = match client.next_request(&deadline).await {
             Next::Request(head) => head,
             Next::Failed(failure) => {
-                client.refuse(&watch, failure).await;
+                client.refuse(&deadline, failure).await;
                 return None;
             }
             Next::Http2 => return Some(client.connection),
@@ -69,14 +70,14 @@ pub(crate) async fn serve(
         };
         count += 1;
         client.keeps_alive &= count < worker.clients.requests_max;
-        let journey = Journey::begin(worker, origin, &watch);
-        client.request_id = journey.request_id(&head);
-        route::answer(&journey, &mut head, &mut client).await;
+        let request = RequestContext::begin(worker, origin, &deadline);
+        client.request_id = request.request_id(&head);
+        dispatch::answer(&request, &mut head, &mut client).await;
         worker.buffers.put_request(head);
-        if !client.is_ready_for_more(&watch).await {
+        if !client.is_ready_for_more(&deadline).await {
             let connection = &client.connection;
             let is_all_read = connection.is_body_read() && connection.input.is_empty();
-            client.close(&watch, is_all_read).await;
+            client.close(&deadline, is_all_read).await;
             return None;
         }
     }
@@ -98,17 +99,17 @@ impl Http1Client {
     }
 
     /// Waits for the next head: idle for a while, then with a deadline from its first byte on.
-    async fn next_request(&mut self, watch: &Watch) -> Next {
+    async fn next_request(&mut self, deadline: &Deadline) -> Next {
         let timeouts = &self.worker.clients.timeouts;
-        let idle_due = watch.now() + if self.is_known { timeouts.idle } else { timeouts.head };
+        let idle_due = deadline.now() + if self.is_known { timeouts.idle } else { timeouts.head };
         let mut head_due: Option<Instant> = None;
         self.connection.expect_head();
         // Nothing is known of it yet: what is answered to half a head is not the last one's affair.
         (self.method, self.version) = (Method::Get, Version::Http11);
-        watch.wake_at(Some(idle_due + TICK));
+        deadline.wake_at(Some(idle_due + TICK));
         let worker = Rc::clone(&self.worker);
         let found = poll_fn(|context| {
-            watch.register(context.waker());
+            deadline.register(context.waker());
             let found = self.poll_request(context);
             if found.is_ready() {
                 return found;
@@ -119,18 +120,18 @@ impl Http1Client {
                 return Poll::Ready(Next::Over);
             }
             if has_begun && head_due.is_none() {
-                let due = watch.now() + worker.clients.timeouts.head;
+                let due = deadline.now() + worker.clients.timeouts.head;
                 head_due = Some(due);
-                watch.wake_at(Some(due + TICK));
+                deadline.wake_at(Some(due + TICK));
             }
             match head_due {
-                Some(due) if watch.now() > due => Poll::Ready(Next::Failed(Failure::ClientTooSlow)),
-                None if watch.now() > idle_due => Poll::Ready(Next::Over),
+                Some(due) if deadline.now() > due => Poll::Ready(Next::Failed(Failure::ClientTooSlow)),
+                None if deadline.now() > idle_due => Poll::Ready(Next::Over),
                 _ => Poll::Pending,
             }
         });
         let found = found.await;
-        watch.wake_at(None);
+        deadline.wake_at(None);
         found
     }
 
@@ -181,36 +182,36 @@ impl Http1Client {
     }
 
     /// Answers what is no request, and closes.
-    async fn refuse(&mut self, watch: &Watch, failure: Failure) {
+    async fn refuse(&mut self, deadline: &Deadline, failure: Failure) {
         self.keeps_alive = false;
         self.connection.is_ended = false;
-        let reply = respond::failed(None, failure);
+        let reply = ResponseStyle::default().of_failure(failure);
         self.begin_answer(&reply.head, reply.length(self.method));
         if self.method != Method::Head {
             self.connection.output().extend_from_slice(&reply.body);
         }
-        self.close(watch, false).await;
+        self.close(deadline, false).await;
     }
 
     /// Whether the next request can be read, after what is left of this one's body was looked through.
-    async fn is_ready_for_more(&mut self, watch: &Watch) -> bool {
+    async fn is_ready_for_more(&mut self, deadline: &Deadline) -> bool {
         if !self.keeps_alive || !self.is_answered || self.connection.is_ended {
             return false;
         }
-        self.connection.discard_body(watch).await
+        self.connection.discard_body(deadline).await
     }
 
     /// Sends what is left, and closes so that the client can still read it: a socket that is closed with
     /// something unread in it takes back what it has sent. Where all that was sent has been read, nothing
     /// of the kind is likely, and a look for more would cost as much as a request.
-    async fn close(&mut self, watch: &Watch, is_all_read: bool) {
+    async fn close(&mut self, deadline: &Deadline, is_all_read: bool) {
         let timeouts = &self.worker.clients.timeouts;
-        let due = watch.now() + timeouts.write;
-        watch.wake_at(Some(due));
+        let due = deadline.now() + timeouts.write;
+        deadline.wake_at(Some(due));
         let flushed = poll_fn(|context| {
-            watch.register(context.waker());
+            deadline.register(context.waker());
             match self.connection.poll_send_kept(context) {
-                Poll::Pending if watch.now() > due => Poll::Ready(false),
+                Poll::Pending if deadline.now() > due => Poll::Ready(false),
                 sent => sent.map(|sent| sent.is_ok()),
             }
         });
@@ -223,14 +224,14 @@ impl Http1Client {
         if is_all_read && self.connection.wire.is_plain() {
             return;
         }
-        let due = watch.now() + DISCARD_TIMEOUT;
-        watch.wake_at(Some(due));
+        let due = deadline.now() + DISCARD_TIMEOUT;
+        deadline.wake_at(Some(due));
         let (mut seen, mut is_shut) = (0, false);
         poll_fn(|context| {
-            watch.register(context.waker());
+            deadline.register(context.waker());
             let connection = &mut self.connection;
             is_shut = is_shut || connection.wire.poll_shutdown(context).is_ready();
-            if !is_shut && watch.now() <= due {
+            if !is_shut && deadline.now() <= due {
                 return Poll::Pending;
             }
             if is_all_read {
@@ -240,7 +241,7 @@ impl Http1Client {
                 match connection.input.poll_discard(context, &mut connection.wire) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
                     Poll::Ready(Ok(count)) => seen += count as u64,
-                    Poll::Pending if watch.now() > due => return Poll::Ready(()),
+                    Poll::Pending if deadline.now() > due => return Poll::Ready(()),
                     Poll::Pending => return Poll::Pending,
                 }
                 if seen > DISCARD_BYTES_MAX {
@@ -257,7 +258,7 @@ impl Http1Client {
         write_decimal(output, u64::from(head.status()));
         output.push(b' ');
         let is_ours = head.version() == Version::Http2;
-        let reason = if is_ours { respond::reason(head.status()).as_bytes() } else { head.reason() };
+        let reason = if is_ours { response::reason(head.status()).as_bytes() } else { head.reason() };
         output.extend_from_slice(reason);
         output.extend_from_slice(b"\r\n");
     }

@@ -15,15 +15,17 @@ use http::{HeaderMap, Request, Response};
 use crate::clients::client::Client;
 use crate::clients::origin::Origin;
 use crate::respond::failure::Failure;
+use crate::respond::send;
 use crate::settings::{
     HTTP2_CLIENT_WINDOW, HTTP2_GIVEN_UP_AGE, HTTP2_GIVEN_UP_MAX, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW,
     HTTP2_STREAMS_MAX,
 };
 use crate::telling::access_log::Ending;
-use crate::travel::context::Journey;
-use crate::travel::route;
+use crate::travel::context::RequestContext;
+use crate::travel::dispatch;
 use crate::wire::connection::Connection;
-use crate::wire::deadlines::Watch;
+use crate::wire::deadlines::Deadline;
+use crate::wire::discard::discard;
 use crate::wire::fields;
 use crate::wire::forward;
 use crate::wire::h2_body::{Incoming, Outgoing};
@@ -44,9 +46,9 @@ struct Streams {
 
 /// Serves a connection whose first bytes, if any were read, are still in its input.
 pub(crate) async fn serve(worker: &Rc<Worker>, connection: Connection, origin: Origin) {
-    let watch = worker.watches.watch();
+    let deadline = worker.deadlines.join();
     let origin = Rc::new(origin);
-    let (transport, progress) = Transport::new(connection, &worker.watches);
+    let (transport, progress) = Transport::new(connection, &worker.deadlines);
     let handshake = h2::server::Builder::new()
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .initial_window_size(HTTP2_STREAM_WINDOW)
@@ -61,7 +63,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, connection: Connection, origin: O
     let mut served = Served {
         worker,
         http2,
-        watch,
+        deadline,
         progress,
         streams: Rc::default(),
         idle_since: None,
@@ -91,7 +93,7 @@ pub(crate) async fn serve(worker: &Rc<Worker>, connection: Connection, origin: O
 struct Served<'a> {
     worker: &'a Worker,
     http2: Http2Connection<Transport, Bytes>,
-    watch: Watch,
+    deadline: Deadline,
     progress: Rc<Progress>,
     streams: Rc<Streams>,
     idle_since: Option<Instant>,
@@ -106,7 +108,7 @@ impl Served<'_> {
     /// long, when its client takes nothing from it, or when the proxy is to stop.
     async fn next_stream(&mut self) -> Option<AcceptedStream> {
         poll_fn(|context| {
-            self.watch.register(context.waker());
+            self.deadline.register(context.waker());
             if let Poll::Ready(accepted) = self.http2.poll_accept(context) {
                 self.idle_since = None;
                 return Poll::Ready(accepted);
@@ -124,11 +126,11 @@ impl Served<'_> {
 
     /// Tells the client to go elsewhere if it is time for that; whether it was told just now.
     fn is_to_end(&mut self) -> bool {
-        let now = self.watch.now();
+        let now = self.deadline.now();
         let is_idle = self.streams.open.get() == 0;
         self.idle_since = is_idle.then(|| self.idle_since.unwrap_or(now));
         let idle_due = self.idle_since.unwrap_or(now) + self.worker.clients.timeouts.idle;
-        self.watch.wake_at(Some(idle_due));
+        self.deadline.wake_at(Some(idle_due));
         if self.ending_since.is_some() {
             return false;
         }
@@ -152,9 +154,9 @@ impl Served<'_> {
         let ending = ending.map(|since| since.max(self.progress.taken()));
         let due = self.progress.held_up_since().into_iter().chain(ending).min().map(|since| since + limit);
         match due {
-            Some(due) if self.watch.now() >= due => true,
+            Some(due) if self.deadline.now() >= due => true,
             Some(due) => {
-                self.watch.wake_at(Some(due));
+                self.deadline.wake_at(Some(due));
                 false
             }
             None => false,
@@ -166,13 +168,13 @@ impl Served<'_> {
 async fn answer(
     worker: &Worker,
     origin: &Origin,
-    request: Request<RecvStream>,
+    arrived: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) -> bool {
-    let watch = worker.watches.watch();
-    let journey = Journey::begin(worker, origin, &watch);
+    let deadline = worker.deadlines.join();
+    let request = RequestContext::begin(worker, origin, &deadline);
     let mut head = worker.buffers.take_request();
-    let (parts, body) = request.into_parts();
+    let (parts, body) = arrived.into_parts();
     let taken = take_head(worker, &mut head, &parts, body.is_end_stream());
     let mut client = Http2Client {
         worker,
@@ -183,17 +185,19 @@ async fn answer(
         request_id: None,
         is_answered: false,
     };
-    client.request_id = journey.request_id(&head);
+    client.request_id = request.request_id(&head);
     match taken {
-        Ok(()) => route::answer(&journey, &mut head, &mut client).await,
-        Err(fault) => route::fail(&journey, None, (&head, &mut client), Failure::BadHead(fault)).await,
+        Ok(()) => dispatch::answer(&request, &mut head, &mut client).await,
+        Err(fault) => send::fail(&request, &head, &mut client, Failure::BadHead(fault)).await,
     }
     worker.buffers.put_request(head);
     if client.is_answered {
-        client.incoming.discard(&watch).await;
+        // What is not read to its end is broken off with the stream, which some clients take for a failure
+        // although they have the whole response.
+        discard(&mut client, &deadline).await;
     }
-    let has_left = journey.account.ending.get() == Ending::ClientLeft && !client.is_answered;
-    has_left && watch.now() < journey.begun + HTTP2_GIVEN_UP_AGE
+    let has_left = request.account.ending.get() == Ending::ClientLeft && !client.is_answered;
+    has_left && deadline.now() < request.begun + HTTP2_GIVEN_UP_AGE
 }
 
 /// A head in our own form. What HTTP/2's library lets through is checked as strictly as in HTTP/1: it

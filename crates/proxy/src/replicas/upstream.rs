@@ -20,7 +20,7 @@ use crate::respond::failure::Failure;
 use crate::settings::Protocol;
 use crate::wire::buffers::Buffers;
 use crate::wire::connection::{Connection, HeadFault, Unsent};
-use crate::wire::deadlines::Watch;
+use crate::wire::deadlines::Deadline;
 use crate::wire::forward::{self, Passage};
 use crate::wire::peer::{Broken, Peer};
 use crate::wire::stream::Wire;
@@ -253,11 +253,11 @@ impl Lease {
 
     /// The final head has come, and nobody wants what follows it. Whether its end is near enough for the
     /// connection to be used again.
-    pub(crate) async fn discard_body(&mut self, length: BodyLength, watch: &Watch) -> bool {
+    pub(crate) async fn discard_body(&mut self, length: BodyLength, deadline: &Deadline) -> bool {
         match &mut self.link {
             Link::Http1(connection) => {
                 connection.expect_body(length);
-                connection.discard_body(watch).await
+                connection.discard_body(deadline).await
             }
             // Its stream is given up, and the connection goes on.
             Link::Http2(_) => true,

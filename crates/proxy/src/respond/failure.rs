@@ -1,10 +1,7 @@
-//! Every failure, and the answer that it becomes. The client is told little, the log everything.
+//! Every failure, and what it means: which status, whether the request may be sent again, and what its
+//! client is told. That is little; the log is told everything.
 
-use bytes::Bytes;
-use h1::{BadHead, BodyLength, Method, ResponseHead};
-use http::StatusCode;
-
-use crate::worker::Service;
+use h1::BadHead;
 
 /// Why an attempt, or all of them, came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +98,8 @@ impl Failure {
         matches!(self, Self::Refused | Self::Unreachable | Self::Broken | Self::TimedOut | Self::Garbled)
     }
 
-    fn text(self) -> String {
+    /// What the client is told of it.
+    pub(crate) fn text(self) -> String {
         let text = match self {
             Self::Refused | Self::Unreachable | Self::Unsent => "no replica could be reached",
             Self::Broken | Self::Abandoned | Self::Distrusted => {
@@ -131,7 +129,7 @@ impl Failure {
     }
 
     /// The name of the error in RFC 9209, 2.3.
-    fn proxy_status(self) -> &'static str {
+    pub(crate) fn proxy_status(self) -> &'static str {
         match self {
             Self::Refused => "connection_refused",
             Self::Unreachable => "connection_timeout",
@@ -147,71 +145,4 @@ impl Failure {
             Self::NoReplicas | Self::WaitedInVain => "destination_unavailable",
         }
     }
-}
-
-/// An answer of ours, whole.
-pub(crate) struct Reply {
-    pub(crate) head: ResponseHead,
-    pub(crate) body: Bytes,
-}
-
-impl Reply {
-    pub(crate) fn new(status: u16, content_type: &str, body: Bytes) -> Self {
-        let mut head = ResponseHead::default();
-        head.start(status);
-        head.push(b"content-type", content_type.as_bytes());
-        head.set_body(BodyLength::Exact(body.len() as u64));
-        Self { head, body }
-    }
-
-    /// How long the body is for who has asked in this way.
-    pub(crate) fn length(&self, asked: Method) -> BodyLength {
-        match asked {
-            Method::Head => BodyLength::None,
-            _ => BodyLength::Exact(self.body.len() as u64),
-        }
-    }
-}
-
-/// The answer to a request that no replica answered, in the words of the service that it was for.
-pub(crate) fn failed(service: Option<&Service>, failure: Failure) -> Reply {
-    let status = failure.status();
-    let mut reply = if service.is_some_and(|service| service.settings.is_contract) {
-        contract_failure(status, &failure.text())
-    } else {
-        problem(status, &failure.text())
-    };
-    let proxy_status = format!("evenkeel; error={}", failure.proxy_status());
-    reply.head.push(b"proxy-status", proxy_status.as_bytes());
-    if status == 503 {
-        reply.head.push(b"retry-after", b"1");
-    }
-    if status == 405 {
-        reply.head.push(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
-    }
-    reply
-}
-
-/// What the contract answers to a path that replicas do not have.
-pub(crate) fn contract_not_found(path: &[u8]) -> Reply {
-    let path = String::from_utf8_lossy(path);
-    contract_failure(400, &format!("'{path}' endpoint does not exist in server replicas"))
-}
-
-/// A failure in the shape of the original contract.
-fn contract_failure(status: u16, text: &str) -> Reply {
-    let body = serde_json::json!({"message": format!("<Error> {text}"), "status": "failure"});
-    Reply::new(status, "application/json", Bytes::from(body.to_string()))
-}
-
-/// A failure as RFC 9457 has it.
-fn problem(status: u16, text: &str) -> Reply {
-    let body = serde_json::json!({"title": reason(status), "status": status, "detail": text});
-    Reply::new(status, "application/problem+json", Bytes::from(body.to_string()))
-}
-
-/// What stands behind a status of ours.
-pub(crate) fn reason(status: u16) -> &'static str {
-    let code = StatusCode::from_u16(status).ok();
-    code.and_then(|code| code.canonical_reason()).unwrap_or_default()
 }

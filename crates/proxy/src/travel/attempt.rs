@@ -11,17 +11,18 @@ use tokio::time::Instant;
 
 use crate::clients::client::Client;
 use crate::replicas::upstream::Lease;
-use crate::respond::failure::{self as respond, Failure, Reply};
+use crate::respond::failure::Failure;
+use crate::respond::response::Reply;
+use crate::respond::send;
 use crate::settings::{Protocol, WAIT_MAX};
 use crate::telling::counters::add_one;
 use crate::telling::verdict::{TIMED_PARTS, Verdict};
 use crate::travel::buffering as gather;
 use crate::travel::caution;
-use crate::travel::context::Journey;
+use crate::travel::context::RequestContext as Journey;
 use crate::travel::exchange::{Exchange, Sending};
 use crate::travel::history::{Attempt, History};
 use crate::travel::replay::{self, Decision, Remains};
-use crate::travel::route;
 use crate::travel::upload::{Resent, Streamed, Upload};
 use crate::wire::connection::Unsent;
 use crate::wire::forward::Passage;
@@ -232,9 +233,8 @@ impl<C: Client> Travel<'_, C> {
             claim.responses.note_latency(begun.elapsed());
         }
         let (length, is_sent) = (exchange.answer.body(self.head.method()), exchange.is_sent());
-        if self.service.settings.is_contract && status == 404 {
-            let reply = respond::contract_not_found(self.head.path());
-            route::reply(self.journey, (self.head, &mut *self.client), &reply).await;
+        if let Some(reply) = self.service.settings.style.instead_of(status, self.head.path()) {
+            send::reply(self.journey, self.head, self.client, &reply).await;
             let is_whole = lease.discard_body(length, self.journey.watch).await;
             Verdict::Good.note(claim, suspicions);
             return Ok(is_whole.then_some(is_sent));
@@ -265,8 +265,8 @@ impl<C: Client> Travel<'_, C> {
             return Err(if is_better_elsewhere { Failure::Distrusted } else { Failure::Garbled });
         };
         Verdict::Good.note(claim, suspicions);
-        let reply = Reply { head: (*self.answer).clone(), body: body.into() };
-        route::reply(self.journey, (self.head, &mut *self.client), &reply).await;
+        let reply = Reply::new((*self.answer).clone(), body.into());
+        send::reply(self.journey, self.head, self.client, &reply).await;
         Ok(())
     }
 

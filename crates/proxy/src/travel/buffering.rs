@@ -13,7 +13,7 @@ use h1::{BodyLength, RequestHead, ResponseHead};
 use crate::clients::client::Client;
 use crate::respond::failure::Failure;
 use crate::settings::{CROWD_TURNS, GATHER_PATIENCE, GATHERED_BODY, GATHERING_FEW};
-use crate::travel::context::Journey;
+use crate::travel::context::RequestContext;
 use crate::travel::pace::ClientPace;
 use crate::wire::deadlines::TICK;
 use crate::wire::peer::Broken;
@@ -21,7 +21,7 @@ use crate::wire::peer::Broken;
 /// Reads a body that we must have whole, of at most so many bytes and until then, with the deadlines
 /// that every body has.
 pub(crate) async fn whole<C: Client>(
-    journey: &Journey<'_>,
+    request: &RequestContext<'_>,
     (head, client): (&RequestHead, &mut C),
     (most, end): (usize, Option<Instant>),
 ) -> Result<Vec<u8>, Failure> {
@@ -33,14 +33,14 @@ pub(crate) async fn whole<C: Client>(
         go_on.start(100);
         client.send_interim(&go_on);
     }
-    let body = read(journey, client, (most + 1, end), None).await?;
+    let body = read(request, client, (most + 1, end), None).await?;
     if body.len() > most { Err(Failure::BodyTooLarge) } else { Ok(body) }
 }
 
 /// Waits for the beginning of a body whose length is known, and takes it out. Nothing is taken where it
 /// is there already, as it is with whoever sends at a normal pace.
 pub(crate) async fn beginning<C: Client>(
-    journey: &Journey<'_>,
+    request: &RequestContext<'_>,
     (length, client): (u64, &mut C),
     end: Option<Instant>,
 ) -> Result<Vec<u8>, Failure> {
@@ -52,32 +52,32 @@ pub(crate) async fn beginning<C: Client>(
     if poll_fn(is_there).await {
         return Ok(Vec::new());
     }
-    let gathering = Gathering::begin(journey);
-    read(journey, client, (enough, end), Some(&gathering)).await
+    let gathering = Gathering::begin(request);
+    read(request, client, (enough, end), Some(&gathering)).await
 }
 
 /// One of the requests that are waited for.
 struct Gathering<'a> {
-    journey: &'a Journey<'a>,
+    request: &'a RequestContext<'a>,
     since: Instant,
     /// One of a crowd is left alone until then, whatever arrives.
     rests_until: Cell<Option<Instant>>,
 }
 
 impl<'a> Gathering<'a> {
-    fn begin(journey: &'a Journey<'a>) -> Self {
-        let count = &journey.worker.gathering;
+    fn begin(request: &'a RequestContext<'a>) -> Self {
+        let count = &request.worker.gathering;
         count.set(count.get() + 1);
-        Self { journey, since: journey.watch.now(), rests_until: Cell::new(None) }
+        Self { request, since: request.watch.now(), rests_until: Cell::new(None) }
     }
 
     /// Few who send little are passed on, they may be waiting for an answer. A crowd of them is slow on
     /// purpose, or would be as much of a burden as if it were.
     fn look(&self) -> Poll<()> {
         let go_on = self.since + GATHER_PATIENCE;
-        if self.journey.watch.now() < go_on {
-            self.journey.watch.wake_no_later_than(go_on);
-        } else if self.journey.worker.gathering.get() <= GATHERING_FEW {
+        if self.request.watch.now() < go_on {
+            self.request.watch.wake_no_later_than(go_on);
+        } else if self.request.worker.gathering.get() <= GATHERING_FEW {
             return Poll::Ready(());
         } else {
             self.rest();
@@ -91,18 +91,18 @@ impl<'a> Gathering<'a> {
         let turns = match self.rests_until.get() {
             Some(_) => CROWD_TURNS,
             None => {
-                let turn = &self.journey.worker.crowd_turn;
+                let turn = &self.request.worker.crowd_turn;
                 turn.set(turn.get() % CROWD_TURNS + 1);
                 turn.get()
             }
         };
-        let end = self.journey.watch.now() + TICK * turns;
+        let end = self.request.watch.now() + TICK * turns;
         self.rests_until.set(Some(end));
-        self.journey.watch.wake_no_later_than(end);
+        self.request.watch.wake_no_later_than(end);
     }
 
     fn is_resting(&self) -> bool {
-        self.rests_until.get().is_some_and(|end| self.journey.watch.now() < end)
+        self.rests_until.get().is_some_and(|end| self.request.watch.now() < end)
     }
 
     /// Whether its turns and not its bytes say when it is looked at.
@@ -113,14 +113,14 @@ impl<'a> Gathering<'a> {
 
 impl Drop for Gathering<'_> {
     fn drop(&mut self) {
-        let count = &self.journey.worker.gathering;
+        let count = &self.request.worker.gathering;
         count.set(count.get() - 1);
     }
 }
 
 /// Reads until there is enough, or the body has ended, or whoever gathers has waited long enough.
 async fn read<C: Client>(
-    journey: &Journey<'_>,
+    request: &RequestContext<'_>,
     client: &mut C,
     (enough, end): (usize, Option<Instant>),
     gathering: Option<&Gathering<'_>>,
@@ -128,7 +128,7 @@ async fn read<C: Client>(
     let mut pace = ClientPace::begin();
     let mut read = Vec::new();
     poll_fn(|context| {
-        journey.watch.register(context.waker());
+        request.watch.register(context.waker());
         if gathering.is_some_and(Gathering::is_resting) {
             return Poll::Pending;
         }
@@ -146,13 +146,13 @@ async fn read<C: Client>(
                 Poll::Pending => {
                     // An interim answer that was kept may be what the client waits for.
                     let _ = client.poll_flush(context);
-                    if pace.is_too_slow(journey, read.len() as u64) {
+                    if pace.is_too_slow(request, read.len() as u64) {
                         return Poll::Ready(Err(Failure::ClientTooSlow));
                     }
                     if gathering.is_some_and(|gathering| gathering.look().is_ready()) {
                         return Poll::Ready(Ok(()));
                     }
-                    return look_at_the_clock(journey, end);
+                    return look_at_the_clock(request, end);
                 }
             };
             client.consume(length);
@@ -164,8 +164,8 @@ async fn read<C: Client>(
 }
 
 /// Whether the time that the request may take is over.
-fn look_at_the_clock(journey: &Journey<'_>, end: Option<Instant>) -> Poll<Result<(), Failure>> {
+fn look_at_the_clock(request: &RequestContext<'_>, end: Option<Instant>) -> Poll<Result<(), Failure>> {
     let Some(end) = end else { return Poll::Pending };
-    journey.watch.wake_no_later_than(end);
-    if journey.watch.now() >= end { Poll::Ready(Err(Failure::TookTooLong)) } else { Poll::Pending }
+    request.watch.wake_no_later_than(end);
+    if request.watch.now() >= end { Poll::Ready(Err(Failure::TookTooLong)) } else { Poll::Pending }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::replicas::upstream::Lease;
 use crate::settings::HELD_ANSWER_MAX;
-use crate::travel::context::Journey;
+use crate::travel::context::RequestContext as Journey;
 use crate::travel::pace::Patience;
 use crate::wire::peer::{Broken, Peer};
 use crate::worker::Service;

@@ -8,20 +8,23 @@ use fleet::ReplicaName;
 use h1::{FieldName, RequestHead, Version};
 
 use crate::clients::origin::Origin;
+use crate::respond::response::ResponseStyle;
 use crate::telling::access_log::{Ending, Entry, HttpVersion};
-use crate::wire::deadlines::Watch;
+use crate::wire::deadlines::Deadline;
 use crate::worker::Worker;
 
 /// The longest request id that is taken over from a client.
 const REQUEST_ID_MAX: usize = 128;
 
 /// One request on its way.
-pub(crate) struct Journey<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) origin: &'a Origin,
-    pub(crate) watch: &'a Watch,
+    pub(crate) watch: &'a Deadline,
     /// When it began, by the worker's own time.
     pub(crate) begun: Instant,
+    /// What our own responses to it look like.
+    pub(crate) style: Cell<ResponseStyle>,
     pub(crate) account: Account,
 }
 
@@ -38,9 +41,16 @@ pub(crate) struct Account {
     pub(crate) ending: Cell<Ending>,
 }
 
-impl<'a> Journey<'a> {
-    pub(crate) fn begin(worker: &'a Worker, origin: &'a Origin, watch: &'a Watch) -> Self {
-        Self { worker, origin, watch, begun: watch.now(), account: Account::default() }
+impl<'a> RequestContext<'a> {
+    pub(crate) fn begin(worker: &'a Worker, origin: &'a Origin, deadline: &'a Deadline) -> Self {
+        Self {
+            worker,
+            origin,
+            watch: deadline,
+            begun: deadline.now(),
+            style: Cell::default(),
+            account: Account::default(),
+        }
     }
 
     /// What the request is called in every log on its way: what its client calls it, if that is harmless,
@@ -68,7 +78,7 @@ impl Clocks {
     }
 }
 
-impl Journey<'_> {
+impl RequestContext<'_> {
     /// Writes the line about a request that is over.
     pub(crate) fn log(
         &self,

@@ -12,7 +12,7 @@ use crate::replicas::upstream::Lease;
 use crate::respond::failure::Failure;
 use crate::settings::{INTERIM_MAX, ServiceTimeouts};
 use crate::telling::access_log::Ending;
-use crate::travel::context::Journey;
+use crate::travel::context::RequestContext as Journey;
 use crate::travel::pace::{ClientPace, Patience};
 use crate::travel::upload::{self, Resent, Upload};
 use crate::wire::peer::{BodyCopy, Broken, CopyFault, Peer};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::travel::context::Journey;
+use crate::travel::context::RequestContext;
 
 /// How often the rate of a body is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,19 +21,19 @@ impl ClientPace {
     }
 
     /// The client is not waited for now.
-    pub(crate) fn pause(&mut self, journey: &Journey<'_>) {
-        self.count(journey.watch.now());
+    pub(crate) fn pause(&mut self, request: &RequestContext<'_>) {
+        self.count(request.watch.now());
         self.waiting_since = None;
     }
 
     /// To be asked whenever the client is waited for, with how much came in all. Sees to it that it
     /// will be asked again.
-    pub(crate) fn is_too_slow(&mut self, journey: &Journey<'_>, bytes: u64) -> bool {
-        let now = journey.watch.now();
-        let timeouts = &journey.worker.clients.timeouts;
+    pub(crate) fn is_too_slow(&mut self, request: &RequestContext<'_>, bytes: u64) -> bool {
+        let now = request.watch.now();
+        let timeouts = &request.worker.clients.timeouts;
         self.count(now);
         self.waiting_since = Some(now);
-        journey.watch.wake_at(Some(now + LOOK_INTERVAL));
+        request.watch.wake_at(Some(now + LOOK_INTERVAL));
         let earned = bytes as f64 / timeouts.body_rate_min.max(1) as f64;
         self.waited.as_secs_f64() > timeouts.body_grace.as_secs_f64() + earned
     }
@@ -51,19 +51,19 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    pub(crate) fn begin(journey: &Journey<'_>) -> Self {
-        Self { since: journey.watch.now(), seen: 0 }
+    pub(crate) fn begin(request: &RequestContext<'_>) -> Self {
+        Self { since: request.watch.now(), seen: 0 }
     }
 
     /// Whether nothing has moved for so long; `moved` grows with every progress. Sees to it that it will
     /// be asked again.
-    pub(crate) fn is_over(&mut self, journey: &Journey<'_>, (moved, limit): (u64, Duration)) -> bool {
-        let now = journey.watch.now();
+    pub(crate) fn is_over(&mut self, request: &RequestContext<'_>, (moved, limit): (u64, Duration)) -> bool {
+        let now = request.watch.now();
         if moved != self.seen {
             (self.since, self.seen) = (now, moved);
         }
         let due = self.since + limit;
-        journey.watch.wake_at(Some(due));
+        request.watch.wake_at(Some(due));
         now >= due
     }
 }

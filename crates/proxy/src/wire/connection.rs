@@ -1,15 +1,14 @@
 //! An HTTP/1 connection, seen from either end: one message comes in, one goes out.
 
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use h1::{BodyLength, BodyReader, CHUNK_END, Fields, HeadEnd, write_chunk_size, write_field};
 
-use crate::settings::{DISCARD_BYTES_MAX, DISCARD_TIMEOUT};
 use crate::wire::buffers::{Buffers, Input};
-use crate::wire::deadlines::{TICK, Watch};
+use crate::wire::deadlines::Deadline;
+use crate::wire::discard::discard;
 use crate::wire::fields;
 use crate::wire::peer::{Broken, Peer};
 use crate::wire::stream::Wire;
@@ -201,31 +200,8 @@ impl Connection {
 
     /// Reads a body that nobody wants to its end, so that the connection can be used again; whether the
     /// end was near enough.
-    pub(crate) async fn discard_body(&mut self, watch: &Watch) -> bool {
-        if self.is_body_read() {
-            return true;
-        }
-        let mut seen = 0;
-        let due = watch.now() + DISCARD_TIMEOUT;
-        watch.wake_at(Some(due + TICK));
-        poll_fn(|context| {
-            watch.register(context.waker());
-            loop {
-                let length = match self.poll_body(context) {
-                    Poll::Ready(Ok([])) => return Poll::Ready(true),
-                    Poll::Ready(Ok(bytes)) => bytes.len(),
-                    Poll::Ready(Err(_)) => return Poll::Ready(false),
-                    Poll::Pending if watch.now() > due => return Poll::Ready(false),
-                    Poll::Pending => return Poll::Pending,
-                };
-                self.consume(length);
-                seen += length as u64;
-                if seen > DISCARD_BYTES_MAX {
-                    return Poll::Ready(false);
-                }
-            }
-        })
-        .await
+    pub(crate) async fn discard_body(&mut self, deadline: &Deadline) -> bool {
+        self.is_body_read() || discard(self, deadline).await
     }
 
     fn copy_in(&mut self, bytes: &[u8]) {

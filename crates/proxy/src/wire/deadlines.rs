@@ -24,7 +24,7 @@ const SPREAD_MAX: Duration = Duration::from_millis(50);
 const SPREAD_STEP: Duration = Duration::from_millis(1);
 
 /// The tasks of a worker that are waiting for something, and the worker's idea of the time.
-pub(crate) struct Watches {
+pub(crate) struct Deadlines {
     now: Cell<Instant>,
     list: RefCell<Vec<Rc<Entry>>>,
 }
@@ -37,12 +37,12 @@ struct Entry {
 }
 
 /// One task's place in the list; dropping it leaves.
-pub(crate) struct Watch {
+pub(crate) struct Deadline {
     entry: Rc<Entry>,
-    watches: Rc<Watches>,
+    deadlines: Rc<Deadlines>,
 }
 
-impl Watches {
+impl Deadlines {
     pub(crate) fn new() -> Rc<Self> {
         Rc::new(Self { now: Cell::new(Instant::now()), list: RefCell::default() })
     }
@@ -94,12 +94,12 @@ impl Watches {
         }
     }
 
-    pub(crate) fn watch(self: &Rc<Self>) -> Watch {
+    pub(crate) fn join(self: &Rc<Self>) -> Deadline {
         let entry = Rc::<Entry>::default();
         let mut list = self.list.borrow_mut();
         entry.place.set(list.len());
         list.push(Rc::clone(&entry));
-        Watch { entry, watches: Rc::clone(self) }
+        Deadline { entry, deadlines: Rc::clone(self) }
     }
 
     /// Wakes some of the first so many, from the last to the first, and says how many are left. Whoever
@@ -119,10 +119,10 @@ impl Watches {
     }
 }
 
-impl Watch {
+impl Deadline {
     /// The time of the last tick.
     pub(crate) fn now(&self) -> Instant {
-        self.watches.now()
+        self.deadlines.now()
     }
 
     /// Asks to be woken at this time, or only with everybody else. The last word counts.
@@ -145,9 +145,9 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Deadline {
     fn drop(&mut self) {
-        let mut list = self.watches.list.borrow_mut();
+        let mut list = self.deadlines.list.borrow_mut();
         let place = self.entry.place.get();
         list.swap_remove(place);
         if let Some(moved) = list.get(place) {
@@ -166,49 +166,49 @@ mod tests {
     const MANY: usize = 1_000;
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    async fn until_due(watch: &Watch, due: Instant) {
-        watch.wake_at(Some(due));
+    async fn until_due(deadline: &Deadline, due: Instant) {
+        deadline.wake_at(Some(due));
         poll_fn(|context| {
-            watch.register(context.waker());
-            if watch.now() >= due { Poll::Ready(()) } else { Poll::Pending }
+            deadline.register(context.waker());
+            if deadline.now() >= due { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
 
     #[tokio::test]
     async fn those_who_are_due_are_woken_and_the_others_are_not() {
-        let watches = Watches::new();
-        let (first, second, third) = (watches.watch(), watches.watch(), watches.watch());
+        let deadlines = Deadlines::new();
+        let (first, second, third) = (deadlines.join(), deadlines.join(), deadlines.join());
         drop(second);
-        let start = watches.now();
+        let start = deadlines.now();
         let waits = async {
             tokio::join!(until_due(&first, start), until_due(&third, start));
         };
         tokio::select! {
-            () = watches.keep() => {}
+            () = deadlines.keep() => {}
             () = waits => {}
         }
         drop(first);
-        assert_eq!(watches.list.borrow().len(), 1);
+        assert_eq!(deadlines.list.borrow().len(), 1);
         drop(third);
-        assert!(watches.list.borrow().is_empty());
+        assert!(deadlines.list.borrow().is_empty());
     }
 
     /// Many are woken, some of whom leave then, while somebody else has something to do all the time. How
     /// many were woken, and how many in a row.
     async fn wake_many(is_tick: bool, leaves: impl Fn(usize) -> bool) -> (usize, usize) {
-        let watches = Watches::new();
+        let deadlines = Deadlines::new();
         let (begun, woken) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let tasks = LocalSet::new();
         for number in 0..MANY {
-            let (watch, leaves) = (watches.watch(), leaves(number));
+            let (deadline, leaves) = (deadlines.join(), leaves(number));
             let (begun, woken) = (Rc::clone(&begun), Rc::clone(&woken));
-            watch.wake_at(Some(watches.now()));
+            deadline.wake_at(Some(deadlines.now()));
             tasks.spawn_local(async move {
                 let mut is_first = true;
                 begun.set(begun.get() + 1);
                 poll_fn(|context| {
-                    watch.register(context.waker());
+                    deadline.register(context.waker());
                     if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }
                 })
                 .await;
@@ -218,7 +218,7 @@ mod tests {
                 }
             });
         }
-        let wakes = async { if is_tick { watches.keep().await } else { watches.wake_all().await } };
+        let wakes = async { if is_tick { deadlines.keep().await } else { deadlines.wake_all().await } };
         let others = async {
             let (begin, mut most) = (Instant::now(), 0);
             while woken.get() < MANY && begin.elapsed() < PATIENCE {

@@ -1,14 +1,11 @@
 //! The two bodies of an HTTP/2 stream, for whichever end of it we are.
 
-use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use h1::{Fields, Underscores};
 use h2::{Reason, RecvStream, SendStream};
 
-use crate::settings::{DISCARD_BYTES_MAX, DISCARD_TIMEOUT};
-use crate::wire::deadlines::{TICK, Watch};
 use crate::wire::fields;
 use crate::wire::peer::Broken;
 
@@ -61,29 +58,6 @@ impl Incoming {
 
     pub(crate) fn trailers(&self) -> Option<&Fields> {
         self.trailers.as_ref()
-    }
-
-    /// Reads the rest of a body that nobody wants if its end is near. Otherwise it is broken off with the
-    /// stream, which some clients take for a failure although they have the whole answer.
-    pub(crate) async fn discard(&mut self, watch: &Watch) {
-        let mut seen = 0;
-        let due = watch.now() + DISCARD_TIMEOUT;
-        watch.wake_at(Some(due + TICK));
-        poll_fn(|context| {
-            watch.register(context.waker());
-            while seen <= DISCARD_BYTES_MAX {
-                let length = match self.poll_body(context) {
-                    Poll::Ready(Ok([]) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(bytes)) => bytes.len(),
-                    Poll::Pending if watch.now() > due => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                };
-                self.consume(length);
-                seen += length as u64;
-            }
-            Poll::Ready(())
-        })
-        .await;
     }
 }
 

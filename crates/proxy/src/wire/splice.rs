@@ -1,40 +1,15 @@
 //! Large bodies that need no looking at: they go from one socket to the other inside the kernel, through
 //! a pipe, and no byte of them is copied to us and back.
 
-use std::cell::{Cell, RefCell};
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
-
 use crate::wire::connection::Connection;
 use crate::wire::peer::{BodyCopy, Broken, CopyFault, Peer};
+use crate::wire::pipe::{PIPE_SIZE, Pipe, Pipes};
 
 /// The least that must be left of a body for this to be worth its calls.
 const WORTH_IT: u64 = 48 << 10;
-/// How much a pipe should hold, in bytes. The kernel may give less.
-const PIPE_SIZE: usize = 1 << 20;
-/// The most idle pipes that a worker keeps.
-const KEPT_MAX: usize = 32;
-/// The most pipes of a worker. Each takes two descriptors, and as much of the kernel's memory as a slow
-/// client leaves in it.
-const PIPES_MAX: usize = 128;
-/// One pipe to so many connections: their descriptors are counted without pipes.
-const CONNECTIONS_PER_PIPE: usize = 32;
-
-/// The pipes of a worker.
-pub(crate) struct Pipes {
-    idle: RefCell<Vec<Pipe>>,
-    /// How many more may be in use.
-    left: Cell<usize>,
-}
-
-/// A way through the kernel.
-pub(crate) struct Pipe {
-    pub(crate) reader: OwnedFd,
-    pub(crate) writer: OwnedFd,
-}
 
 /// A body on its way through a pipe. It counts like any other [`BodyCopy`].
 pub(crate) struct Splice {
@@ -42,36 +17,6 @@ pub(crate) struct Splice {
     /// So many bytes lie in the pipe.
     held: usize,
     pipes: Rc<Pipes>,
-}
-
-impl Pipes {
-    /// For a worker that may have so many connections.
-    pub(crate) fn new(connections_max: usize) -> Rc<Self> {
-        let left = Cell::new((connections_max / CONNECTIONS_PER_PIPE).clamp(1, PIPES_MAX));
-        Rc::new(Self { idle: RefCell::default(), left })
-    }
-
-    fn take(&self) -> Option<Pipe> {
-        let left = self.left.get().checked_sub(1)?;
-        let idle = self.idle.borrow_mut().pop();
-        // Without descriptors or memory for one, bytes are copied.
-        let pipe = idle.or_else(|| {
-            let (reader, writer) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
-            let _ = fcntl_setpipe_size(&writer, PIPE_SIZE);
-            Some(Pipe { reader, writer })
-        })?;
-        self.left.set(left);
-        Some(pipe)
-    }
-
-    fn put(&self, pipe: Pipe, is_empty: bool) {
-        self.left.set(self.left.get() + 1);
-        let mut idle = self.idle.borrow_mut();
-        // One that still holds bytes of somebody's is of no use to others.
-        if is_empty && idle.len() < KEPT_MAX {
-            idle.push(pipe);
-        }
-    }
 }
 
 impl Splice {
@@ -131,22 +76,5 @@ impl Drop for Splice {
         if let Some(pipe) = self.pipe.take() {
             self.pipes.put(pipe, self.held == 0);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pipes_have_a_limit_and_come_back() {
-        let pipes = Pipes::new(3 * CONNECTIONS_PER_PIPE);
-        let taken: Vec<Pipe> = std::iter::from_fn(|| pipes.take()).collect();
-        assert_eq!(taken.len(), 3);
-        for (index, pipe) in taken.into_iter().enumerate() {
-            pipes.put(pipe, index > 0);
-        }
-        assert_eq!(pipes.idle.borrow().len(), 2, "one was not empty");
-        assert_eq!(std::iter::from_fn(|| pipes.take()).count(), 3);
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
-use crate::wire::splice::Pipe;
+use crate::wire::pipe::Pipe;
 
 /// A stream of bytes in each direction.
 pub(crate) enum Wire {

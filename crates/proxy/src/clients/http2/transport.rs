@@ -11,11 +11,11 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::wire::connection::Connection;
-use crate::wire::deadlines::Watches;
+use crate::wire::deadlines::Deadlines;
 
 pub(super) struct Transport {
     connection: Connection,
-    watches: Rc<Watches>,
+    deadlines: Rc<Deadlines>,
     progress: Rc<Progress>,
 }
 
@@ -28,15 +28,15 @@ pub(super) struct Progress {
 }
 
 impl Transport {
-    pub(super) fn new(connection: Connection, watches: &Rc<Watches>) -> (Self, Rc<Progress>) {
-        let progress = Rc::new(Progress { taken: Cell::new(watches.now()), is_held_up: Cell::new(false) });
-        (Self { connection, watches: Rc::clone(watches), progress: Rc::clone(&progress) }, progress)
+    pub(super) fn new(connection: Connection, deadlines: &Rc<Deadlines>) -> (Self, Rc<Progress>) {
+        let progress = Rc::new(Progress { taken: Cell::new(deadlines.now()), is_held_up: Cell::new(false) });
+        (Self { connection, deadlines: Rc::clone(deadlines), progress: Rc::clone(&progress) }, progress)
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let is_pending = written.is_pending();
         if !is_pending || !self.progress.is_held_up.get() {
-            self.progress.taken.set(self.watches.now());
+            self.progress.taken.set(self.deadlines.now());
         }
         self.progress.is_held_up.set(is_pending);
         written

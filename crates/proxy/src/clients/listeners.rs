@@ -1,0 +1,118 @@
+//! Listener sockets: where client connections come in. Each worker has sockets of its own; nobody can
+//! connect before they are served.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::clients::queue::{HANDED_OVER_MAX, HandedOver, WorkerQueue, WorkerQueues};
+use crate::settings::{ClientSettings, ListenerSettings};
+
+/// Connections that the kernel holds for a worker that is busy.
+const BACKLOG: i32 = 4096;
+
+/// Bound sockets, one of each listener for each worker. Nobody can connect before they are served.
+#[derive(Debug)]
+pub struct Listeners {
+    listeners: Vec<Bound>,
+    workers: usize,
+}
+
+#[derive(Debug)]
+struct Bound {
+    settings: ListenerSettings,
+    sockets: Vec<Socket>,
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct ListenError {
+    address: SocketAddr,
+    #[source]
+    source: io::Error,
+}
+
+impl Listeners {
+    /// Binds addresses for this many workers. With port 0 the system chooses one port for all.
+    pub fn bind(listeners: &[ListenerSettings], workers: usize) -> Result<Self, ListenError> {
+        let bind_all = |settings: &ListenerSettings| -> io::Result<Bound> {
+            // Sockets that share a port can be joined by another program of the same user
+            // without any error, so the port is first tried by one that shares nothing.
+            if settings.address.port() != 0 {
+                bind_one(settings.address, false)?;
+            }
+            let first = bind_one(settings.address, true)?;
+            let address = first.local_addr()?.as_socket().unwrap_or(settings.address);
+            let mut sockets = vec![first];
+            for _ in 1..workers {
+                sockets.push(bind_one(address, true)?);
+            }
+            Ok(Bound { settings: ListenerSettings { address, ..settings.clone() }, sockets })
+        };
+        let bind = |settings: &ListenerSettings| {
+            bind_all(settings).map_err(|source| ListenError { address: settings.address, source })
+        };
+        let listeners = listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { listeners, workers })
+    }
+
+    /// Where clients can connect once this is served, in the order in which it was asked for.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|bound| bound.settings.address).collect()
+    }
+
+    /// What each worker listens on.
+    pub(crate) fn into_workers(self, clients: &ClientSettings) -> io::Result<Vec<WorkerListeners>> {
+        let room = Arc::new(Semaphore::new(clients.connections_max.min(Semaphore::MAX_PERMITS)));
+        let channels: Vec<_> = (0..self.workers).map(|_| mpsc::channel(HANDED_OVER_MAX)).collect();
+        let queues: Vec<WorkerQueue> =
+            channels.iter().map(|(sender, _)| WorkerQueue::new(sender.clone())).collect();
+        let mut workers: Vec<WorkerListeners> = channels
+            .into_iter()
+            .enumerate()
+            .map(|(own, (_, handed_over))| WorkerListeners {
+                sockets: Vec::new(),
+                room: Arc::clone(&room),
+                queues: WorkerQueues::new(queues.clone(), own),
+                handed_over,
+            })
+            .collect();
+        for bound in self.listeners {
+            let settings = Arc::new(bound.settings);
+            for (worker, socket) in workers.iter_mut().zip(bound.sockets) {
+                socket.listen(BACKLOG)?;
+                worker.sockets.push((socket.into(), Arc::clone(&settings)));
+            }
+        }
+        Ok(workers)
+    }
+}
+
+fn bind_one(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(is_shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// What one worker listens on, and its part in spreading connections.
+pub(crate) struct WorkerListeners {
+    pub(crate) sockets: Vec<(std::net::TcpListener, Arc<ListenerSettings>)>,
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) queues: WorkerQueues,
+    pub(crate) handed_over: mpsc::Receiver<HandedOver>,
+}
+
+impl WorkerListeners {
+    /// How many connections the worker has.
+    pub(crate) fn connections(&self) -> Arc<AtomicUsize> {
+        self.queues.connections()
+    }
+}

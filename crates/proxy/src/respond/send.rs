@@ -1,0 +1,74 @@
+//! Responses of our own on their way to a client, and what is noted of them.
+
+use std::future::poll_fn;
+use std::task::{Poll, ready};
+
+use h1::{BodyLength, RequestHead};
+
+use crate::clients::client::Client;
+use crate::respond::failure::Failure;
+use crate::respond::response::Reply;
+use crate::telling::access_log::Ending;
+use crate::travel::context::RequestContext;
+use crate::wire::discard;
+use crate::wire::peer::Broken;
+
+/// Nobody is there to be answered.
+pub(crate) fn left<C: Client>(request: &RequestContext<'_>, client: &mut C) {
+    request.account.ending.set(Ending::ClientLeft);
+    request.account.status.set(Failure::ClientLeft.status());
+    client.spoil();
+}
+
+/// Sends what a failure becomes.
+pub(crate) async fn fail<C: Client>(
+    request: &RequestContext<'_>,
+    head: &RequestHead,
+    client: &mut C,
+    failure: Failure,
+) {
+    if failure.ends_connection() {
+        client.end_after_this();
+    }
+    reply(request, head, client, &request.style.get().of_failure(failure)).await;
+}
+
+/// Sends a response of ours.
+pub(crate) async fn reply<C: Client>(
+    request: &RequestContext<'_>,
+    head: &RequestHead,
+    client: &mut C,
+    reply: &Reply,
+) {
+    request.account.status.set(reply.head.status());
+    // A body that nobody has read is looked through, for the sake of the connection.
+    if !discard::is_at_hand(client).await {
+        client.end_after_this();
+    }
+    let length = reply.length(head.method());
+    client.begin_answer(&reply.head, length);
+    let due = request.watch.now() + request.worker.clients.timeouts.write;
+    request.watch.wake_at(Some(due));
+    let mut rest = if length == BodyLength::None { &[][..] } else { &reply.body[..] };
+    let mut is_finished = false;
+    let sent = poll_fn(|context| {
+        request.watch.register(context.waker());
+        if request.watch.now() > due {
+            return Poll::Ready(Err(Broken::Gone));
+        }
+        while !rest.is_empty() {
+            let sent = ready!(client.poll_send(context, rest))?;
+            rest = &rest[sent..];
+        }
+        if !is_finished {
+            client.finish(None);
+            is_finished = true;
+        }
+        client.poll_flush(context)
+    });
+    if sent.await.is_err() {
+        request.account.ending.set(Ending::ClientLeft);
+        client.spoil();
+    }
+    request.account.bytes.set(reply.body.len() as u64);
+}

@@ -1,0 +1,60 @@
+//! Where a request begins its way: it is for the balancer itself, for a service, or for nobody.
+
+use h1::{Method, RequestHead};
+
+use crate::clients::client::Client;
+use crate::respond::failure::Failure;
+use crate::respond::local;
+use crate::respond::send;
+use crate::travel::attempt;
+use crate::travel::context::{Clocks, RequestContext};
+use crate::travel::routes;
+use crate::worker::Service;
+
+/// Answers one request. Never fails: every failure has a response, and where that is too late the client
+/// sees that what it got is not whole.
+pub(crate) async fn answer<C: Client>(request: &RequestContext<'_>, head: &mut RequestHead, client: &mut C) {
+    let begun =
+        request.worker.access_log.as_ref().map(|_| (Clocks::read(), client.request_id().map(<[u8]>::to_vec)));
+    let service = routes::find(&request.worker.services, head);
+    match &request.worker.local {
+        Some(local) if local::is_local(local.as_ref(), head) => {
+            local::answer(local.as_ref(), request, head, client).await;
+        }
+        _ => forward(request, service, head, client).await,
+    }
+    if let Some((begun, id)) = &begun {
+        let name = service.map(|service| service.settings.name.as_str());
+        request.log(begun, head, (name, id.as_deref()));
+    }
+}
+
+async fn forward<C: Client>(
+    request: &RequestContext<'_>,
+    service: Option<&Service>,
+    head: &RequestHead,
+    client: &mut C,
+) {
+    if let Some(service) = service {
+        request.style.set(service.settings.style);
+    }
+    let service = match guard(head).and(service.ok_or(Failure::NoService)) {
+        Ok(service) => service,
+        Err(failure) => return send::fail(request, head, client, failure).await,
+    };
+    match attempt::travel(request, service, (head, &mut *client)).await {
+        Ok(()) => {}
+        Err(Failure::ClientLeft) => send::left(request, client),
+        Err(failure) => send::fail(request, head, client, failure).await,
+    }
+    service.counters.count_answer(request.account.status.get());
+}
+
+/// What stands between routing and the first attempt, one after the other. The first that objects has the
+/// last word.
+fn guard(head: &RequestHead) -> Result<(), Failure> {
+    match head.method() {
+        Method::Connect | Method::Trace => Err(Failure::MethodNotForwarded),
+        _ => Ok(()),
+    }
+}

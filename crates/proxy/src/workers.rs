@@ -1,0 +1,115 @@
+//! The workers: one thread each, with a runtime of its own.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use crate::clients::accept;
+use crate::clients::listeners::{Listeners, WorkerListeners};
+use crate::settings::{ClientSettings, LocalEndpoints, ServiceSettings};
+use crate::telling::access_log::AccessLog;
+use crate::telling::counters::{Counters, ServiceCounters};
+use crate::travel::room::Room;
+use crate::worker::{ServiceStart, Start, Worker};
+
+/// What the proxy is started with.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    /// Who is routed to.
+    pub services: Vec<ServiceSettings>,
+    /// Requests that are answered here.
+    pub local: Option<Arc<dyn LocalEndpoints>>,
+    /// How long requests may go on after the proxy was told to stop.
+    pub drain_deadline: Duration,
+    /// What clients may do.
+    pub clients: ClientSettings,
+    /// Where it is written down who asked for what.
+    pub access_log: Option<AccessLog>,
+}
+
+/// The running proxy.
+#[derive(Debug)]
+pub struct ProxyHandle {
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+    counters: ServiceCounters,
+}
+
+impl Listeners {
+    /// Starts to listen, and to serve, with as many workers as the listeners were bound for.
+    pub fn serve(self, settings: &ProxySettings) -> std::io::Result<ProxyHandle> {
+        let (stop, stopped) = watch::channel(false);
+        let rooms: Vec<Arc<Room>> = settings.services.iter().map(|_| Arc::default()).collect();
+        let mut counters = ServiceCounters::default();
+        let mut threads = Vec::new();
+        for (number, listeners) in self.into_workers(&settings.clients)?.into_iter().enumerate() {
+            let services = settings.services.iter().zip(&rooms).map(|(service, room)| {
+                let own = Arc::<Counters>::default();
+                counters.add(&service.name, Arc::clone(&own));
+                ServiceStart { settings: service.clone(), counters: own, room: Arc::clone(room) }
+            });
+            let start = Start {
+                services: services.collect(),
+                local: settings.local.clone(),
+                clients: settings.clients.clone(),
+                access_log: settings.access_log.clone(),
+                drain_deadline: settings.drain_deadline,
+                stop: stopped.clone(),
+            };
+            counters.add_worker(listeners.connections());
+            let run = move || run(Worker::new(start), listeners);
+            threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(run)?);
+        }
+        Ok(ProxyHandle { stop, threads, counters })
+    }
+}
+
+impl ProxyHandle {
+    /// The counters of all services.
+    pub fn counters(&self) -> ServiceCounters {
+        self.counters.clone()
+    }
+
+    /// Stops accepting, lets requests finish until the drain deadline, and returns when every
+    /// worker has ended. Blocks the calling thread.
+    pub fn stop(self) {
+        // Workers that are gone already need not be told.
+        let _ = self.stop.send(true);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker had panicked");
+            }
+        }
+    }
+}
+
+fn run(worker: Worker, listeners: WorkerListeners) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "a worker could not start"),
+    };
+    let worker = Rc::new(worker);
+    let tasks = LocalSet::new();
+    for index in 0..worker.services.len() {
+        let worker = Rc::clone(&worker);
+        tasks.spawn_local(async move { worker.services[index].follow_table(&worker.deadlines).await });
+    }
+    let deadlines = Rc::clone(&worker.deadlines);
+    tasks.spawn_local(async move { deadlines.keep().await });
+    let tending = Rc::clone(&worker);
+    tasks.spawn_local(async move { tending.tend_pools().await });
+    let recording = Rc::clone(&worker);
+    tasks.spawn_local(async move {
+        if let Some(log) = &recording.access_log {
+            log.flush_regularly().await;
+        }
+    });
+    let stopping = Rc::clone(&worker);
+    tasks.spawn_local(async move { stopping.follow_stop().await });
+    tasks.block_on(&runtime, accept::accept(worker, listeners));
+}
