@@ -1,6 +1,8 @@
-//! Where a replica listens, and how that is written. Nothing here connects to anything.
+//! Where somebody listens, how that is written, and what it means that nobody can be reached there.
+//! Nothing here connects to anything.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 /// What stands in front of the path of a Unix socket.
 const UNIX_PREFIX: &str = "unix:";
 
-/// Where a replica listens. Cheap to clone.
+/// Where a replica, the admin API or a balancer listens. Cheap to clone.
 ///
 /// Its text form is one that it can be read from again:
 ///
@@ -43,6 +45,14 @@ impl Address {
             Err(IllegalAddress(format!("{UNIX_PREFIX}{}", path.display())))
         }
     }
+
+    /// Where HTTP is spoken, as people write it: `http://127.0.0.1:5001`, or `unix:` and the path.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Tcp(address) => format!("http://{address}"),
+            Self::Unix(_) => self.to_string(),
+        }
+    }
 }
 
 impl From<SocketAddr> for Address {
@@ -71,7 +81,33 @@ impl fmt::Display for Address {
     }
 }
 
-/// A text or a path at which no replica can listen.
+/// Why no connection to an address came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoConnection {
+    /// Nobody listens there.
+    Refused,
+    /// We have no descriptor or no port left for one, which says nothing about the other side.
+    OutOfSockets,
+    /// Nobody knows.
+    Unreachable,
+}
+
+impl NoConnection {
+    /// What the system's error says.
+    pub fn of(error: &io::Error) -> Self {
+        const ENFILE: i32 = 23;
+        const EMFILE: i32 = 24;
+        match error.kind() {
+            // Nobody listens either where a socket has been removed.
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Self::Refused,
+            io::ErrorKind::AddrNotAvailable => Self::OutOfSockets,
+            _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => Self::OutOfSockets,
+            _ => Self::Unreachable,
+        }
+    }
+}
+
+/// A text or a path at which nobody can listen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is neither an IP address and a port nor \"unix:\" and a path of 1 to {max} bytes without control characters",
@@ -101,5 +137,26 @@ mod tests {
         }
         let error = too_long.parse::<Address>().unwrap_err().to_string();
         assert!(error.contains("a path of 1 to 107 bytes"), "{error}");
+    }
+
+    #[test]
+    fn an_address_where_http_is_spoken_is_written_as_people_write_it() {
+        for (text, url) in [("[::1]:80", "http://[::1]:80"), ("unix:/run/app.sock", "unix:/run/app.sock")] {
+            assert_eq!(text.parse::<Address>().unwrap().url(), url);
+        }
+    }
+
+    #[test]
+    fn want_of_sockets_is_ours_and_a_refusal_is_not() {
+        for (code, expected) in [
+            (2, NoConnection::Refused),
+            (23, NoConnection::OutOfSockets),
+            (24, NoConnection::OutOfSockets),
+            (99, NoConnection::OutOfSockets),
+            (110, NoConnection::Unreachable),
+            (111, NoConnection::Refused),
+        ] {
+            assert_eq!(NoConnection::of(&io::Error::from_raw_os_error(code)), expected, "{code}");
+        }
     }
 }

@@ -32,7 +32,7 @@ mod adoption;
 mod fleet;
 mod view;
 
-pub use address::{Address, IllegalAddress};
+pub use address::{Address, IllegalAddress, NoConnection};
 pub use crash_loop::CrashLoop;
 pub use desired::{Assignment, ChangeId, Desired, StoredAssignment};
 pub use edit::{Edit, Refusal};

@@ -4,7 +4,7 @@
 use std::io;
 
 use bytes::Bytes;
-use fleet::{Address, ProbeResult};
+use fleet::{Address, NoConnection, ProbeResult};
 use futures_util::future::{BoxFuture, FutureExt};
 use http_body_util::Empty;
 use hyper::Request;
@@ -72,19 +72,11 @@ where
     }
 }
 
-/// What it says about a replica that no connection could be made. Nobody listens either where a
-/// socket has been removed.
+/// What it says about a replica that no connection could be made.
 fn without_connection(error: &io::Error) -> Option<ProbeResult> {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Some(ProbeResult::Refused),
-        _ if is_our_own(error) => None,
-        _ => Some(ProbeResult::Missed),
+    match NoConnection::of(error) {
+        NoConnection::Refused => Some(ProbeResult::Refused),
+        NoConnection::OutOfSockets => None,
+        NoConnection::Unreachable => Some(ProbeResult::Missed),
     }
-}
-
-/// Whether a connection failed for want of descriptors or ports of ours.
-fn is_our_own(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let ours = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(|errno| Some(errno.raw_os_error()));
-    ours.contains(&error.raw_os_error())
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fleet::{Address, Life, Replica};
+use fleet::{Address, Life, NoConnection, Replica};
 use h1::{BodyLength, Fields, HeadLimits, RequestHead, ResponseHead, Underscores};
 use h2::client::SendRequest;
 use tokio::net::{TcpStream, UnixStream};
@@ -138,13 +138,14 @@ async fn in_time<S>(
     timeout: Duration,
     connecting: impl Future<Output = io::Result<S>>,
 ) -> Result<S, Failure> {
-    use io::ErrorKind::{ConnectionRefused, NotFound};
     match tokio::time::timeout(timeout, connecting).await {
         Ok(Ok(stream)) => Ok(stream),
-        // Nobody listens either where a socket has been removed.
-        Ok(Err(error)) if matches!(error.kind(), ConnectionRefused | NotFound) => Err(Failure::Refused),
-        Ok(Err(error)) if is_our_own(&error) => Err(Failure::OutOfSockets),
-        Ok(Err(_)) | Err(_) => Err(Failure::Unreachable),
+        Ok(Err(error)) => Err(match NoConnection::of(&error) {
+            NoConnection::Refused => Failure::Refused,
+            NoConnection::OutOfSockets => Failure::OutOfSockets,
+            NoConnection::Unreachable => Failure::Unreachable,
+        }),
+        Err(_) => Err(Failure::Unreachable),
     }
 }
 
@@ -156,13 +157,6 @@ async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
             connected => return connected,
         }
     }
-}
-
-/// Whether a connection failed for want of descriptors or ports, which is not the replica's fault.
-fn is_our_own(error: &io::Error) -> bool {
-    const EMFILE: i32 = 24;
-    const ENFILE: i32 = 23;
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 impl Lease {
