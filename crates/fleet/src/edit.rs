@@ -1,6 +1,6 @@
 //! Edits: the one door through which what should run is changed.
 
-use placement::{NoRoom, Placement, Seat, SeatChoice};
+use placement::{NoRoom, Placement, Seat, SeatChoice, draw};
 
 use crate::desired::Change;
 use crate::names;
@@ -211,7 +211,7 @@ impl Desired {
         }
         while leaving.len() < count as usize {
             let number = self.generation.wrapping_mul(1 << 20).wrapping_add(leaving.len() as u64);
-            let at = names::draw(self.seed, number) % others.len() as u64;
+            let at = draw(self.seed, number) % others.len() as u64;
             leaving.push(others.swap_remove(at as usize));
         }
         for seat in &leaving {
@@ -239,7 +239,7 @@ impl Desired {
                 self.rollout.as_ref().is_some_and(|rollout| rollout.successors.iter().any(is_tried));
             !self.is_name_taken(name) && !observed.holds_name(name) && !is_successors
         };
-        let seed = names::draw(self.seed, self.generation);
+        let seed = draw(self.seed, self.generation);
         names::random(&settings.name_prefix, seed, (life.seat, life.incarnation), is_free)
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use placement::{Placement, Seat};
+use placement::{Placement, Seat, draw};
 
-use crate::names::draw;
 use crate::plan::{backoff, is_mass_illness, plan};
 use crate::{
     Action, ChangeId, Desired, Edit, Event, FleetSettings, FleetView, Known, Life, Moment, Observed, Phase,

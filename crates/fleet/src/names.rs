@@ -1,20 +1,12 @@
 //! Random names and draws that are functions of a seed, so that a plan made twice is the same.
 
-use placement::Seat;
+use placement::{Seat, draw};
 
 use crate::ReplicaName;
 
 /// Letters and digits that cannot be misread for one another.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const RANDOM_LENGTH: usize = 6;
-
-/// A number that looks random and depends on nothing but its arguments (SplitMix64).
-pub(crate) fn draw(seed: u64, number: u64) -> u64 {
-    let mut x = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
-}
 
 /// A random name for one life that `is_free`.
 pub(crate) fn random(

@@ -8,8 +8,9 @@ mod rollout;
 use std::fmt;
 use std::time::Duration;
 
+use placement::draw;
+
 use crate::desired::Change;
-use crate::names::draw;
 use crate::observed::SeatRecord;
 use crate::{
     Assignment, ChangeId, Death, Desired, FleetSettings, Known, Life, Moment, Observed, Phase, ReplicaName,

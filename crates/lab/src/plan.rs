@@ -119,13 +119,9 @@ impl Writer {
     }
 }
 
-/// Numbers that follow each other become seeds that have nothing to do with each other (the
-/// finalizer of SplitMix64).
+/// Numbers that follow each other become seeds that have nothing to do with each other.
 fn mixed(number: u64) -> u64 {
-    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
+    placement::draw(number, 0)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod key;
 mod names;
 mod seat;
+mod split_mix;
 
 mod classic;
 mod logarithm;
@@ -34,3 +35,4 @@ pub use placement::{NoRoom, Order, Placement};
 pub use rendezvous::Rendezvous;
 pub use ring::{RING_POINTS_MAX, Ring, RingLayout};
 pub use seat::{Member, Seat, WEIGHT_MAX};
+pub use split_mix::draw;

@@ -6,6 +6,7 @@
 //! nothing but itself, so a change moves only keys that it has to move.
 
 use crate::logarithm::{negative_log2, negative_log2_at_least};
+use crate::split_mix::{draw, mix};
 use crate::{Key, Member, Seat, WEIGHT_MAX};
 
 /// Bits behind the point of a weight's reciprocal.
@@ -175,16 +176,9 @@ impl Iterator for RendezvousOrder<'_> {
     }
 }
 
+// The sequence of seed 0, which begins at index 0 as seats begin at 1.
 fn seed(seat: Seat) -> u64 {
-    mix(u64::from(seat.number()).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-}
-
-/// SplitMix64's finaliser (Stafford's variant 13): a bijection in which every input bit reaches every
-/// output bit.
-pub(crate) fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
+    draw(0, u64::from(seat.number()) - 1)
 }
 
 #[cfg(test)]

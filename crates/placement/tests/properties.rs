@@ -5,7 +5,7 @@
 
 use placement::{
     Classic, ClassicSettings, Key, MaglevSize, Member, Named, NamedAlgorithm, Placement, Rendezvous,
-    RingLayout, Seat, SeatNames,
+    RingLayout, Seat, SeatNames, draw,
 };
 
 /// Histories of the zero-excess test. Each makes its changes and looks at keys of its own: 100 000
@@ -14,16 +14,20 @@ const HISTORIES: u64 = 1000;
 const CHANGES: u64 = 5;
 const KEYS: u64 = 100;
 
-/// SplitMix64, so that a seed always gives the same history.
-struct Draws(u64);
+/// A seed always gives the same history.
+struct Draws {
+    seed: u64,
+    drawn: u64,
+}
 
 impl Draws {
+    fn of(seed: u64) -> Self {
+        Self { seed, drawn: 0 }
+    }
+
     fn below(&mut self, limit: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let high = (x ^ (x >> 31)) >> 32;
+        let high = draw(self.seed, self.drawn) >> 32;
+        self.drawn += 1;
         ((high * u64::from(limit)) >> 32) as u32
     }
 
@@ -105,7 +109,7 @@ fn rendezvous_moves_no_key_that_need_not_move_in_a_thousand_histories() {
     let without =
         |order: &[Seat], seat: Seat| order.iter().copied().filter(|other| *other != seat).collect::<Vec<_>>();
     for history in 0..HISTORIES {
-        let mut draws = Draws(history);
+        let mut draws = Draws::of(history);
         let mut members = draws.members(12, 1);
         for step in 0..CHANGES {
             let change = draw_change(members.clone(), &mut draws);
@@ -132,7 +136,7 @@ fn rendezvous_moves_no_key_that_need_not_move_in_a_thousand_histories() {
 #[test]
 fn shuffled_instances_agree() {
     for seed in 0..20 {
-        let mut draws = Draws(seed);
+        let mut draws = Draws::of(seed);
         let members = draws.members(20, 3);
         let mut shuffled = members.clone();
         draws.shuffle(&mut shuffled);
@@ -149,7 +153,7 @@ fn shuffled_instances_agree() {
 #[test]
 fn every_order_is_a_permutation() {
     for seed in 0..20 {
-        let members = Draws(seed).members(30, 20);
+        let members = Draws::of(seed).members(30, 20);
         let expected: Vec<Seat> = members.iter().map(|member| member.seat).collect();
         for empty in [rendezvous(), classic(), ring(RingLayout::Nginx), ring(RingLayout::Ketama), maglev()] {
             let placement = made_of(empty, &members);
@@ -165,7 +169,7 @@ fn every_order_is_a_permutation() {
 #[test]
 fn a_prefix_outlives_the_removal_of_later_members() {
     for seed in 0..20 {
-        let mut draws = Draws(seed);
+        let mut draws = Draws::of(seed);
         let members = draws.members(10, 1);
         // Not Maglev, which fills its table anew, so that even first choices may change. libketama
         // counts points by the part of the whole weight: even weights keep theirs.

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::rendezvous::mix;
+use crate::split_mix::mix;
 
 /// A pair of hash functions. What they give is taken modulo the number of slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
