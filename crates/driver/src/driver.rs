@@ -112,12 +112,6 @@ impl DriverError {
 
     /// The error and all its causes in one line.
     pub fn in_full(&self) -> String {
-        let mut text = self.what.clone();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
+        fleet::in_full(self)
     }
 }

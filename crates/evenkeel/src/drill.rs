@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use config::AdminAddress;
+use fleet::in_full;
 use lab::{Door, Drill, DrillError, Fault, Objective, Report};
 
 use crate::cli::{DrillOptions, FaultChoice};
 use crate::signals::EndSignals;
-use crate::{Outcome, Stopped, failed, in_full, say};
+use crate::{Outcome, Stopped, failed, say};
 
 pub(crate) fn run(options: &DrillOptions) -> Outcome {
     let is_interrupted = interruption()?;

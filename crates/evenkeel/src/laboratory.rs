@@ -2,10 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
+use fleet::in_full;
 use lab::{ExperimentError, Order, OwnDriver, Paper, Section, Setting, Stage, Target, Whom};
 
 use crate::cli::{DemoDriver, LabChoice, LabOptions};
-use crate::{Outcome, Stopped, descriptors, drill, failed, in_full, say};
+use crate::{Outcome, Stopped, descriptors, drill, failed, say};
 
 type Experiment = fn(&Order, &mut Stage<'_>) -> Result<Section, ExperimentError>;
 

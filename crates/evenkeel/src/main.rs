@@ -30,6 +30,7 @@ use clap::Parser;
 use fleet::Address;
 
 use cli::{Cli, Command};
+use fleet::in_full;
 pub(crate) use say::say;
 
 /// Exit codes: what kept the program from doing its job.
@@ -82,15 +83,4 @@ fn running(command: console::Command) -> Outcome {
 /// A failure with its text; `error: ` is put in front.
 fn failed(text: impl std::fmt::Display) -> (Stopped, String) {
     (Stopped::Failed, format!("error: {text}"))
-}
-
-/// An error and all its causes, in one line.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

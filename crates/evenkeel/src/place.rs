@@ -11,10 +11,11 @@ use std::io;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use fleet::in_full;
 use placement::{NoRoom, Placement, movement, sample_keys};
 
 use crate::cli::{Algorithm, Cli, PlaceOptions, SAMPLES, SimulateOptions};
-use crate::{Outcome, Stopped, failed, in_full};
+use crate::{Outcome, Stopped, failed};
 use keys::{KeyLines, UnreadableKeys};
 use members::Members;
 

@@ -5,6 +5,7 @@
 //! atomic that requests pass and that the reconciler closes.
 
 mod address;
+mod in_full;
 mod life;
 mod names;
 mod release;
@@ -40,6 +41,7 @@ pub use event::{Death, Event, Exit, Found, FoundState, Measured, ProbeResult, Su
 pub use fleet::{Fleet, Outcome, Standing};
 pub use gate::Gate;
 pub use health::Sign;
+pub use in_full::in_full;
 pub use life::{IllegalName, Life, Moment, ReplicaName};
 pub use observed::{Known, Observed, Phase};
 pub use plan::{Action, Plan, Step, StopHow, plan};

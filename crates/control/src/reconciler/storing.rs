@@ -6,7 +6,7 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use fleet::{Desired, Life};
+use fleet::{Desired, Life, in_full};
 use placement::Seat;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -112,12 +112,7 @@ impl Storing {
 
 fn failure_of(written: &Result<Result<(), WishError>, JoinError>) -> Option<String> {
     match written {
-        Ok(stored) => stored.as_ref().err().map(in_full),
+        Ok(stored) => stored.as_ref().err().map(|error| in_full(error)),
         Err(error) => Some(format!("cannot store what should run: {error}")),
     }
-}
-
-fn in_full(error: &WishError) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-    format!("{error}{}", cause.unwrap_or_default())
 }
