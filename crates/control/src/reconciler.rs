@@ -166,7 +166,7 @@ impl Control {
         let (view, view_seen) = watch::channel(Arc::new(first));
         let ejections = Arc::<Ejections>::default();
         let shown = Shown { view: view_seen, trouble: storing.trouble(), ejections: Arc::clone(&ejections) };
-        let handle = Handle::new(service, (commands_in, Arc::clone(&driver)), shown);
+        let handle = Handle::new(service, (commands_in, driver.clone()), shown);
         let performer = Performer {
             service: service.into(),
             driver,

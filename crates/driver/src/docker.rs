@@ -28,8 +28,8 @@ use fleet::{Address, Found, FoundState, Life, Release, StopHow};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::releases::Releases;
-use crate::{Driver, DriverError, EventSender, ReplicaEnvironment, Spec, StartOrder};
+use crate::known_releases::KnownReleases;
+use crate::{Driver, DriverError, EventSender, Releases, ReplicaEnvironment, Spec, StartOrder};
 use engine::Engine;
 use found::Sighting;
 use lives::{AbortOnDrop, Lives};
@@ -77,7 +77,7 @@ pub struct DockerDriver {
     /// What it was made with. Owner, service and network are the same for all releases.
     settings: DockerSettings,
     /// Known once it is prepared.
-    releases: OnceLock<Releases<Pinned>>,
+    releases: OnceLock<KnownReleases<Pinned>>,
     /// What replicas run that an earlier balancer started.
     adopted: Mutex<BTreeMap<Life, Release>>,
     engine: Engine,
@@ -126,12 +126,12 @@ impl DockerDriver {
     }
 
     /// What can be run; to begin with, what the settings mean now.
-    async fn releases(&self) -> Result<&Releases<Pinned>, DriverError> {
+    async fn releases(&self) -> Result<&KnownReleases<Pinned>, DriverError> {
         if let Some(releases) = self.releases.get() {
             return Ok(releases);
         }
         let pinned = Pinned::now(self.settings.clone(), &self.engine).await?;
-        Ok(self.releases.get_or_init(|| Releases::new(pinned.release(), pinned)))
+        Ok(self.releases.get_or_init(|| KnownReleases::new(pinned.release(), pinned)))
     }
 
     /// The settings behind a container; those of the start, if its labels do not tell.
@@ -144,7 +144,7 @@ impl DockerDriver {
 
     async fn stop_once(&self, life: Life, how: StopHow) -> Result<(), DriverError> {
         self.lives.farewell(life).await;
-        let latest = self.releases.get().map(Releases::latest);
+        let latest = self.releases.get().map(KnownReleases::latest);
         let settings = latest.as_ref().map_or(&self.settings, |latest| &latest.settings);
         for id in self.containers_of(life).await? {
             if how == StopHow::Graceful
@@ -323,8 +323,14 @@ impl Driver for DockerDriver {
         .boxed()
     }
 
+    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        network::remove_if_unused(&self.engine, &self.settings).boxed()
+    }
+}
+
+impl Releases for DockerDriver {
     fn release(&self) -> Release {
-        self.releases.get().map(Releases::first).unwrap_or_default()
+        self.releases.get().map(KnownReleases::first).unwrap_or_default()
     }
 
     fn release_of(&self, life: Life) -> Option<Release> {
@@ -341,9 +347,5 @@ impl Driver for DockerDriver {
             self.releases().await?.learn(release, pinned).map(|()| release)
         }
         .boxed()
-    }
-
-    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
-        network::remove_if_unused(&self.engine, &self.settings).boxed()
     }
 }

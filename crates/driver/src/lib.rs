@@ -5,7 +5,10 @@
 
 mod driver;
 mod environment;
+mod error;
 mod releases;
+
+mod known_releases;
 
 mod docker;
 mod process;
@@ -13,9 +16,10 @@ mod scripted;
 mod stationary;
 
 pub use docker::{DockerDriver, DockerSettings, end_orphaned_containers};
-pub use driver::{Driver, DriverError, EVENTS_CAPACITY, EventSender, StartOrder};
+pub use driver::{Driver, EVENTS_CAPACITY, EventSender, StartOrder};
 pub use environment::{ReplicaEnvironment, ServerId};
+pub use error::DriverError;
 pub use process::{KeepSettings, ProcessDriver, ProcessSettings, end_orphaned, keep};
-pub use releases::Spec;
+pub use releases::{Releases, Spec};
 pub use scripted::{Script, ScriptedDriver};
 pub use stationary::StaticDriver;

@@ -29,8 +29,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use crate::environment::Endpoint;
-use crate::releases::{self, Releases};
-use crate::{Driver, DriverError, EventSender, ReplicaEnvironment, Spec, StartOrder};
+use crate::known_releases::{self, KnownReleases};
+use crate::{Driver, DriverError, EventSender, Releases, ReplicaEnvironment, Spec, StartOrder};
 use identity::{Hold, Stat};
 use keeper::exit_of;
 use output::LastLines;
@@ -70,7 +70,7 @@ pub struct ProcessSettings {
 pub struct ProcessDriver {
     /// What it was made with. What is kept where, and whether there are sockets, is the same for all releases.
     settings: ProcessSettings,
-    releases: Releases<ProcessSettings>,
+    releases: KnownReleases<ProcessSettings>,
     events: EventSender,
     running: Table,
     /// Whoever has it begins a process, and nobody else picks a port meanwhile.
@@ -129,7 +129,7 @@ impl ProcessDriver {
             }
             _ => Some(Sockets::Private(SocketFolder::create()?)),
         };
-        let releases = Releases::new(settings.release(), settings.clone());
+        let releases = KnownReleases::new(settings.release(), settings.clone());
         let starter = Starter::new();
         let starter =
             starter.map_err(|error| DriverError::caused("cannot begin a thread for starts", error))?;
@@ -201,7 +201,7 @@ impl ProcessSettings {
         let mut parts = environment.parts();
         parts.extend([socket.to_string(), format!("{stop_timeout:?}")]);
         parts.extend(command.iter().cloned());
-        Release::of_hash(releases::hash(&parts))
+        Release::of_hash(known_releases::hash(&parts))
     }
 
     fn command(&self, order: &StartOrder, endpoint: &Endpoint) -> Command {
@@ -306,6 +306,16 @@ impl Driver for ProcessDriver {
         ready(Ok(found.collect())).boxed()
     }
 
+    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        let removed = match &self.sockets {
+            Some(Sockets::Private(folder)) => folder.remove(),
+            Some(Sockets::Kept(_)) | None => Ok(()),
+        };
+        ready(removed).boxed()
+    }
+}
+
+impl Releases for ProcessDriver {
     fn release(&self) -> Release {
         self.releases.first()
     }
@@ -323,14 +333,6 @@ impl Driver for ProcessDriver {
             Spec::Docker(_) => Err(DriverError::new("these replicas are processes, not containers")),
         };
         ready(learnt).boxed()
-    }
-
-    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
-        let removed = match &self.sockets {
-            Some(Sockets::Private(folder)) => folder.remove(),
-            Some(Sockets::Kept(_)) | None => Ok(()),
-        };
-        ready(removed).boxed()
     }
 }
 

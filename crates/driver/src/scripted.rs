@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use fleet::{Address, Found, Life, Release, StopHow};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
-use crate::{Driver, DriverError, Spec, StartOrder};
+use crate::{Driver, DriverError, Releases, Spec, StartOrder};
 
 /// What a [`ScriptedDriver`] answers, and what it was told.
 #[derive(Debug)]
@@ -84,6 +84,12 @@ impl Driver for ScriptedDriver {
         ready(Ok(self.script().found.clone())).boxed()
     }
 
+    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        ready(Ok(())).boxed()
+    }
+}
+
+impl Releases for ScriptedDriver {
     fn release(&self) -> Release {
         self.script().release
     }
@@ -99,9 +105,5 @@ impl Driver for ScriptedDriver {
             Spec::Docker(_) => Err(DriverError::new("this script is about processes")),
         };
         ready(learnt).boxed()
-    }
-
-    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
-        ready(Ok(())).boxed()
     }
 }

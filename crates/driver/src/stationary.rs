@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use fleet::{Address, Found, FoundState, Life, ReplicaName, StopHow};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
-use crate::{Driver, DriverError, StartOrder};
+use crate::{Driver, DriverError, Releases, StartOrder};
 
 /// The addresses of a service whose replicas somebody else runs; seat 1 has the first.
 #[derive(Debug)]
@@ -62,3 +62,5 @@ impl Driver for StaticDriver {
         ready(Ok(())).boxed()
     }
 }
+
+impl Releases for StaticDriver {}

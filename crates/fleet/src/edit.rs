@@ -204,9 +204,9 @@ impl Desired {
         let (mut leaving, mut others): (Vec<Seat>, Vec<Seat>) = (Vec::new(), Vec::new());
         for assignment in self.settled() {
             if names.contains(&assignment.name) {
-                leaving.push(assignment.seat)
+                leaving.push(assignment.seat);
             } else {
-                others.push(assignment.seat)
+                others.push(assignment.seat);
             }
         }
         while leaving.len() < count as usize {

@@ -127,7 +127,7 @@ impl Observed {
                 self.refine(*life, exit);
             }
             Event::Beat(life, probe_result) => {
-                self.change(*life, |known| known.beat(*probe_result, settings, now))
+                self.change(*life, |known| known.beat(*probe_result, settings, now));
             }
             Event::Suspected(suspicion) => {
                 self.change(suspicion.life, |known| known.suspect(suspicion.kind, now));

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use driver::{Driver, Spec};
+use driver::{Releases, Spec};
 use fleet::{
     Action, ChangeId, Deployment, Desired, Edit, Fleet, Moment, Outcome, Refusal, RolloutSettings, Step,
 };
@@ -25,7 +25,7 @@ const PARKED_MAX: usize = 1024;
 #[derive(Clone)]
 pub struct Handle {
     service: Arc<str>,
-    driver: Arc<dyn Driver>,
+    releases: Arc<dyn Releases>,
     commands: mpsc::Sender<Command>,
     shown: Shown,
 }
@@ -75,10 +75,10 @@ impl fmt::Debug for Handle {
 impl Handle {
     pub(super) fn new(
         service: &str,
-        (commands, driver): (mpsc::Sender<Command>, Arc<dyn Driver>),
+        (commands, releases): (mpsc::Sender<Command>, Arc<dyn Releases>),
         shown: Shown,
     ) -> Self {
-        Self { service: service.into(), driver, commands, shown }
+        Self { service: service.into(), releases, commands, shown }
     }
 
     /// Who was taken out of the table since the start, by kind.
@@ -132,7 +132,7 @@ impl Handle {
         spec: Spec,
         (is_forced, settings): (bool, RolloutSettings),
     ) -> Result<Arc<ServiceView>, EditError> {
-        let learnt = self.driver.learn(spec).await;
+        let learnt = self.releases.learn(spec).await;
         let release = learnt.map_err(|error| EditError::NotRunnable(error.in_full()))?;
         self.edit(Edit::Deploy(Deployment { release, is_forced, settings })).await
     }

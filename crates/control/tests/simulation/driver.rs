@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use driver::{Driver, DriverError, StartOrder};
+use driver::{Driver, DriverError, Releases, StartOrder};
 use fleet::{Address, Found, Life, Release, StopHow};
 use futures_util::future::{BoxFuture, FutureExt};
 
@@ -150,6 +150,12 @@ impl Driver for Engine {
         .boxed()
     }
 
+    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+impl Releases for Engine {
     fn release(&self) -> Release {
         Release::of_hash(CONFIGURED_RELEASE)
     }
@@ -158,9 +164,5 @@ impl Driver for Engine {
         let state = self.0.state();
         let container = state.containers.values().find(|container| container.life == life);
         container.map(|container| container.release)
-    }
-
-    fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
-        async { Ok(()) }.boxed()
     }
 }

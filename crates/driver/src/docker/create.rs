@@ -13,7 +13,7 @@ use bollard::models::{
 
 use super::{DockerSettings, labels};
 use crate::environment::Endpoint;
-use crate::{StartOrder, releases};
+use crate::{StartOrder, known_releases};
 
 /// The engine's usual way to keep logs, which grows without end unless told otherwise.
 pub(super) const BOUNDED_LOGGING_DRIVER: &str = "json-file";
@@ -133,7 +133,7 @@ pub(super) fn spec(settings: &DockerSettings) -> String {
     parts.extend(command.iter().flatten().cloned());
     parts.extend(environment.extra.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
 
-    format!("{:016x}", releases::hash(&parts))
+    format!("{:016x}", known_releases::hash(&parts))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use fleet::Release;
 
 use super::engine::Engine;
 use super::{DockerSettings, create, labels};
-use crate::{DriverError, releases};
+use crate::{DriverError, known_releases};
 
 /// Settings that do not change their meaning when an image name does.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl Pinned {
     pub(super) fn release(&self) -> Release {
         let stop_timeout = format!("{:?}", self.settings.stop_timeout);
         let parts = [create::spec(&self.settings), self.image_id.clone(), stop_timeout];
-        Release::of_hash(releases::hash(&parts))
+        Release::of_hash(known_releases::hash(&parts))
     }
 
     /// The image to make a container of: under its name, as long as the name means this image. When the
