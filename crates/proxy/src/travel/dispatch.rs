@@ -1,13 +1,15 @@
 //! Where a request begins its way: it is for the balancer itself, for a service, or for nobody.
 
-use h1::{Method, RequestHead};
+use h1::RequestHead;
 
 use crate::clients::client::Client;
 use crate::respond::failure::Failure;
 use crate::respond::local;
 use crate::respond::send;
-use crate::travel::attempt;
 use crate::travel::context::{Clocks, RequestContext};
+use crate::travel::errand::Errand;
+use crate::travel::guards;
+use crate::travel::rounds;
 use crate::travel::routes;
 use crate::worker::Service;
 
@@ -38,23 +40,15 @@ async fn forward<C: Client>(
     if let Some(service) = service {
         request.style.set(service.settings.style);
     }
-    let service = match guard(head).and(service.ok_or(Failure::NoService)) {
+    let service = match guards::pass(service, head) {
         Ok(service) => service,
         Err(failure) => return send::fail(request, head, client, failure).await,
     };
-    match attempt::travel(request, service, (head, &mut *client)).await {
+    let errand = Errand { request, service, head, client: &mut *client };
+    match rounds::travel(errand).await {
         Ok(()) => {}
         Err(Failure::ClientLeft) => send::left(request, client),
         Err(failure) => send::fail(request, head, client, failure).await,
     }
     service.counters.count_answer(request.account.status.get());
-}
-
-/// What stands between routing and the first attempt, one after the other. The first that objects has the
-/// last word.
-fn guard(head: &RequestHead) -> Result<(), Failure> {
-    match head.method() {
-        Method::Connect | Method::Trace => Err(Failure::MethodNotForwarded),
-        _ => Ok(()),
-    }
 }

@@ -1,78 +1,80 @@
-//! One request to one replica: sent while the answer is already awaited, the answer passed on while it
-//! comes. Both directions move in one task; nothing is handed over in between.
+//! One request to one replica: sent while the response is already awaited, the response passed on while
+//! it comes. Both directions move in one task; nothing is handed over in between.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use fleet::Claim;
-use h1::{BodyLength, FieldName, RequestHead, ResponseHead, Version};
+use h1::{BodyLength, FieldName, ResponseHead, Version};
 
 use crate::clients::client::Client;
 use crate::replicas::upstream::Lease;
 use crate::respond::failure::Failure;
 use crate::settings::{INTERIM_MAX, ServiceTimeouts};
 use crate::telling::access_log::Ending;
-use crate::travel::context::RequestContext as Journey;
+use crate::travel::errand::Errand;
 use crate::travel::pace::{ClientPace, Patience};
-use crate::travel::upload::{self, Resent, Upload};
+use crate::travel::upload::Upload;
 use crate::wire::peer::{BodyCopy, Broken, CopyFault, Peer};
 use crate::wire::splice::Splice;
 
 /// A request and the connection that it goes over.
 pub(crate) struct Exchange<'a, C> {
-    pub(crate) journey: &'a Journey<'a>,
-    pub(crate) timeouts: &'a ServiceTimeouts,
-    pub(crate) head: &'a RequestHead,
-    pub(crate) client: &'a mut C,
+    pub(crate) errand: Errand<'a, C>,
+    pub(crate) upload: &'a mut Upload,
     pub(crate) lease: &'a mut Lease,
     pub(crate) claim: &'a Claim,
-    pub(crate) answer: &'a mut ResponseHead,
-    /// Whether the request may be sent again after a replica may have acted on it.
-    pub(crate) is_replayable: bool,
+    pub(crate) response: &'a mut ResponseHead,
     pub(crate) sending: Sending,
-    /// How many answers came before the one that counts.
+    /// How many responses came before the one that counts.
     pub(crate) interims: usize,
 }
 
 /// How far the request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sending {
-    /// The whole body lies here; so much of it was sent.
-    Whole(usize),
-    /// It comes from the client; what an attempt before this one took of it comes first.
-    Streamed(BodyCopy, Resent),
+    Underway,
     Done,
     /// The replica takes no more of it. It may answer all the same.
     Refused,
 }
 
+/// What is left of a connection whose response is at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchanged {
+    /// All of the request was sent, and all of the response read: it may carry another.
+    Reusable,
+    Spent,
+}
+
 impl<C: Client> Exchange<'_, C> {
-    /// Sends the request until the head of the final answer is there.
-    pub(crate) async fn ask(&mut self, upload: &mut Upload) -> Result<(), Failure> {
-        let mut patience = Patience::begin(self.journey);
+    /// Sends the request until the head of the final response is there.
+    pub(crate) async fn ask(&mut self) -> Result<(), Failure> {
+        let mut patience = Patience::begin(self.errand.request);
         let mut pace = ClientPace::begin();
         poll_fn(|context| {
-            self.journey.watch.register(context.waker());
-            self.poll_sending(context, upload)?;
-            while let Poll::Ready(answered) = self.lease.poll_answer(context, self.answer) {
+            self.errand.request.watch.register(context.waker());
+            self.poll_sending(context)?;
+            while let Poll::Ready(answered) = self.lease.poll_answer(context, self.response) {
                 if let Err(broken) = answered {
                     return Poll::Ready(Err(self.failure_of(broken)));
                 }
-                if !self.answer.is_interim() || self.is_upgrade() {
+                if !self.response.is_interim() || self.is_upgrade() {
                     return Poll::Ready(self.check_upgrade());
                 }
                 self.interims += 1;
                 if self.interims > INTERIM_MAX {
                     return Poll::Ready(Err(Failure::Garbled));
                 }
-                self.client.send_interim(self.answer);
-                self.journey.account.has_interim.set(true);
+                self.errand.client.send_interim(self.response);
+                self.errand.request.account.has_interim.set(true);
             }
             // What was passed on so far should not wait; a client that is slow to take it must not
-            // hold up the answer either.
-            if self.interims > 0 && matches!(self.client.poll_flush(context), Poll::Ready(Err(_))) {
+            // hold up the response either.
+            if self.interims > 0 && matches!(self.errand.client.poll_flush(context), Poll::Ready(Err(_))) {
                 return Poll::Ready(Err(Failure::ClientLeft));
             }
-            self.look_around(context, (&mut patience, &mut pace))
+            self.look_around(context, &mut patience, &mut pace)
         })
         .await
     }
@@ -81,30 +83,31 @@ impl<C: Client> Exchange<'_, C> {
     fn look_around(
         &mut self,
         context: &mut Context<'_>,
-        (patience, pace): (&mut Patience, &mut ClientPace),
+        patience: &mut Patience,
+        pace: &mut ClientPace,
     ) -> Poll<Result<(), Failure>> {
         // It may be given up at any time. A request that cannot be sent again stays: the replica may
         // yet come round.
-        if self.claim.gate.is_abandoned() && self.is_replayable {
+        if self.claim.gate.is_abandoned() && self.is_replayable() {
             return Poll::Ready(Err(Failure::Abandoned));
         }
         let is_clients_turn = self.is_clients_turn();
         if is_clients_turn && !self.is_conversation() {
-            if pace.is_too_slow(self.journey, self.moved()) {
+            if pace.is_too_slow(self.errand.request, self.moved()) {
                 return Poll::Ready(Err(Failure::ClientTooSlow));
             }
             return self.poll_end().map(|()| Err(Failure::TookTooLong));
         }
-        if !is_clients_turn && self.client.poll_left(context).is_ready() {
+        if !is_clients_turn && self.errand.client.poll_left(context).is_ready() {
             return Poll::Ready(Err(Failure::ClientLeft));
         }
-        pace.pause(self.journey);
+        pace.pause(self.errand.request);
         let (limit, late) = if is_clients_turn {
-            (self.timeouts.idle, Failure::ClientTooSlow)
+            (self.timeouts().idle, Failure::ClientTooSlow)
         } else {
-            (self.timeouts.response, Failure::TimedOut)
+            (self.timeouts().response, Failure::TimedOut)
         };
-        if patience.is_over(self.journey, (self.moved(), limit)) {
+        if patience.is_over(self.errand.request, (self.moved(), limit)) {
             return Poll::Ready(Err(late));
         }
         self.poll_end().map(|()| Err(Failure::TookTooLong))
@@ -112,31 +115,35 @@ impl<C: Client> Exchange<'_, C> {
 
     /// Whether more of the body is to come, and nothing hinders it.
     fn is_clients_turn(&self) -> bool {
-        let Sending::Streamed(copy, _) = &self.sending else { return false };
+        if self.sending != Sending::Underway || !self.upload.is_open() {
+            return false;
+        }
         // Who has asked whether to send at all waits for the replica.
-        let is_asking = self.head.expects_continue() && self.interims == 0 && copy.bytes == 0;
-        !copy.is_held_up && !is_asking
+        let is_asking = self.errand.head.expects_continue() && self.interims == 0 && self.upload.moved() == 0;
+        !is_asking
     }
 
     /// HTTP/2 has streams in which both sides talk when they have something to say, as gRPC does. Their
     /// length is not known before, and no rate can be asked of them.
     fn is_conversation(&self) -> bool {
-        self.head.version() == Version::Http2 && self.head.body() == BodyLength::Chunked
+        self.errand.head.version() == Version::Http2 && self.errand.head.body() == BodyLength::Chunked
     }
 
     /// The end of the time that the request may take as a whole. To be asked after whoever else sets
     /// the time of the next look.
     fn poll_end(&self) -> Poll<()> {
-        let Some(limit) = self.timeouts.request else { return Poll::Pending };
-        let end = self.journey.begun + limit;
-        self.journey.watch.wake_no_later_than(end);
-        if self.journey.watch.now() >= end { Poll::Ready(()) } else { Poll::Pending }
+        let Some(end) = self.errand.end() else { return Poll::Pending };
+        self.errand.request.watch.wake_no_later_than(end);
+        if self.errand.request.watch.now() >= end { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn timeouts(&self) -> &ServiceTimeouts {
+        &self.errand.service.settings.timeouts
     }
 
     fn moved(&self) -> u64 {
-        match &self.sending {
-            Sending::Whole(sent) => *sent as u64,
-            Sending::Streamed(copy, _) => copy.bytes,
+        match self.sending {
+            Sending::Underway => self.upload.moved(),
             Sending::Done | Sending::Refused => u64::MAX,
         }
     }
@@ -152,9 +159,9 @@ impl<C: Client> Exchange<'_, C> {
     /// Only who has asked for another protocol can be told that it is spoken now, no other, and only
     /// behind the last byte of the request.
     fn check_upgrade(&self) -> Result<(), Failure> {
-        let asked = self.head.upgrade().unwrap_or_default();
-        let mut agreed = self.answer.fields().all(FieldName::Upgrade);
-        let is_wanted = self.answer.upgrades()
+        let asked = self.errand.head.upgrade().unwrap_or_default();
+        let mut agreed = self.response.fields().all(FieldName::Upgrade);
+        let is_wanted = self.response.upgrades()
             && self.is_sent()
             && agreed.next().is_some_and(|agreed| agreed.eq_ignore_ascii_case(asked))
             && agreed.next().is_none();
@@ -162,22 +169,11 @@ impl<C: Client> Exchange<'_, C> {
     }
 
     /// Sends on as much of the request as there is and as the replica takes.
-    fn poll_sending(&mut self, context: &mut Context<'_>, upload: &mut Upload) -> Result<(), Failure> {
-        let polled = match (&mut self.sending, &mut *upload) {
-            (Sending::Done | Sending::Refused, _) => return Ok(()),
-            (Sending::Whole(sent), Upload::Whole(body)) => {
-                upload::poll_whole(self.lease, (body, sent), context)
-            }
-            (Sending::Streamed(copy, resent), Upload::Streamed(streamed)) => {
-                streamed.poll((&mut *self.client, &mut *self.lease), (copy, resent), context)
-            }
-            (Sending::Whole(_), Upload::Streamed(_)) | (Sending::Streamed(..), Upload::Whole(_)) => {
-                debug_assert!(false, "a body is sent in the way that it is kept");
-                return Ok(());
-            }
-        };
-        // What has gone of it and was not kept cannot be sent to another.
-        self.is_replayable &= upload.is_whole();
+    fn poll_sending(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
+        if self.sending != Sending::Underway {
+            return Ok(());
+        }
+        let polled = self.upload.poll(self.errand.client, self.lease, context);
         match polled {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => self.sending = Sending::Done,
@@ -188,21 +184,22 @@ impl<C: Client> Exchange<'_, C> {
         Ok(())
     }
 
-    /// Passes the answer on to its end; whether the replica's connection may be used again. Whatever goes
-    /// wrong now, the client has seen the head of the answer: it must see that the rest is missing.
-    pub(crate) async fn relay(&mut self, upload: &mut Upload) -> bool {
-        upload.will_not_be_sent_again();
-        let length = self.answer.body(self.head.method());
+    /// Passes the response on to its end. Whatever goes wrong now, the client has seen the head of the
+    /// response: it must see that the rest is missing.
+    pub(crate) async fn relay(&mut self) -> Exchanged {
+        self.upload.will_not_be_sent_again();
+        let length = self.response.body(self.errand.head.method());
         self.lease.expect_body(length);
-        self.client.begin_answer(self.answer, length);
+        self.errand.client.begin_answer(self.response, length);
         let mut download = BodyCopy::default();
         let mut splice = self.splice();
-        let mut patience = Patience::begin(self.journey);
+        let mut patience = Patience::begin(self.errand.request);
         let ending = poll_fn(|context| {
-            self.journey.watch.register(context.waker());
-            let polled = match (&mut splice, self.lease.own_connection(), self.client.own_connection()) {
+            self.errand.request.watch.register(context.waker());
+            let polled = match (&mut splice, self.lease.own_connection(), self.errand.client.own_connection())
+            {
                 (Some(splice), Some(from), Some(to)) => splice.poll((from, to), &mut download, context),
-                _ => download.poll(self.lease, self.client, context),
+                _ => download.poll(self.lease, self.errand.client, context),
             };
             match polled {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ending::Complete),
@@ -210,85 +207,102 @@ impl<C: Client> Exchange<'_, C> {
                 Poll::Ready(Err(CopyFault::To(_))) => return Poll::Ready(Ending::ClientLeft),
                 Poll::Pending => {}
             }
-            if self.poll_sending(context, upload).is_err() {
+            if self.poll_sending(context).is_err() {
                 return Poll::Ready(Ending::ClientLeft);
             }
-            self.look_at_answer(context, (&mut patience, &download))
+            self.look_at_response(context, &mut patience, &download)
         })
         .await;
-        self.journey.account.bytes.set(download.bytes);
-        self.journey.account.ending.set(ending);
+        self.errand.request.account.bytes.set(download.bytes);
+        self.errand.request.account.ending.set(ending);
         match ending {
-            Ending::Complete => true,
+            Ending::Complete => self.exchanged(),
             Ending::ClientLeft | Ending::ReplicaFailed => {
-                self.client.spoil();
-                false
+                self.errand.client.spoil();
+                Exchanged::Spent
             }
         }
     }
 
     fn splice(&mut self) -> Option<Splice> {
-        let (from, to) = (self.lease.own_connection()?, self.client.own_connection()?);
-        Splice::between(from, to, &self.journey.worker.pipes)
+        let (from, to) = (self.lease.own_connection()?, self.errand.client.own_connection()?);
+        Splice::between(from, to, &self.errand.request.worker.pipes)
     }
 
-    fn look_at_answer(
+    fn look_at_response(
         &mut self,
         context: &mut Context<'_>,
-        (patience, download): (&mut Patience, &BodyCopy),
+        patience: &mut Patience,
+        download: &BodyCopy,
     ) -> Poll<Ending> {
-        if !download.is_held_up && !self.is_clients_turn() && self.client.poll_left(context).is_ready() {
+        if !download.is_held_up && !self.is_clients_turn() && self.errand.client.poll_left(context).is_ready()
+        {
             return Poll::Ready(Ending::ClientLeft);
         }
         let (limit, late) = if download.is_held_up {
-            (self.journey.worker.clients.timeouts.write, Ending::ClientLeft)
+            (self.errand.request.worker.clients.timeouts.write, Ending::ClientLeft)
         } else {
-            (self.timeouts.idle, Ending::ReplicaFailed)
+            (self.timeouts().idle, Ending::ReplicaFailed)
         };
         let moved = download.bytes.wrapping_add(self.moved()).wrapping_add(u64::from(download.is_held_up));
-        if patience.is_over(self.journey, (moved, limit)) {
+        if patience.is_over(self.errand.request, (moved, limit)) {
             return Poll::Ready(late);
         }
         self.poll_end().map(|()| late)
     }
 
+    /// What is left of the connection, if all of the response is read.
+    pub(crate) fn exchanged(&self) -> Exchanged {
+        if self.is_sent() { Exchanged::Reusable } else { Exchanged::Spent }
+    }
+
+    /// Whether the request can still go to another replica: what has gone of it and was not kept cannot be
+    /// sent again, and what the client has seen of a response cannot be taken back.
+    pub(crate) fn may_go_elsewhere(&self) -> bool {
+        self.is_replayable() && !self.errand.request.account.has_interim.get()
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.errand.head.method().is_idempotent() && self.upload.is_whole()
+    }
+
     /// Whether all of the request was sent.
-    pub(crate) fn is_sent(&self) -> bool {
-        matches!(self.sending, Sending::Done)
+    fn is_sent(&self) -> bool {
+        self.sending == Sending::Done
     }
 
     /// Both sides speak a protocol of their own now: bytes go both ways until neither has more.
     pub(crate) async fn tunnel(&mut self) {
-        self.client.begin_answer(self.answer, BodyLength::None);
+        self.errand.client.begin_answer(self.response, BodyLength::None);
         self.lease.become_raw();
-        if !self.client.become_raw() {
-            return self.client.spoil();
+        if !self.errand.client.become_raw() {
+            return self.errand.client.spoil();
         }
         let (mut up, mut down) = (Tunnel::default(), Tunnel::default());
-        let mut patience = Patience::begin(self.journey);
+        let mut patience = Patience::begin(self.errand.request);
         poll_fn(|context| {
-            self.journey.watch.register(context.waker());
-            let up_is_over = up.poll(self.client, self.lease, context);
+            self.errand.request.watch.register(context.waker());
+            let up_is_over = up.poll(self.errand.client, self.lease, context);
             if up_is_over && !up.is_shut {
                 up.is_shut = self.lease.poll_shutdown(context).is_ready();
             }
-            let down_is_over = down.poll(self.lease, self.client, context);
+            let down_is_over = down.poll(self.lease, self.errand.client, context);
             if down_is_over && !down.is_shut {
-                down.is_shut = self.client.poll_shutdown(context).is_ready();
+                down.is_shut = self.errand.client.poll_shutdown(context).is_ready();
             }
             let moved = up.copy.bytes + down.copy.bytes;
-            let is_late = patience.is_over(self.journey, (moved, self.timeouts.upgrade_idle));
+            let is_late = patience.is_over(self.errand.request, (moved, self.timeouts().upgrade_idle));
             let is_broken = up.is_broken || down.is_broken;
             if is_late || is_broken || (up.is_shut && down.is_shut) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
-        self.journey.account.bytes.set(down.copy.bytes);
-        self.client.spoil();
+        self.errand.request.account.bytes.set(down.copy.bytes);
+        self.errand.client.spoil();
     }
 
-    /// Whether the answer changes the protocol.
+    /// Whether the response changes the protocol.
     pub(crate) fn is_upgrade(&self) -> bool {
-        self.answer.status() == 101
+        self.response.status() == 101
     }
 }
 

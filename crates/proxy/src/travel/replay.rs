@@ -61,12 +61,12 @@ fn is_within_limits(history: &History) -> bool {
 
 impl Remains {
     /// Whether it may be sent again after a replica may have acted on it.
-    fn is_replayable(self) -> bool {
+    pub(crate) fn is_replayable(self) -> bool {
         self.is_idempotent && self.is_body_whole
     }
 
     /// Whether there is something to send in another attempt.
-    fn can_be_sent(self) -> bool {
+    pub(crate) fn can_be_sent(self) -> bool {
         self.is_body_whole || self.is_unsent
     }
 }

@@ -2,96 +2,177 @@
 
 use std::task::{Context, Poll, ready};
 
-use h1::Fields;
+use h1::{BodyLength, Fields};
 
+use crate::clients::client::Client;
 use crate::replicas::upstream::Lease;
+use crate::respond::failure::Failure;
+use crate::settings::Protocol;
+use crate::travel::buffering;
+use crate::travel::errand::Errand;
 use crate::wire::peer::{BodyCopy, Broken, CopyFault, Peer};
 
-/// The body of a request.
+/// The body of a request, and how far the attempt under way is with it.
 pub(crate) enum Upload {
     /// All of it is here, so that it can be sent again.
-    Whole(Vec<u8>),
+    Whole(Whole),
     /// It comes from the client, once.
     Streamed(Streamed),
 }
 
-/// A body that comes from the client, once.
-pub(crate) struct Streamed {
-    /// How far the last attempt came.
-    pub(crate) so_far: BodyCopy,
-    /// So much of it was passed on.
-    passed: u64,
-    /// All of that, as long as it is not too much to keep.
-    kept: Vec<u8>,
-    kept_max: usize,
+/// A body that lies here.
+pub(crate) struct Whole {
+    body: Vec<u8>,
+    /// So much of it was sent in this attempt.
+    sent: usize,
 }
 
-/// How much of what was kept this attempt has sent.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Resent(usize);
+/// A body that comes from the client, once.
+pub(crate) struct Streamed {
+    copy: BodyCopy,
+    kept: Kept,
+}
+
+/// What has gone of a body, in case that it must be sent again.
+struct Kept {
+    /// How much has gone.
+    passed: u64,
+    /// All of that, as long as it is not too much to keep.
+    bytes: Vec<u8>,
+    most: usize,
+    /// How much of it this attempt has sent.
+    resent: usize,
+}
 
 impl Upload {
+    /// Takes on the body of a request. One that may be sent again is read whole, if it is small enough and
+    /// comes by itself; of others the beginning is waited for.
+    pub(crate) async fn take_on<C: Client>(errand: &mut Errand<'_, C>) -> Result<Self, Failure> {
+        let (request, head, end) = (errand.request, errand.head, errand.end());
+        let whole_max = request.worker.clients.replay_body_max;
+        // HTTP/2 says of what has come to a replica that it was not looked at; HTTP/1 has no words for that.
+        let kept_max = match errand.service.settings.protocol {
+            Protocol::Http1 => 0,
+            Protocol::H2c => usize::try_from(whole_max).unwrap_or(usize::MAX),
+        };
+        match head.body() {
+            BodyLength::None => Ok(Self::whole(Vec::new())),
+            BodyLength::Exact(length)
+                if head.method().is_idempotent() && length <= whole_max && !head.expects_continue() =>
+            {
+                let most = (length as usize, end);
+                Ok(Self::whole(buffering::whole(request, (head, &mut *errand.client), most).await?))
+            }
+            BodyLength::Exact(length) if !head.expects_continue() => {
+                let beginning = buffering::beginning(request, (length, &mut *errand.client), end).await?;
+                Ok(Self::streamed(beginning, kept_max))
+            }
+            _ => Ok(Self::streamed(Vec::new(), kept_max)),
+        }
+    }
+
+    fn whole(body: Vec<u8>) -> Self {
+        Self::Whole(Whole { body, sent: 0 })
+    }
+
+    /// One of which the beginning lies here.
+    fn streamed(beginning: Vec<u8>, kept_max: usize) -> Self {
+        let kept = Kept { passed: beginning.len() as u64, bytes: beginning, most: kept_max, resent: 0 };
+        Self::Streamed(Streamed { copy: BodyCopy::default(), kept })
+    }
+
+    /// Another attempt begins, and sends what there is from the beginning.
+    pub(crate) fn begin_again(&mut self) {
+        match self {
+            Self::Whole(whole) => whole.sent = 0,
+            Self::Streamed(streamed) => {
+                streamed.copy = BodyCopy::default();
+                streamed.kept.resent = 0;
+            }
+        }
+    }
+
     /// Whether the body can still be sent from its beginning.
     pub(crate) fn is_whole(&self) -> bool {
         match self {
             Self::Whole(_) => true,
-            Self::Streamed(streamed) => streamed.passed == streamed.kept.len() as u64,
+            Self::Streamed(streamed) => streamed.kept.is_all(),
         }
     }
 
-    /// An answer has begun, so that what was kept is of no more use.
+    /// How much of it this attempt has moved.
+    pub(crate) fn moved(&self) -> u64 {
+        match self {
+            Self::Whole(whole) => whole.sent as u64,
+            Self::Streamed(streamed) => streamed.copy.bytes,
+        }
+    }
+
+    /// Whether more of it may come from the client, and the replica takes what comes.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Streamed(streamed) if !streamed.copy.is_held_up)
+    }
+
+    /// A response has begun, so that what was kept is of no more use.
     pub(crate) fn will_not_be_sent_again(&mut self) {
         if let Self::Streamed(streamed) = self {
-            streamed.kept_max = 0;
+            streamed.kept.most = 0;
         }
-    }
-}
-
-impl Streamed {
-    /// One of which so much may be kept in case that it must be sent again.
-    pub(crate) fn keeping(kept_max: usize) -> Self {
-        Self { so_far: BodyCopy::default(), passed: 0, kept: Vec::new(), kept_max }
-    }
-
-    /// One whose beginning lies here.
-    pub(crate) fn begun(beginning: Vec<u8>, kept_max: usize) -> Self {
-        Self { passed: beginning.len() as u64, kept: beginning, ..Self::keeping(kept_max) }
     }
 
     /// Sends on as much as there is and as the replica takes.
     pub(crate) fn poll(
         &mut self,
-        (client, lease): (&mut impl Peer, &mut Lease),
-        (copy, resent): (&mut BodyCopy, &mut Resent),
+        client: &mut impl Peer,
+        lease: &mut Lease,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), CopyFault>> {
-        if resent.0 < self.kept.len() {
-            let sent = poll_whole(lease, (&self.kept, &mut resent.0), context);
-            copy.is_held_up = sent.is_pending();
+        match self {
+            Self::Whole(whole) => poll_rest(lease, &whole.body, &mut whole.sent, context),
+            Self::Streamed(streamed) => streamed.poll(client, lease, context),
+        }
+    }
+}
+
+impl Streamed {
+    fn poll(
+        &mut self,
+        client: &mut impl Peer,
+        lease: &mut Lease,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), CopyFault>> {
+        let kept = &mut self.kept;
+        if kept.resent < kept.bytes.len() {
+            let sent = poll_rest(lease, &kept.bytes, &mut kept.resent, context);
+            self.copy.is_held_up = sent.is_pending();
             ready!(sent)?;
         }
-        let mut keeping = Keeping { lease, streamed: self, resent };
-        let polled = copy.poll(client, &mut keeping, context);
-        self.so_far = *copy;
-        polled
+        self.copy.poll(client, &mut Keeping { lease, kept }, context)
+    }
+}
+
+impl Kept {
+    fn is_all(&self) -> bool {
+        self.passed == self.bytes.len() as u64
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        let is_all_here = self.passed == self.kept.len() as u64;
+    /// These have gone now.
+    fn add(&mut self, bytes: &[u8]) {
+        let is_all_here = self.is_all();
         self.passed += bytes.len() as u64;
-        if is_all_here && self.kept.len() + bytes.len() <= self.kept_max {
-            self.kept.extend_from_slice(bytes);
+        if is_all_here && self.bytes.len() + bytes.len() <= self.most {
+            self.bytes.extend_from_slice(bytes);
         } else {
-            self.kept = Vec::new();
+            self.bytes = Vec::new();
         }
+        self.resent = self.bytes.len();
     }
 }
 
 /// A replica, beside which is kept what it gets.
 struct Keeping<'a> {
     lease: &'a mut Lease,
-    streamed: &'a mut Streamed,
-    resent: &'a mut Resent,
+    kept: &'a mut Kept,
 }
 
 impl Peer for Keeping<'_> {
@@ -109,8 +190,7 @@ impl Peer for Keeping<'_> {
 
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
         let sent = ready!(self.lease.poll_send(context, bytes))?;
-        self.streamed.keep(&bytes[..sent]);
-        self.resent.0 = self.streamed.kept.len();
+        self.kept.add(&bytes[..sent]);
         Poll::Ready(Ok(sent))
     }
 
@@ -123,10 +203,11 @@ impl Peer for Keeping<'_> {
     }
 }
 
-/// Sends a body that lies here.
-pub(crate) fn poll_whole(
+/// Sends what lies here, from where it was sent to.
+fn poll_rest(
     lease: &mut Lease,
-    (body, sent): (&[u8], &mut usize),
+    body: &[u8],
+    sent: &mut usize,
     context: &mut Context<'_>,
 ) -> Poll<Result<(), CopyFault>> {
     while *sent < body.len() {

@@ -1,0 +1,22 @@
+//! What a request must pass between its route and the first attempt: a flat list, in order, of which the
+//! first objection is the last word. A limit, a redirect or a question for a password is one more line
+//! here. Nothing is read from the client, and no replica is chosen.
+
+use h1::{Method, RequestHead};
+
+use crate::respond::failure::Failure;
+use crate::worker::Service;
+
+/// The service that the request may go to.
+pub(crate) fn pass<'a>(service: Option<&'a Service>, head: &RequestHead) -> Result<&'a Service, Failure> {
+    is_method_forwarded(head)?;
+    service.ok_or(Failure::NoService)
+}
+
+/// The bytes behind a CONNECT would be for whoever it names, and a TRACE gives back what others have added.
+fn is_method_forwarded(head: &RequestHead) -> Result<(), Failure> {
+    match head.method() {
+        Method::Connect | Method::Trace => Err(Failure::MethodNotForwarded),
+        _ => Ok(()),
+    }
+}
