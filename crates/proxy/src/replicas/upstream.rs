@@ -282,16 +282,15 @@ impl Lease {
         }
     }
 
-    /// The exchange is over: the connection may carry another, if all of the request was sent, all of
-    /// the answer read, nothing came behind it, and nobody wants to close.
-    pub(crate) fn give_back(self, answer: &ResponseHead, is_request_sent: bool) {
+    /// The exchange is over, and all of the request was sent: the connection may carry another, if all of
+    /// the response was read, nothing came behind it, and nobody wants to close.
+    pub(crate) fn give_back(self, response: &ResponseHead) {
         let connection = match self.link {
             Link::Http1(connection) => connection,
             // Its connection was never taken away.
             Link::Http2(_) => return,
         };
-        let is_usable =
-            is_request_sent && answer.keeps_alive() && connection.is_body_read() && connection.is_clean();
+        let is_usable = response.keeps_alive() && connection.is_body_read() && connection.is_clean();
         if !is_usable {
             return;
         }

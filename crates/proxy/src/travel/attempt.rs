@@ -50,10 +50,11 @@ impl<C: Client> Delivery<'_, C> {
                 }
             };
             match self.exchange(&mut lease, &claim).await {
-                Ok(exchanged) => {
-                    lease.give_back(&self.response, exchanged == Exchanged::Reusable);
+                Ok(Exchanged::Reusable) => {
+                    lease.give_back(&self.response);
                     return Ok(());
                 }
+                Ok(Exchanged::Spent) => return Ok(()),
                 // Nothing was sent: the next kept connection, or a new one, is as good a first try.
                 Err(Failure::Unsent) if lease.was_worn() && self.remains().can_be_sent() => lease.broke(),
                 Err(failure) => {
