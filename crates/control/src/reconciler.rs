@@ -14,9 +14,9 @@ use std::time::{Duration, SystemTime};
 use driver::{Driver, EVENTS_CAPACITY, EventSender};
 use fleet::{
     Action, Event, Fleet, FleetSettings, Life, ProbeResult, Publisher, Reader, Replica, RoutingTable,
-    Standing, Suspicion, SuspicionKind, routing,
+    Seating, Standing, Suspicion, SuspicionKind, routing,
 };
-use placement::{Placement, Seat};
+use placement::{NoRoom, Placement, Seat};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -143,14 +143,14 @@ impl Control {
         let clock = Clock::start();
         let service = settings.service.as_str();
         let found = driver.list().await?;
-        let placement = (settings.placement.clone(), settings.weights.clone());
         let desired = match &settings.state {
-            Some(state) => state.read(service, placement, !found.is_empty())?,
-            None => fleet::Desired::new(fastrand::u64(..), placement.0, placement.1),
+            Some(state) => state.read(service, !found.is_empty())?,
+            None => fleet::Desired::new(fastrand::u64(..)),
         };
-        let is_restored = desired.generation() > 0;
+        let is_restored = desired.generation > 0;
         let storing = Storing::new((service, settings.state), &desired, settings.journal.clone());
-        let mut fleet = Fleet::new(settings.fleet.clone(), desired);
+        let seating = Seating::new(settings.placement, settings.weights);
+        let mut fleet = Fleet::new(settings.fleet.clone(), seating, desired)?;
         fleet.adopt(&found, |life| driver.release_of(life), clock.now());
         let outdated = fleet.settle_releases(driver.release(), |life| driver.release_of(life));
         if outdated > 0 {
@@ -205,6 +205,8 @@ pub enum StartError {
     Driver(#[from] driver::DriverError),
     #[error(transparent)]
     Wish(#[from] WishError),
+    #[error("what should run does not fit the configured placement: {0}")]
+    DoesNotFit(#[from] NoRoom),
 }
 
 impl Reconciler {
@@ -419,7 +421,7 @@ impl Reconciler {
                 if let Some(replica) = self.replicas.get(life).filter(|_| is_tried) {
                     replica.gate.admit_one();
                 }
-                let release = self.fleet.desired().release_of(*life).unwrap_or_default();
+                let release = self.fleet.roster().release_of(*life).unwrap_or_default();
                 self.performer.begin(&action, (self.replicas.get(life).cloned(), release));
                 ControlFlow::Continue(())
             }

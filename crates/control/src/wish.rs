@@ -11,9 +11,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fleet::{Desired, Life, Release, ReplicaName, StoredAssignment};
+use fleet::{Assignment, Desired, Life, Release, ReplicaName, Transition};
 use futures_util::future::{BoxFuture, FutureExt};
-use placement::{NoRoom, Placement, Seat};
+use placement::Seat;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +26,9 @@ const INCARNATION_MAX: u64 = 1 << 48;
 
 /// Keeps what should run.
 pub trait WishStore: fmt::Debug + Send + Sync + 'static {
-    /// The wish of a service, put into an empty placement and its weights; an empty wish if none was
-    /// ever stored. `is_left` says whether there is a trace of its fleet.
-    fn read(&self, service: &str, empty: (Placement, Vec<u32>), is_left: bool) -> Result<Desired, WishError>;
+    /// What should run of a service; nothing if that was never stored. `is_left` says whether there is a
+    /// trace of its fleet.
+    fn read(&self, service: &str, is_left: bool) -> Result<Desired, WishError>;
 
     /// Stores the wish of a service. When this returns without error, no crash can lose it.
     fn write(&self, service: &str, desired: &Desired) -> BoxFuture<'static, Result<(), WishError>>;
@@ -54,8 +54,6 @@ pub enum WishError {
     NotStored { path: PathBuf, source: io::Error },
     #[error("cannot read {}: {why}; move it away to begin anew", path.display())]
     NotRead { path: PathBuf, why: String },
-    #[error("what {} asks for does not fit the configured placement: {why}", path.display())]
-    DoesNotFit { path: PathBuf, why: NoRoom },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,33 +137,19 @@ impl StateDir {
 }
 
 impl WishStore for StateDir {
-    fn read(
-        &self,
-        service: &str,
-        (placement, weights): (Placement, Vec<u32>),
-        is_anything_left: bool,
-    ) -> Result<Desired, WishError> {
+    fn read(&self, service: &str, is_left: bool) -> Result<Desired, WishError> {
         let path = self.file(service);
-        if !self.is_chosen && !is_anything_left {
-            return Ok(Desired::new(fastrand::u64(..), placement, weights));
+        if !self.is_chosen && !is_left {
+            return Ok(Desired::new(fastrand::u64(..)));
         }
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Desired::new(fastrand::u64(..), placement, weights));
+                return Ok(Desired::new(fastrand::u64(..)));
             }
             Err(error) => return Err(WishError::NotRead { path, why: error.to_string() }),
         };
-        let file = parse(&text).map_err(|why| WishError::NotRead { path: path.clone(), why })?;
-        let (file, assignments, spares) = file;
-        let mut desired = Desired::new(file.seed, placement, weights);
-        desired.restore(file.generation, assignments).map_err(|why| WishError::DoesNotFit { path, why })?;
-        desired.restore_spares(spares);
-        let rollout = file.rollout.map(|rollout| (release(&rollout.from), release(&rollout.to)));
-        if let Some((Ok(from), Ok(to))) = rollout {
-            desired.restore_rollout(from, to);
-        }
-        Ok(desired)
+        parse(&text).map_err(|why| WishError::NotRead { path, why })
     }
 
     fn write(&self, service: &str, desired: &Desired) -> BoxFuture<'static, Result<(), WishError>> {
@@ -183,35 +167,34 @@ impl WishStore for StateDir {
 }
 
 fn file_of(desired: &Desired) -> WishFile {
-    let replica = |assignment: StoredAssignment| WishedReplica {
+    let replica = |assignment: &Assignment| WishedReplica {
         seat: assignment.seat.number(),
         begun_in: Some(assignment.life.seat.number()).filter(|number| *number != assignment.seat.number()),
         incarnation: assignment.life.incarnation,
         name: assignment.name.to_string(),
         release: assignment.release.is_told().then(|| assignment.release.to_string()),
-        slots: assignment.slots,
+        slots: assignment.slots.clone(),
     };
     WishFile {
         format: FORMAT,
-        generation: desired.generation(),
-        seed: desired.seed(),
-        replicas: desired.to_store().into_iter().map(replica).collect(),
-        spares: desired.spares_to_store().into_iter().map(replica).collect(),
+        generation: desired.generation,
+        seed: desired.seed,
+        replicas: desired.replicas.iter().map(replica).collect(),
+        spares: desired.spares.iter().map(replica).collect(),
         rollout: desired
-            .rolling()
-            .map(|(from, to)| WishedRollout { from: from.to_string(), to: to.to_string() }),
+            .rollout
+            .map(|Transition { from, to }| WishedRollout { from: from.to_string(), to: to.to_string() }),
     }
 }
 
-/// A file, its replicas and its spares.
-fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredAssignment>, Vec<StoredAssignment>), String> {
-    let mut file: WishFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+fn parse(text: &[u8]) -> Result<Desired, String> {
+    let file: WishFile = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if file.format != FORMAT {
         return Err(format!("it has format {}, this version knows {FORMAT}", file.format));
     }
-    if let Some(rollout) = &file.rollout {
-        release(&rollout.from).and(release(&rollout.to))?;
-    }
+    let rollout = file.rollout.map(|WishedRollout { from, to }| {
+        Ok::<_, String>(Transition { from: release(&from)?, to: release(&to)? })
+    });
     let seat = |number: u32| {
         let seat = Seat::new(number).filter(|seat| seat.number() <= SEAT_MAX);
         seat.ok_or_else(|| format!("seat {number} is not from 1 to {SEAT_MAX}"))
@@ -225,20 +208,21 @@ fn parse(text: &[u8]) -> Result<(WishFile, Vec<StoredAssignment>, Vec<StoredAssi
         let name = ReplicaName::parse(&replica.name).map_err(|error| error.to_string())?;
         let release = replica.release.as_deref().map(release).transpose()?.unwrap_or_default();
         let life = Life { seat: begun_in, incarnation: replica.incarnation };
-        Ok(StoredAssignment { seat, life, name, release, slots: replica.slots })
+        Ok(Assignment { seat, life, name, release, slots: replica.slots })
     };
-    let assignments: Result<Vec<_>, String> = file.replicas.drain(..).map(assignment).collect();
-    let spares: Result<Vec<_>, String> = file.spares.drain(..).map(assignment).collect();
-    let (assignments, spares) = (assignments?, spares?);
+    let replicas: Result<Vec<_>, String> = file.replicas.into_iter().map(assignment).collect();
+    let spares: Result<Vec<_>, String> = file.spares.into_iter().map(assignment).collect();
+    let (generation, seed, rollout) = (file.generation, file.seed, rollout.transpose()?);
+    let desired = Desired { generation, seed, replicas: replicas?, spares: spares?, rollout };
     let mut seats = BTreeSet::new();
     let mut names = BTreeSet::new();
     let mut lives = BTreeSet::new();
-    for StoredAssignment { seat, life, name, .. } in assignments.iter().chain(&spares) {
+    for Assignment { seat, life, name, .. } in desired.replicas.iter().chain(&desired.spares) {
         if !seats.insert(seat) || !lives.insert(life) || !names.insert(name) {
             return Err(format!("seat {seat}, its life or name '{name}' is there twice"));
         }
     }
-    Ok((file, assignments, spares))
+    Ok(desired)
 }
 
 fn release(text: &str) -> Result<Release, String> {

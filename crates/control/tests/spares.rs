@@ -216,8 +216,8 @@ async fn a_stored_wish_that_gives_two_seats_to_one_life_is_refused() {
 struct Stuck(AtomicBool);
 
 impl WishStore for Stuck {
-    fn read(&self, _: &str, empty: (Placement, Vec<u32>), _: bool) -> Result<Desired, WishError> {
-        Ok(Desired::new(1, empty.0, empty.1))
+    fn read(&self, _: &str, _: bool) -> Result<Desired, WishError> {
+        Ok(Desired::new(1))
     }
 
     fn write(&self, _: &str, _: &Desired) -> BoxFuture<'static, Result<(), WishError>> {

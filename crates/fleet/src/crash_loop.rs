@@ -30,7 +30,7 @@ impl Fleet {
             return None;
         }
         let (_, death) = record.last_death.clone()?;
-        let assignment = self.desired.places().find(|assignment| assignment.seat == seat)?;
+        let assignment = self.roster.places().find(|assignment| assignment.seat == seat)?;
         let is_waiting = self.observed.get(assignment.life).is_none();
         Some(CrashLoop {
             failures: record.failures,

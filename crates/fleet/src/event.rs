@@ -1,6 +1,7 @@
 //! Facts that arrive. An event says what happened, never what should be done about it.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::{Address, Latencies, Life, Moment, ReplicaName};
 
@@ -128,6 +129,9 @@ pub enum Death {
 }
 
 impl Death {
+    /// How long an end that nobody waits to see replaced waits for its reason.
+    pub(crate) const REASON_WAIT: Duration = Duration::from_millis(500);
+
     /// The last lines that it wrote, the oldest first.
     pub fn last_output(&self) -> &[String] {
         match self {

@@ -17,39 +17,55 @@ mod table;
 
 mod settings;
 
-mod crash_loop;
-mod desired;
+mod action;
 mod edit;
 mod event;
+
+mod desired;
+mod progress;
+mod rollout;
+mod roster;
+mod seating;
+
 mod health;
 mod observed;
 mod outlier;
-mod plan;
-mod rollout;
 mod slowness;
+
+mod facts;
+mod plan;
+
+mod fleet;
+
+mod amend;
+mod crash_loop;
+mod rolling;
 mod spares;
+mod standing;
 
 mod adoption;
-mod fleet;
+mod door;
 mod view;
 
+pub use action::{Action, Plan, Step, StopHow};
 pub use address::{Address, IllegalAddress, NoConnection};
 pub use crash_loop::CrashLoop;
-pub use desired::{Assignment, ChangeId, Desired, StoredAssignment};
-pub use edit::{Edit, Refusal};
+pub use desired::{Assignment, Desired, Transition};
+pub use edit::{ChangeId, Deployment, Edit, Outcome, Refusal};
 pub use event::{Death, Event, Exit, Found, FoundState, Measured, ProbeResult, Suspicion, SuspicionKind};
-pub use fleet::{Fleet, Outcome, Standing};
+pub use fleet::Fleet;
 pub use gate::Gate;
 pub use health::Sign;
 pub use in_full::in_full;
-pub use life::{IllegalName, Life, Moment, ReplicaName};
+pub use life::{IllegalName, Life, Moment, ReplicaName, SPARE_SEAT_MIN};
 pub use observed::{Known, Observed, Phase};
-pub use plan::{Action, Plan, Step, StopHow, plan};
 pub use release::Release;
 pub use replica::{Claim, Replica};
 pub use responses::{Latencies, Responses};
-pub use rollout::{Course, Deployment, RolloutFailure, RolloutSettings};
-pub use settings::{FleetSettings, HealthSettings};
-pub use spares::SPARE_SEAT_MIN;
+pub use rollout::{Course, RolloutFailure};
+pub use roster::Roster;
+pub use seating::Seating;
+pub use settings::{FleetSettings, HealthSettings, RolloutSettings};
+pub use standing::Standing;
 pub use table::{Choice, Publisher, Reader, RoutingTable, Verdict, routing};
 pub use view::{FleetView, ReplicaState, ReplicaView, RolloutView};

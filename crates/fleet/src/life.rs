@@ -24,6 +24,26 @@ impl fmt::Display for Life {
     }
 }
 
+/// The lowest seat of spares. A fleet has ten thousand seats at most, so it never gets there.
+pub const SPARE_SEAT_MIN: u32 = 10_001;
+
+/// The seats in which spares begin, lowest first.
+pub(crate) fn spare_seats() -> impl Iterator<Item = Seat> {
+    (SPARE_SEAT_MIN..).filter_map(Seat::new)
+}
+
+/// Whether a seat is one of those.
+pub(crate) fn is_spare_seat(seat: Seat) -> bool {
+    seat.number() >= SPARE_SEAT_MIN
+}
+
+impl Life {
+    /// Whether it was begun as a spare; it may have a seat of the fleet by now.
+    pub fn began_as_spare(self) -> bool {
+        is_spare_seat(self.seat)
+    }
+}
+
 /// The longest name that a replica may carry; with it a name is also a legal host name label.
 const NAME_LENGTH_MAX: usize = 63;
 

@@ -7,11 +7,10 @@ use placement::Seat;
 
 use crate::health::Signs;
 use crate::outlier::Complaint;
-use crate::plan::StopHow;
 use crate::slowness::Comparison;
 use crate::{
     Address, Death, Event, Exit, FleetSettings, Found, FoundState, HealthSettings, Life, Measured, Moment,
-    ProbeResult, ReplicaName, SuspicionKind,
+    ProbeResult, ReplicaName, StopHow, SuspicionKind,
 };
 
 /// How far a life has come.

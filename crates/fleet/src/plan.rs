@@ -5,149 +5,65 @@
 
 mod rollout;
 
-use std::fmt;
 use std::time::Duration;
 
-use placement::draw;
-
-use crate::desired::Change;
+use crate::facts::{Facts, is_mass_illness};
+use crate::names::draw_for;
 use crate::observed::SeatRecord;
-use crate::{
-    Assignment, ChangeId, Death, Desired, FleetSettings, Known, Life, Moment, Observed, Phase, ReplicaName,
-};
-
-pub use rollout::Step;
+use crate::progress::Change;
+use crate::{Action, Assignment, ChangeId, Death, Known, Life, Moment, Observed, Phase, Plan, StopHow};
 
 /// How long replicas are pardoned that are silent together with more than half of the fleet, in
 /// start timeouts. After that they are replaced, one at a time.
 const PARDON_START_TIMEOUTS: u32 = 2;
 
-/// How long an end that nobody waits to see replaced waits for its reason.
-const REASON_WAIT: Duration = Duration::from_millis(500);
-
 /// How often a pending replica may fail before its change is given up.
 const PENDING_FAILURES_MAX: u32 = 3;
 
-/// How to stop a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopHow {
-    /// Ask, wait for the stop timeout, then kill.
-    Graceful,
-    /// Kill.
-    Now,
-}
-
-/// A deed that is ordered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Start the application as this life, under this name.
-    Start(Life, ReplicaName),
-    /// This life is over: its seat goes on with another one.
-    Replace(Life, Death),
-    /// Ask the driver whether it is frozen.
-    Inspect(Life),
-    /// Let one request try whether its answers are good again.
-    Admit(Life),
-    /// Close its gate and say when nobody is inside.
-    Drain(Life),
-    /// Stop it and remove what is left.
-    Stop(Life, StopHow),
-    /// All its replicas take traffic: the change counts.
-    Commit(ChangeId),
-    /// Its replicas do not come up: the change never was.
-    Undo(ChangeId, String),
-    /// A rollout goes on, back, or ends.
-    Rollout(Step),
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start(life, name) => write!(f, "start {life} {name}"),
-            Self::Replace(life, death) => write!(f, "replace {life}: {death}"),
-            Self::Inspect(life) => write!(f, "inspect {life}"),
-            Self::Admit(life) => write!(f, "admit one to {life}"),
-            Self::Drain(life) => write!(f, "drain {life}"),
-            Self::Stop(life, StopHow::Graceful) => write!(f, "stop {life}"),
-            Self::Stop(life, StopHow::Now) => write!(f, "kill {life}"),
-            Self::Commit(change) => write!(f, "commit {}", change.0),
-            Self::Undo(change, why) => write!(f, "undo {}: {why}", change.0),
-            Self::Rollout(step) => step.fmt(f),
-        }
-    }
-}
-
-/// What to do now, and when to ask again if nothing happens before.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// At most one for each life and change.
-    pub actions: Vec<Action>,
-    /// When time alone will call for something.
-    pub again_at: Option<Moment>,
-}
-
-impl Plan {
-    fn act(&mut self, action: Action) {
-        self.actions.push(action);
-    }
-
-    /// True when the moment has come; otherwise the plan is asked for again then.
-    fn is_due(&mut self, at: Moment, now: Moment) -> bool {
-        if now < at {
-            self.again_at = Some(self.again_at.map_or(at, |other| other.min(at)));
-        }
-        now >= at
-    }
-}
-
 /// Decides. Total and pure.
-pub fn plan(settings: &FleetSettings, desired: &Desired, observed: &Observed, now: Moment) -> Plan {
+pub(crate) fn plan(facts: Facts<'_>) -> Plan {
     let mut plan = Plan::default();
-    let mut decided = Vec::new();
-    for change in &desired.changes {
-        if plan_change(&mut plan, change, (settings, desired, observed), now) {
-            decided.push(Some(change.id));
+    let Facts { roster, observed, .. } = facts;
+    let mut decided: Vec<ChangeId> = Vec::new();
+    for change in &roster.progress.changes {
+        if plan_change(&mut plan, change, facts) {
+            decided.push(change.id);
         }
     }
     let mut pardon = Pardon {
-        is_mass_illness: is_mass_illness(desired, observed),
+        is_mass_illness: is_mass_illness(roster, observed),
         mass_illness_at: observed.mass_illness_at,
-        may_end: !is_anyone_coming_up(desired, observed),
+        may_end: !is_anyone_coming_up(facts),
     };
     // The assignments of a change that is decided now are looked at when it has been carried out.
-    for assignment in desired.places().filter(|assignment| !decided.contains(&assignment.pending)) {
+    let undecided = roster.progress.changes.iter().filter(|change| !decided.contains(&change.id));
+    let added = undecided.flat_map(|change| &change.added);
+    let places = roster.desired.replicas.iter().chain(added).chain(&roster.desired.spares);
+    for assignment in places {
         match observed.get(assignment.life) {
-            None => plan_start(&mut plan, assignment, observed, now),
-            Some(known) if is_unexplained(&mut plan, (assignment, known), now) => {}
+            None => plan_start(&mut plan, assignment, facts),
+            Some(known) if waits_for_reason(&mut plan, assignment, known, facts) => {}
             Some(known) => {
-                plan_assignment(&mut plan, (assignment.life, known), (settings, &mut pardon), now);
-                plan_half_open(&mut plan, (assignment.life, known), (settings, desired.seed), now);
+                let one = One { life: assignment.life, known };
+                plan_assignment(&mut plan, one, &mut pardon, facts);
+                plan_half_open(&mut plan, one, facts);
             }
         }
     }
-    rollout::plan_rollout(&mut plan, (settings, desired, observed), now);
+    rollout::plan_rollout(&mut plan, facts);
     for (life, known) in observed.lives() {
-        if desired.place_of(life).is_none() && desired.successor(life).is_none() {
-            plan_leaving(&mut plan, (life, known), settings, now);
+        if roster.place_of(life).is_none() && roster.successor(life).is_none() {
+            plan_leaving(&mut plan, One { life, known }, facts);
         }
     }
     plan
 }
 
-/// Whether more than half of those who serve look ill to heartbeats or by their answers alone. Then it
-/// is rather the checker, the machine or something that they all depend on: nobody is ejected and
-/// nobody is killed for it. Who is ill beyond that serves nobody, and is not counted; so health alone
-/// never leaves the table empty.
-pub(crate) fn is_mass_illness(desired: &Desired, observed: &Observed) -> bool {
-    let known = desired.assignments.iter().filter_map(|assignment| observed.get(assignment.life));
-    let serving = known.filter(|known| known.phase == Phase::Serving);
-    let (mut ill, mut all) = (0, 0);
-    for known in serving {
-        let is_soft = known.signs.are_soft();
-        ill += usize::from(is_soft);
-        all += usize::from(is_soft || known.is_well());
-    }
-    ill * 2 > all
+/// A life, and what is known of it.
+#[derive(Clone, Copy)]
+struct One<'a> {
+    life: Life,
+    known: &'a Known,
 }
 
 /// What is held against killing those who look ill.
@@ -160,45 +76,37 @@ struct Pardon {
 }
 
 impl Pardon {
-    fn is_over_for(
-        &mut self,
-        plan: &mut Plan,
-        known: &Known,
-        (settings, now): (&FleetSettings, Moment),
-    ) -> bool {
+    /// Lets one go, if there is nothing more to be said for it.
+    fn ends_for(&mut self, plan: &mut Plan, known: &Known, facts: Facts<'_>) -> bool {
+        let Facts { settings, now, .. } = facts;
         if !known.signs.are_soft() {
             return true;
         }
         // An illness of all ends for one after the other. To be among the last is no guilt.
         let is_forgotten =
-            self.mass_illness_at.is_none_or(|at| plan.is_due(at + settings.start_timeout, now));
+            self.mass_illness_at.is_none_or(|at| plan.wait_until(at + settings.start_timeout, now));
         if !self.is_mass_illness && is_forgotten {
             return true;
         }
         let since = known.signs.silent_since().unwrap_or(now);
-        let is_over = plan.is_due(since + settings.start_timeout * PARDON_START_TIMEOUTS, now);
+        let is_over = plan.wait_until(since + settings.start_timeout * PARDON_START_TIMEOUTS, now);
         // One at a time: the next one follows when this one's successor serves.
         is_over && std::mem::replace(&mut self.may_end, false)
     }
 }
 
-fn is_anyone_coming_up(desired: &Desired, observed: &Observed) -> bool {
+fn is_anyone_coming_up(facts: Facts<'_>) -> bool {
     let is_coming_up = |assignment: &Assignment| {
-        let phase = observed.get(assignment.life).map(|known| &known.phase);
+        let phase = facts.observed.get(assignment.life).map(|known| &known.phase);
         matches!(phase, None | Some(Phase::Starting | Phase::Booting))
     };
-    desired.assignments.iter().any(is_coming_up)
+    facts.roster.assignments().any(is_coming_up)
 }
 
 /// Whether the change is decided, one way or the other.
-fn plan_change(
-    plan: &mut Plan,
-    change: &Change,
-    (settings, desired, observed): (&FleetSettings, &Desired, &Observed),
-    now: Moment,
-) -> bool {
-    let assignments =
-        || desired.assignments.iter().filter(|assignment| assignment.pending == Some(change.id));
+fn plan_change(plan: &mut Plan, change: &Change, facts: Facts<'_>) -> bool {
+    let Facts { settings, observed, now, .. } = facts;
+    let assignments = || change.added.iter();
     let is_up = |assignment: &Assignment| {
         observed.get(assignment.life).is_some_and(|known| known.phase == Phase::Serving && known.is_well())
     };
@@ -216,7 +124,7 @@ fn plan_change(
             format!("replica '{}' of seat {}: {why}", failed.name, failed.seat),
         ));
         true
-    } else if plan.is_due(change.deadline, now) {
+    } else if plan.wait_until(change.deadline, now) {
         let late: Vec<String> = assignments()
             .filter(|assignment| !is_up(assignment))
             .map(|assignment| late(assignment, observed))
@@ -238,44 +146,43 @@ fn late(assignment: &Assignment, observed: &Observed) -> String {
     }
 }
 
-fn plan_start(plan: &mut Plan, assignment: &Assignment, observed: &Observed, now: Moment) {
+fn plan_start(plan: &mut Plan, assignment: &Assignment, facts: Facts<'_>) {
+    let Facts { observed, now, .. } = facts;
     let not_before = observed.seats.get(&assignment.seat).map_or(now, |record| record.not_before);
     // Two containers cannot carry one name: what is left of its last bearer goes first.
-    if !observed.holds_name(&assignment.name) && plan.is_due(not_before, now) {
+    if !observed.holds_name(&assignment.name) && plan.wait_until(not_before, now) {
         plan.act(Action::Start(assignment.life, assignment.name.clone()));
     }
 }
 
 /// Whether whoever added this one is better served with a reason for its end a little later.
-fn is_unexplained(plan: &mut Plan, (assignment, known): (&Assignment, &Known), now: Moment) -> bool {
+fn waits_for_reason(plan: &mut Plan, assignment: &Assignment, known: &Known, facts: Facts<'_>) -> bool {
     let Phase::Over(death) = &known.phase else { return false };
-    assignment.pending.is_some() && !death.is_told() && !plan.is_due(known.since + REASON_WAIT, now)
+    let is_added = facts.roster.change_of(assignment.life).is_some();
+    is_added && !death.is_told() && !plan.wait_until(known.since + Death::REASON_WAIT, facts.now)
 }
 
-fn plan_assignment(
-    plan: &mut Plan,
-    (life, known): (Life, &Known),
-    (settings, pardon): (&FleetSettings, &mut Pardon),
-    now: Moment,
-) {
+fn plan_assignment(plan: &mut Plan, one: One<'_>, pardon: &mut Pardon, facts: Facts<'_>) {
+    let One { life, known } = one;
+    let Facts { settings, now, .. } = facts;
     match &known.phase {
         Phase::Over(death) => plan.act(Action::Replace(life, death.clone())),
         Phase::Booting if settings.is_owned => {
-            let signs = known.signs_in_words(settings, now);
+            let signs = facts.signs(known);
             if signs.len() >= 2 {
                 plan.act(Action::Replace(life, Death::Ill(signs.join(", "))));
-            } else if plan.is_due(known.begun_at + settings.start_timeout, now) {
+            } else if plan.wait_until(known.begun_at + settings.start_timeout, now) {
                 plan.act(Action::Replace(life, Death::NeverHealthy));
             }
         }
         Phase::Serving if settings.is_owned && !known.is_well() => {
-            let signs = known.signs_in_words(settings, now);
-            if signs.len() >= 2 && pardon.is_over_for(plan, known, (settings, now)) {
+            let signs = facts.signs(known);
+            if signs.len() >= 2 && pardon.ends_for(plan, known, facts) {
                 plan.act(Action::Replace(life, Death::Ill(signs.join(", "))));
             } else if known.signs.call_for_a_look() {
                 plan.act(Action::Inspect(life));
             } else if let Some(since) = known.signs.silent_since() {
-                plan.is_due(since + settings.start_timeout, now);
+                plan.wait_until(since + settings.start_timeout, now);
             }
         }
         // Booting and ill replicas that are not ours are left alone; the rest is as it should be.
@@ -285,27 +192,25 @@ fn plan_assignment(
     }
 }
 
-/// Whose answers were bad is asked again after a while, by one request at a time.
-fn plan_half_open(
-    plan: &mut Plan,
-    (life, known): (Life, &Known),
-    (settings, seed): (&FleetSettings, u64),
-    now: Moment,
-) {
+/// Whose responses were bad is asked again after a while, by one request at a time.
+fn plan_half_open(plan: &mut Plan, one: One<'_>, facts: Facts<'_>) {
+    let One { life, known } = one;
     if known.phase == Phase::Serving && known.signs.are_of_responses_only() {
-        let random = draw(draw(seed, u64::from(life.seat.number())), !life.incarnation);
-        let at = known.signs.outlier.next_admission(&settings.health, random);
-        if at.is_some_and(|at| plan.is_due(at, now)) {
+        let random = draw_for(facts.roster.desired.seed, Life { incarnation: !life.incarnation, ..life });
+        let at = known.signs.outlier.next_admission(&facts.settings.health, random);
+        if at.is_some_and(|at| plan.wait_until(at, facts.now)) {
             plan.act(Action::Admit(life));
         }
     }
 }
 
-fn plan_leaving(plan: &mut Plan, (life, known): (Life, &Known), settings: &FleetSettings, now: Moment) {
+fn plan_leaving(plan: &mut Plan, one: One<'_>, facts: Facts<'_>) {
+    let One { life, known } = one;
+    let Facts { settings, now, .. } = facts;
     match known.phase {
         Phase::Serving => plan.act(Action::Drain(life)),
         Phase::Draining { is_empty } => {
-            if is_empty || plan.is_due(known.since + settings.drain_deadline, now) {
+            if is_empty || plan.wait_until(known.since + settings.drain_deadline, now) {
                 plan.act(Action::Stop(life, StopHow::Graceful));
             }
         }

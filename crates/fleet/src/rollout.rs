@@ -3,48 +3,17 @@
 //! A seat's next life is tried beside the one that serves. When it has stayed well for the bake time
 //! the seat passes to it, and the earlier life is drained like any that has lost its assignment. Then the
 //! new one has to prove itself among the requests for as long again before the next seat has its turn.
-//! What is decided about all this is decided by the plan; here is what is known of it.
-
-mod steps;
+//! What is decided about all this is decided by the plan, and what a step makes of a fleet is told elsewhere;
+//! here is how far a rollout has come.
 
 use std::fmt;
-use std::time::Duration;
 
 use placement::Seat;
 
-use crate::{
-    Assignment, Death, Desired, Exit, FleetSettings, Known, Life, Moment, Observed, Phase, Refusal, Release,
-    ReplicaName, Sign,
-};
+use crate::{Assignment, Death, Exit, Life, Moment, Release, ReplicaName, RolloutSettings, Transition};
 
 /// How often successors may fail, of one seat or in all, before the rollout is given up.
 pub(crate) const FAILURES_MAX: u32 = 3;
-
-/// How careful a rollout is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RolloutSettings {
-    /// How many seats have their turn at a time.
-    pub at_once: u32,
-    /// How long a successor must stay well before it gets the seat, and how long in it.
-    pub bake: Duration,
-}
-
-impl Default for RolloutSettings {
-    fn default() -> Self {
-        Self { at_once: 1, bake: Duration::from_secs(1) }
-    }
-}
-
-/// What an operator wants rolled out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deployment {
-    /// What all replicas are to run.
-    pub release: Release,
-    /// Whether those are replaced too that run it already.
-    pub is_forced: bool,
-    /// How careful to be.
-    pub settings: RolloutSettings,
-}
 
 /// Why a rollout does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,10 +78,9 @@ impl Course {
 /// A rollout, under way or the last one that was.
 #[derive(Clone, Debug)]
 pub(crate) struct Rollout {
-    /// The generation of the wish that it made.
+    /// The generation of the desired state that it made.
     pub(crate) number: u64,
-    pub(crate) from: Release,
-    pub(crate) to: Release,
+    pub(crate) transition: Transition,
     pub(crate) settings: RolloutSettings,
     pub(crate) course: Course,
     /// Whether those have their turn too that run what is asked for.
@@ -154,11 +122,10 @@ pub(crate) struct Passed {
 }
 
 impl Rollout {
-    pub(crate) fn begin(number: u64, (from, to): (Release, Release), settings: RolloutSettings) -> Self {
+    pub(crate) fn begin(number: u64, transition: Transition, settings: RolloutSettings) -> Self {
         Self {
             number,
-            from,
-            to,
+            transition,
             settings,
             course: Course::Forward,
             is_forced: false,
@@ -184,126 +151,28 @@ impl Rollout {
         self.passed.retain(|passed| passed.seat != seat);
     }
 
-    fn note_failure(&mut self, failure: RolloutFailure) {
-        self.failures += 1;
-        self.last_failure = Some(failure);
-    }
-}
-
-impl Desired {
-    /// The rollout that is under way.
-    pub(crate) fn rollout_under_way(&self) -> Option<&Rollout> {
-        self.rollout.as_ref().filter(|rollout| rollout.course.is_under_way())
-    }
-
-    /// Releases between which a rollout is on its way, from and to.
-    pub fn rolling(&self) -> Option<(Release, Release)> {
-        self.rollout_under_way().map(|rollout| (rollout.from, rollout.to))
-    }
-
-    /// What the life of an assignment, a spare, or one on successor for an assignment, runs or will.
-    pub fn release_of(&self, life: Life) -> Option<Release> {
-        let of_successor = || self.successor(life).and(self.rollout.as_ref()).map(|rollout| rollout.to);
-        self.place_of(life).map(|assignment| assignment.release).or_else(of_successor)
-    }
-
-    pub(crate) fn successor(&self, life: Life) -> Option<&Successor> {
-        self.rollout_under_way()?.successors.iter().find(|successor| successor.life == life)
-    }
-
-    /// Whether the driver knows what a release is.
+    /// Whether the driver knows what a release is because of it.
     pub(crate) fn can_run(&self, release: Release) -> bool {
-        let is_between =
-            |rollout: &Rollout| release == rollout.to || (release == rollout.from && rollout.may_turn_back);
-        release == self.release || self.rollout_under_way().is_some_and(is_between)
-    }
-
-    pub(crate) fn deploy(&mut self, deployment: &Deployment) -> Result<(), Refusal> {
-        if self.rollout_under_way().is_some() {
-            return Err(Refusal::RolloutUnderWay);
-        }
-        let Deployment { release, is_forced, settings } = deployment.clone();
-        let is_outdated = |assignment: &&Assignment| is_forced || assignment.release != release;
-        let left: Vec<Seat> =
-            self.assignments.iter().filter(is_outdated).map(|assignment| assignment.seat).collect();
-        if left.is_empty() && release == self.release {
-            return Err(Refusal::NothingToDeploy);
-        }
-        self.generation += 1;
-        let rollout = Rollout::begin(self.generation, (self.release, release), settings);
-        self.rollout = Some(Rollout { is_forced, ..rollout.with_seats(left) });
-        self.release = release;
-        Ok(())
+        let Transition { from, to } = self.transition;
+        release == to || (release == from && self.may_turn_back)
     }
 
     /// The first word of an exit may come before anybody knows how it ended; a later one may tell.
-    pub(crate) fn refine_rollout(&mut self, life: Life, exit: &Exit) {
-        let Some(rollout) = &mut self.rollout else { return };
-        let of_course = match &mut rollout.course {
+    pub(crate) fn refine(&mut self, life: Life, exit: &Exit) {
+        let of_course = match &mut self.course {
             Course::Back(failure) | Course::RolledBack(failure) | Course::Stuck(failure) => Some(failure),
             Course::Forward | Course::Done => None,
         };
-        for failure in of_course.into_iter().chain(&mut rollout.last_failure) {
+        for failure in of_course.into_iter().chain(&mut self.last_failure) {
             if failure.life == life {
                 failure.death.refine(exit);
             }
         }
     }
 
-    /// Takes in how those do that are new.
-    pub(crate) fn watch_rollout(&mut self, observed: &Observed, settings: &FleetSettings, now: Moment) {
-        let Some(rollout) = self.rollout.as_mut().filter(|rollout| rollout.course.is_under_way()) else {
-            return;
-        };
-        let is_well = |known: Option<&Known>| known.is_some_and(|k| k.phase == Phase::Serving && k.is_well());
-        for successor in &mut rollout.successors {
-            note(&mut successor.well_since, is_well(observed.get(successor.life)), now);
-        }
-        // What has come over those of the old release too is not the new one's fault.
-        let is_failing =
-            |known: Option<&Known>| known.is_some_and(|known| known.signs.first() == Some(Sign::Failing));
-        let of_old = self.assignments.iter().filter(|assignment| assignment.release == rollout.from);
-        let are_old_failing = of_old.into_iter().any(|assignment| is_failing(observed.get(assignment.life)));
-        let mut failed = Vec::new();
-        for passed in &mut rollout.passed {
-            let Some(assignment) = self.assignments.iter().find(|assignment| assignment.seat == passed.seat)
-            else {
-                continue;
-            };
-            let known = observed.get(assignment.life);
-            let was_well_since = passed.well_since;
-            passed.is_proven |= was_well_since.is_some_and(|since| now >= since + rollout.settings.bake);
-            note(&mut passed.well_since, is_well(known), now);
-            if was_well_since.is_some() && passed.well_since.is_none() && !passed.is_proven {
-                let (failure, is_dead) = failure_in_seat(assignment, known, (settings, now));
-                failed.push((failure, is_dead || (is_failing(known) && !are_old_failing)));
-            }
-        }
-        for (failure, is_grave) in failed {
-            rollout.note_failure(failure);
-            rollout.is_broken |= is_grave;
-        }
-    }
-}
-
-/// When it began, if it is so.
-fn note(since: &mut Option<Moment>, is_so: bool, now: Moment) {
-    if is_so { _ = since.get_or_insert(now) } else { *since = None }
-}
-
-/// What happened to one that had taken its seat, and whether that was its end.
-fn failure_in_seat(
-    assignment: &Assignment,
-    known: Option<&Known>,
-    (settings, now): (&FleetSettings, Moment),
-) -> (RolloutFailure, bool) {
-    match known.map(|known| (known, &known.phase)) {
-        Some((_, Phase::Over(death))) => (assignment.failed(death), true),
-        Some((known, _)) => {
-            let signs = known.signs_in_words(settings, now).join(", ");
-            (assignment.failed(&Death::Ill(signs)), false)
-        }
-        None => (assignment.failed(&Death::Vanished), true),
+    pub(crate) fn note_failure(&mut self, failure: RolloutFailure) {
+        self.failures += 1;
+        self.last_failure = Some(failure);
     }
 }
 

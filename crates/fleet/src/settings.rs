@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use placement::SeatChoice;
 
-use crate::RolloutSettings;
-
 /// What is taken for a sign of illness, and for an end of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthSettings {
@@ -34,6 +32,21 @@ impl Default for HealthSettings {
             ejection: Duration::from_secs(10),
             have_equal_work: true,
         }
+    }
+}
+
+/// How careful a rollout is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutSettings {
+    /// How many seats have their turn at a time.
+    pub at_once: u32,
+    /// How long a successor must stay well before it gets the seat, and how long in it.
+    pub bake: Duration,
+}
+
+impl Default for RolloutSettings {
+    fn default() -> Self {
+        Self { at_once: 1, bake: Duration::from_secs(1) }
     }
 }
 

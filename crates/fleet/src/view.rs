@@ -2,12 +2,14 @@
 
 use placement::Seat;
 
-use crate::{Address, Course, CrashLoop, Fleet, Life, Moment, Phase, Release, ReplicaName, Standing};
+use crate::{
+    Address, Assignment, Course, CrashLoop, Fleet, Life, Moment, Phase, Release, ReplicaName, Standing,
+};
 
 /// A fleet at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FleetView {
-    /// The generation of the wish.
+    /// The generation of the desired state.
     pub generation: u64,
     /// The replicas that should run, in order of insertion.
     pub replicas: Vec<ReplicaView>,
@@ -22,7 +24,7 @@ pub struct FleetView {
 /// A rollout at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RolloutView {
-    /// The generation of the wish that it made; it tells one rollout from another.
+    /// The generation of the desired state that it made; it tells one rollout from another.
     pub number: u64,
     /// The release that replicas have before.
     pub from: Release,
@@ -118,29 +120,33 @@ impl FleetView {
         let all = self.replicas.iter().chain(&self.others);
         all.filter(|replica| replica.state == ReplicaState::CrashLooping).count()
     }
+}
 
-    pub(crate) fn of(fleet: &Fleet, now: Moment) -> Self {
-        let mut view = Self { generation: fleet.desired().generation(), ..Self::default() };
-        for assignment in fleet.desired().assignments() {
-            let shown = show(fleet, assignment.life, &assignment.name, now);
-            if assignment.pending.is_some() { view.others.push(shown) } else { view.replicas.push(shown) }
-        }
-        let spares = fleet.desired().spares().iter();
-        view.spares = spares.map(|spare| show(fleet, spare.life, &spare.name, now)).collect();
-        for (life, known) in fleet.observed().lives() {
-            if fleet.desired().place_of(life).is_none() {
-                view.others.push(show(fleet, life, &known.name, now));
+impl Fleet {
+    /// What there is to show.
+    pub fn view(&self, now: Moment) -> FleetView {
+        let fleet = self;
+        let (desired, progress) = (&fleet.roster.desired, &fleet.roster.progress);
+        let show_all = |assignments: &[Assignment]| {
+            let shown = assignments.iter().map(|one| show(fleet, one.life, &one.name, now));
+            shown.collect::<Vec<_>>()
+        };
+        let mut others: Vec<_> = progress.changes.iter().flat_map(|change| show_all(&change.added)).collect();
+        for (life, known) in fleet.observed.lives() {
+            if fleet.roster.place_of(life).is_none() {
+                others.push(show(fleet, life, &known.name, now));
             }
         }
-        view.rollout = fleet.desired().rollout.as_ref().map(|rollout| RolloutView {
+        let rollout = progress.rollout.as_ref().map(|rollout| RolloutView {
             number: rollout.number,
-            from: rollout.from,
-            to: rollout.to,
+            from: rollout.transition.from,
+            to: rollout.transition.to,
             course: rollout.course.clone(),
             done: rollout.passed.len(),
             total: rollout.passed.len() + rollout.successors.len() + rollout.left.len(),
         });
-        view
+        let (replicas, spares) = (show_all(&desired.replicas), show_all(&desired.spares));
+        FleetView { generation: desired.generation, replicas, spares, others, rollout }
     }
 }
 
@@ -154,8 +160,8 @@ fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaVi
         Some((_, Phase::Serving)) => match (fleet.standing(life), fleet.illness(life, now)) {
             (Standing::Open, _) => (ReplicaState::Ready, None),
             (_, Some((_, signs))) => (ReplicaState::Ill, Some(signs)),
-            (_, None) if fleet.desired().is_spare(life) => (ReplicaState::Spare, None),
-            (_, None) if fleet.desired().successor(life).is_some() => (ReplicaState::Baking, None),
+            (_, None) if fleet.roster.is_spare(life) => (ReplicaState::Spare, None),
+            (_, None) if fleet.roster.successor(life).is_some() => (ReplicaState::Baking, None),
             (_, None) => (ReplicaState::Draining, None),
         },
         Some((_, Phase::Draining { .. })) => (ReplicaState::Draining, None),
@@ -163,8 +169,8 @@ fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaVi
         Some((_, Phase::Stopping(_))) => (ReplicaState::Stopping, None),
     };
     let address = known.and_then(|known| known.address.clone());
-    let release = fleet.desired().release_of(life);
-    let is_in_assignment = fleet.desired().place_of(life).is_some();
+    let release = fleet.roster.release_of(life);
+    let is_in_assignment = fleet.roster.place_of(life).is_some();
     let crash_loop = fleet.crash_loop(seat).filter(|_| is_in_assignment);
     let (state, reason) = match &crash_loop {
         Some(crash_loop) if known.is_none_or(|known| known.phase != Phase::Serving) => {

@@ -6,17 +6,17 @@ mod stage;
 
 use std::time::Duration;
 
-use fleet::{Found, FoundState, Life, Release, ReplicaName, StoredAssignment};
+use fleet::{Assignment, Desired, Fleet, Found, FoundState, Life, Release, ReplicaName};
 use placement::Seat;
 use stage::{Stage, address, life, release};
 
 /// A replica as one was stored, in short: `2:10001.1` is seat 2, which a life has that began as a spare.
 /// A number after a slash is the release.
-fn stored(text: &str) -> StoredAssignment {
+fn stored(text: &str) -> Assignment {
     let (text, release) = split_release(text);
     let (seat, text) = text.split_once(':').unwrap_or((text.split('.').next().unwrap(), text));
     let seat = Seat::new(seat.parse().unwrap()).unwrap();
-    StoredAssignment { seat, life: life(text), name: name(text), release, slots: None }
+    Assignment { seat, life: life(text), name: name(text), release, slots: None }
 }
 
 fn split_release(text: &str) -> (&str, Release) {
@@ -36,12 +36,13 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 /// had stored these assignments and these spares.
 fn adopted(spares: u32, (assignments, stored_spares): (&str, &str), running: &str) -> Stage {
     let mut stage = Stage::with_spares(spares);
-    let mut desired = fleet::Desired::new(7, stage.fleet.placement().clone(), Vec::new());
+    let mut desired = Desired::new(7);
     if !assignments.is_empty() {
-        desired.restore(3, words(assignments).map(stored).collect()).unwrap();
-        desired.restore_spares(words(stored_spares).map(stored).collect());
+        desired.generation = 3;
+        desired.replicas = words(assignments).map(stored).collect();
+        desired.spares = words(stored_spares).map(stored).collect();
     }
-    stage.fleet = fleet::Fleet::new(stage::settings(spares), desired);
+    stage.fleet = Fleet::new(stage::settings(spares), stage::seating(), desired).unwrap();
     let found: Vec<Found> = words(running)
         .map(|word| {
             let text = split_release(word).0;
@@ -62,8 +63,8 @@ fn adopted(spares: u32, (assignments, stored_spares): (&str, &str), running: &st
 fn shown(stage: &Stage) -> String {
     let desired = stage.fleet.desired();
     let assignments =
-        desired.assignments().iter().map(|assignment| format!("{}:{}", assignment.seat, assignment.life));
-    let spares = desired.spares().iter().map(|spare| format!("spare {}", spare.life));
+        desired.replicas.iter().map(|assignment| format!("{}:{}", assignment.seat, assignment.life));
+    let spares = desired.spares.iter().map(|spare| format!("spare {}", spare.life));
     assignments.chain(spares).collect::<Vec<_>>().join(" ")
 }
 
@@ -189,13 +190,10 @@ fn what_is_stored_of_a_spare_that_took_a_seat_is_restored() {
     }
     stage.perform();
     let desired = stage.fleet.desired();
-    let (assignments, spares) = (desired.to_store(), desired.spares_to_store());
     assert_eq!(shown(&stage), "1:1.1 2:10001.1 spare 10001.2");
-    let mut again = fleet::Desired::new(7, Stage::new().fleet.placement().clone(), Vec::new());
-    again.restore(desired.generation(), assignments.clone()).unwrap();
-    again.restore_spares(spares.clone());
-    assert_eq!((again.assignments(), again.spares()), (desired.assignments(), desired.spares()));
-    assert_eq!((again.to_store(), again.spares_to_store()), (assignments, spares));
+    let again = Fleet::new(stage::settings(1), stage::seating(), desired.clone()).unwrap();
+    assert_eq!(again.desired(), desired);
+    assert!(again.roster().assignments().eq(&desired.replicas));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use fleet::{
     Action, Death, Deployment, Desired, Edit, Event, Exit, Fleet, FleetSettings, HealthSettings, Life, Phase,
-    ProbeResult, Release, RolloutSettings, Sign, Standing, Step, StopHow, Suspicion, SuspicionKind,
+    ProbeResult, Release, RolloutSettings, Seating, Sign, Standing, Step, StopHow, Suspicion, SuspicionKind,
 };
 use placement::{Placement, Rendezvous};
 
@@ -48,8 +48,8 @@ impl History {
             rollout: fleet::RolloutSettings::default(),
             is_owned: true,
         };
-        let desired = Desired::new(seed, Placement::Rendezvous(Rendezvous::default()), Vec::new());
-        let mut fleet = Fleet::new(settings, desired);
+        let seating = Seating::new(Placement::Rendezvous(Rendezvous::default()), Vec::new());
+        let mut fleet = Fleet::new(settings, seating, Desired::new(seed)).unwrap();
         fleet.adopt(&[], |_| None, Duration::ZERO);
         Self { seed, random: Rng::with_seed(seed), fleet, now: Duration::ZERO, news: Vec::new() }
     }
@@ -82,9 +82,11 @@ impl History {
             1 => Edit::Scale { count: count * 2 },
             _ => Edit::Add { count, names: Vec::new() },
         };
-        let before: Vec<Life> = self.fleet.desired().settled().map(|assignment| assignment.life).collect();
+        let before: Vec<Life> =
+            self.fleet.desired().replicas.iter().map(|assignment| assignment.life).collect();
         if self.fleet.edit(&edit, self.now).is_err() {
-            let after: Vec<Life> = self.fleet.desired().settled().map(|assignment| assignment.life).collect();
+            let after: Vec<Life> =
+                self.fleet.desired().replicas.iter().map(|assignment| assignment.life).collect();
             assert_eq!(before, after, "seed {}: a refused edit changes nothing", self.seed);
         }
     }
@@ -131,7 +133,7 @@ impl History {
 
     /// No action may break a promise.
     fn judge(&self, action: &Action) {
-        let is_desired = |life: &Life| self.fleet.desired().release_of(*life).is_some();
+        let is_desired = |life: &Life| self.fleet.roster().release_of(*life).is_some();
         let phase = |life: &Life| self.fleet.observed().get(*life).map(|known| known.phase.clone());
         let context = format!("seed {}: {action}", self.seed);
         match action {
@@ -173,22 +175,22 @@ impl History {
     }
 
     fn check(&self) {
-        let assignments = self.fleet.desired().assignments();
-        let places = || assignments.iter().chain(self.fleet.desired().spares());
+        let assignments = self.fleet.roster().assignments();
+        let places = || self.fleet.roster().places();
         let seats: BTreeSet<_> = places().map(|assignment| assignment.seat).collect();
         let names: BTreeSet<_> = places().map(|assignment| &assignment.name).collect();
         let begun: BTreeSet<_> = places().map(|assignment| assignment.life).collect();
         assert_eq!(seats.len(), places().count(), "seed {}: a seat is taken twice", self.seed);
         assert_eq!(names.len(), places().count(), "seed {}: a name is carried twice", self.seed);
         assert_eq!(begun.len(), places().count(), "seed {}: a life has two places", self.seed);
-        let spares = self.fleet.desired().spares().len();
-        assert_eq!(spares, self.seed as usize % 3, "seed {}: so many are wished for", self.seed);
+        let spares = self.fleet.desired().spares.len();
+        assert_eq!(spares, self.seed as usize % 3, "seed {}: that many are desired", self.seed);
         for (life, _) in self.fleet.observed().lives() {
             let is_open = self.fleet.standing(life) == Standing::Open;
-            let is_desired = assignments.iter().any(|assignment| assignment.life == life);
+            let is_desired = assignments.clone().any(|assignment| assignment.life == life);
             assert!(is_desired || !is_open, "seed {}: {life} is routed to without an assignment", self.seed);
         }
-        let lives = || assignments.iter().map(|assignment| assignment.life);
+        let lives = || assignments.clone().map(|assignment| assignment.life);
         let mut signs = lives().filter_map(|life| self.fleet.illness(life, self.now)).map(|(sign, _)| sign);
         let is_soft = signs.any(|sign| matches!(sign, Sign::Silent | Sign::Failing | Sign::Slow));
         let is_empty = !lives().any(|life| self.fleet.standing(life) == Standing::Open);
@@ -211,9 +213,9 @@ impl History {
             self.perform();
             self.check();
         }
-        let places = self.fleet.desired().assignments().len() + self.fleet.desired().spares().len();
-        assert!(!self.fleet.desired().has_changes(), "seed {}: an addition was never settled", self.seed);
-        let is_rolling = self.fleet.desired().rolling().is_some();
+        let places = self.fleet.roster().assignments().count() + self.fleet.desired().spares.len();
+        assert!(!self.fleet.roster().has_changes(), "seed {}: an addition was never settled", self.seed);
+        let is_rolling = self.fleet.desired().rollout.is_some();
         assert!(!is_rolling, "seed {}: a rollout does not end", self.seed);
         assert!(self.fleet.is_whole(), "seed {}: not whole at rest", self.seed);
         assert_eq!(self.fleet.observed().lives().count(), places, "seed {}: leftovers", self.seed);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fleet::{
     Action, Address, Desired, Edit, Event, Exit, Fleet, FleetSettings, HealthSettings, Life, Moment,
-    ProbeResult,
+    ProbeResult, Seating,
 };
 use placement::{Placement, Rendezvous, Seat};
 
@@ -14,7 +14,7 @@ fn life(incarnation: u64) -> Life {
     Life { seat: Seat::new(1).unwrap(), incarnation }
 }
 
-/// A fleet that wishes for one replica, and the time.
+/// A fleet of which one replica is desired, and the time.
 fn fleet() -> (Fleet, Moment) {
     let settings = FleetSettings {
         name_prefix: "web".into(),
@@ -27,8 +27,8 @@ fn fleet() -> (Fleet, Moment) {
         rollout: fleet::RolloutSettings::default(),
         is_owned: true,
     };
-    let desired = Desired::new(7, Placement::Rendezvous(Rendezvous::default()), Vec::new());
-    let mut fleet = Fleet::new(settings, desired);
+    let seating = Seating::new(Placement::Rendezvous(Rendezvous::default()), Vec::new());
+    let mut fleet = Fleet::new(settings, seating, Desired::new(7)).unwrap();
     let now = Duration::from_secs(1);
     fleet.edit(&Edit::Fill { count: 1 }, now).unwrap();
     (fleet, now)

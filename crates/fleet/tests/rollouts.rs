@@ -4,6 +4,7 @@
 
 mod stage;
 
+use fleet::Transition;
 use stage::{Stage, edit, release};
 
 const SCENARIOS: &[(&str, &str)] = &[
@@ -384,9 +385,9 @@ fn a_second_rollout_and_one_of_nothing_are_refused_and_change_nothing() {
     let mut stage = Stage::new();
     stage.play("", "up 2");
     let refused = |stage: &mut Stage, line: &str| {
-        let generation = stage.fleet.desired().generation();
+        let generation = stage.fleet.desired().generation;
         let refusal = stage.fleet.edit(&edit(line), stage.now).unwrap_err();
-        assert_eq!(stage.fleet.desired().generation(), generation);
+        assert_eq!(stage.fleet.desired().generation, generation);
         refusal.to_string()
     };
     let nothing = "nothing has changed: every replica runs what the configuration asks for";
@@ -398,7 +399,7 @@ fn a_second_rollout_and_one_of_nothing_are_refused_and_change_nothing() {
 
 #[test]
 fn an_interrupted_rollout_goes_on_or_back_when_what_is_to_be_run_is_one_of_its_ends() {
-    // What the wish says, what the configuration asks for, and what becomes of seats that run 0 and 2.
+    // What was stored, what the configuration asks for, and what becomes of seats that run 0 and 2.
     for (interrupted, asked, expected, outdated) in [
         (true, 2, "rolling out 0/1, 1:0 2:2", 0),
         (true, 0, "rolling out 0/1, 1:0 2:2", 0),
@@ -408,7 +409,7 @@ fn an_interrupted_rollout_goes_on_or_back_when_what_is_to_be_run_is_one_of_its_e
         let mut stage = Stage::new();
         stage.play("", "up 2");
         if interrupted {
-            stage.interrupt_rollout((release(0), release(2)));
+            stage.interrupt_rollout(Transition { from: release(0), to: release(2) });
         }
         let left_alone = stage.settle(release(asked), &[("1.1", release(0)), ("2.1", release(2))]);
         let case = format!("interrupted: {interrupted}, asked for {asked}");

@@ -359,10 +359,10 @@ fn edits_that_make_no_sense_are_refused_and_change_nothing() {
     for (line, expected) in cases {
         let mut stage = Stage::new();
         stage.play(line, "up 3");
-        let (before, seats) = (stage.shown(), stage.fleet.desired().assignments().len());
+        let (before, seats) = (stage.shown(), stage.fleet.roster().assignments().count());
         let refusal = stage.fleet.edit(&edit(line), stage.now).unwrap_err();
         assert_eq!(refusal.to_string(), expected, "{line}");
-        assert_eq!((stage.shown(), stage.fleet.desired().assignments().len()), (before, seats), "{line}");
+        assert_eq!((stage.shown(), stage.fleet.roster().assignments().count()), (before, seats), "{line}");
     }
 }
 
@@ -380,7 +380,7 @@ fn nothing_comes_between_a_size_that_was_asked_for_and_its_being_reached() {
         for line in ["started 2.1 3.1", "good 2.1 3.1", "plan: commit 1"] {
             stage.play(size, line);
         }
-        assert_eq!(stage.fleet.desired().settled().count(), 3, "{size}");
+        assert_eq!(stage.fleet.desired().replicas.len(), 3, "{size}");
         stage.play(size, "remove 1");
     }
 }

@@ -293,7 +293,7 @@ fn spares_that_die_one_after_the_other_in_a_seat_are_not_all_given_to_it() {
 #[test]
 fn a_name_that_a_spare_bears_is_taken() {
     let mut stage = stage();
-    let name = stage.fleet.desired().spares()[0].name.clone();
+    let name = stage.fleet.desired().spares[0].name.clone();
     let refusal = stage.fleet.edit(&stage::edit(&format!("add 1 {name}")), stage.now).unwrap_err();
     assert_eq!(refusal, fleet::Refusal::NameTaken(name));
 }

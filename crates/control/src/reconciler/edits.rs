@@ -194,7 +194,7 @@ impl Edits {
         if self.is_retired {
             return answer(reply, Err(EditError::Stopping));
         }
-        let before = fleet.desired().clone();
+        let before = fleet.roster().clone();
         match fleet.edit(&edit, now) {
             Ok(Outcome::Pending(change)) => {
                 self.pending.insert(change, reply);
@@ -210,7 +210,7 @@ impl Edits {
             Err(refusal @ (Refusal::RolloutUnderWay | Refusal::NothingToDeploy)) => {
                 answer(reply, Err(refusal.into()));
             }
-            Err(_) if fleet.desired().has_changes() && self.parked.len() < PARKED_MAX => {
+            Err(_) if fleet.roster().has_changes() && self.parked.len() < PARKED_MAX => {
                 self.parked.push_back((edit, reply));
             }
             Err(refusal) => answer(reply, Err(refusal.into())),
@@ -229,7 +229,7 @@ impl Edits {
         change: ChangeId,
         now: Moment,
     ) -> Result<(), EditError> {
-        let before = fleet.desired().clone();
+        let before = fleet.roster().clone();
         fleet.accept(&Action::Commit(change), now);
         let stored = self.storing.store(fleet.desired()).await;
         if let Err(error) = &stored {

@@ -25,7 +25,7 @@ impl Reconciler {
             // A spare that has taken a seat is another replica for requests; none of them has met it.
             let has_moved = |assignment: &Assignment| assignment.life == life && assignment.seat != life.seat;
             if let Some(assignment) =
-                self.fleet.desired().assignments().iter().find(|assignment| has_moved(assignment))
+                self.fleet.roster().assignments().find(|assignment| has_moved(assignment))
                 && self.replicas.get(&life).is_some_and(|replica| replica.seat != assignment.seat)
             {
                 self.replicas.remove(&life);
@@ -79,10 +79,9 @@ impl Reconciler {
     }
 
     fn publish(&mut self, standings: Standings) {
-        let desired = self.fleet.desired();
-        let seats = desired.assignments().iter().map(|assignment| assignment.seat).collect();
+        let seats = self.fleet.roster().assignments().map(|assignment| assignment.seat).collect();
         let pause = self.pause;
-        let now = Published { generation: desired.generation(), seats, pause, standings };
+        let now = Published { generation: self.fleet.desired().generation, seats, pause, standings };
         if now == self.published {
             return;
         }
@@ -183,7 +182,7 @@ impl Reconciler {
 
     /// Says that a spare has taken a seat, if one has: somebody has it who runs already.
     pub(super) fn log_taking(&self, seat: Seat) {
-        let assignment = self.fleet.desired().assignment_at(seat);
+        let assignment = self.fleet.roster().assignment_at(seat);
         let taken = assignment.filter(|assignment| self.fleet.observed().get(assignment.life).is_some());
         let Some(Assignment { life, name, .. }) = taken else { return };
         let service = &self.performer.service;
@@ -193,9 +192,7 @@ impl Reconciler {
 
     /// Says of a seat that its lives keep failing, each time that another one begins.
     fn log_crash_loop(&self, life: Life, name: &ReplicaName) {
-        let desired = self.fleet.desired();
-        let is_in_assignment =
-            desired.assignments().iter().chain(desired.spares()).any(|assignment| assignment.life == life);
+        let is_in_assignment = self.fleet.roster().places().any(|assignment| assignment.life == life);
         let Some(crash_loop) = self.fleet.crash_loop(life.seat).filter(|_| is_in_assignment) else { return };
         let CrashLoop { failures, death, last_output, .. } = &crash_loop;
         let service = &self.performer.service;

@@ -10,7 +10,7 @@ use crate::chance::Faults;
 use crate::containers::{Container, Happening, Stage};
 use crate::run::TICK;
 use crate::sabotage::Sabotage;
-use crate::world::{State, World};
+use crate::world::{State, World, seats_in};
 
 impl World {
     /// Now and then a request suspects a replica that is well.
@@ -136,7 +136,10 @@ impl State {
         let containers: Vec<(Life, &Stage)> =
             self.containers.values().map(|container| (container.life, &container.stage)).collect();
         let run = containers.iter().all(|(life, stage)| **stage == Stage::Running && wished.contains(life));
-        let stored = self.disk.as_ref().map(|disk| (disk.generation, disk.seats(), disk.seats_of_spares()));
+        let stored = self.disk.as_ref().map(|disk| {
+            let of_spares: BTreeSet<_> = disk.seats_of_spares().into_iter().collect();
+            (disk.generation, seats_in(disk), of_spares)
+        });
         let seats = view.replicas.iter().map(|replica| replica.seat).collect();
         let began_as_spare = view.replicas.iter().filter(|replica| replica.life.began_as_spare());
         let seats_of_spares = began_as_spare.map(|replica| (replica.seat, replica.life)).collect();
@@ -167,7 +170,7 @@ impl State {
         self.judge.history.begin(&view);
         let seats = view.replicas.iter().map(|replica| replica.seat).collect();
         // Where nothing was ever wished for, what runs is the wish.
-        if let Some(stored) = self.disk.as_ref().map(|disk| (disk.generation, disk.seats()))
+        if let Some(stored) = self.disk.as_ref().map(|disk| (disk.generation, seats_in(disk)))
             && stored.0 > 0
             && stored != (view.generation, seats)
         {

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use control::{WishError, WishStore};
 use fleet::Desired;
 use futures_util::future::{BoxFuture, FutureExt};
-use placement::Placement;
 
 use crate::sabotage::Sabotage;
-use crate::world::{OnDisk, World};
+use crate::world::World;
 
 pub(crate) struct Disk(pub(crate) Arc<World>);
 
@@ -21,37 +20,15 @@ impl std::fmt::Debug for Disk {
 }
 
 impl WishStore for Disk {
-    fn read(
-        &self,
-        _service: &str,
-        (placement, weights): (Placement, Vec<u32>),
-        _is_anything_left: bool,
-    ) -> Result<Desired, WishError> {
+    fn read(&self, _service: &str, _is_left: bool) -> Result<Desired, WishError> {
         let mut state = self.0.state();
-        let Some(stored) = state.disk.clone() else {
-            return Ok(Desired::new(state.chance.number(0..u64::MAX), placement, weights));
-        };
-        let mut desired = Desired::new(stored.seed, placement, weights);
-        let path = PathBuf::from("web.wish");
-        desired
-            .restore(stored.generation, stored.assignments)
-            .map_err(|why| WishError::DoesNotFit { path, why })?;
-        desired.restore_spares(stored.spares);
-        if let Some((from, to)) = stored.rolling {
-            desired.restore_rollout(from, to);
-        }
-        Ok(desired)
+        let stored = state.disk.clone();
+        Ok(stored.unwrap_or_else(|| Desired::new(state.chance.number(0..u64::MAX))))
     }
 
     fn write(&self, _service: &str, desired: &Desired) -> BoxFuture<'static, Result<(), WishError>> {
         let world = Arc::clone(&self.0);
-        let wish = OnDisk {
-            generation: desired.generation(),
-            seed: desired.seed(),
-            assignments: desired.to_store(),
-            spares: desired.spares_to_store(),
-            rolling: desired.rolling(),
-        };
+        let desired = desired.clone();
         async move {
             let (fails, is_early, before, after) = {
                 let mut state = world.enter().await;
@@ -68,8 +45,8 @@ impl WishStore for Disk {
                 let mut state = world.enter().await;
                 let is_kept = state.sabotage != Some(Sabotage::ForgetfulDisk);
                 if is_kept && !(fails && is_early) {
-                    state.note(|_| format!("on disk: {wish:?}"));
-                    state.disk = Some(wish);
+                    state.note(|_| format!("on disk: {desired:?}"));
+                    state.disk = Some(desired);
                 }
             }
             world.wait(after).await;

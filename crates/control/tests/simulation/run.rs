@@ -8,7 +8,7 @@ use control::{
     Control, HeartbeatProtocol, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, WishStore,
 };
 use driver::Driver;
-use fleet::{Edit, FleetSettings, HealthSettings, Life};
+use fleet::{Desired, Edit, FleetSettings, HealthSettings, Life};
 use placement::{Placement, Rendezvous, SeatChoice};
 use tokio::runtime::Builder;
 
@@ -21,7 +21,7 @@ use crate::evidence::{Judge, Rules};
 use crate::logs::Logs;
 use crate::network::Network;
 use crate::sabotage::Sabotage;
-use crate::world::{End, OnDisk, World};
+use crate::world::{End, World};
 
 /// From one look at the whole to the next; also the step in which accidents are drawn.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -247,9 +247,9 @@ async fn retire(world: &Arc<World>, control: &Control) {
 }
 
 /// Whether the wish was emptied without a change of it. One that was under way may still be stored.
-fn is_emptied(before: Option<&OnDisk>, after: Option<&OnDisk>) -> bool {
-    let is_empty = |disk: &OnDisk| disk.assignments.is_empty();
-    let is_same = |before: &OnDisk, after: &OnDisk| before.generation >= after.generation;
+fn is_emptied(before: Option<&Desired>, after: Option<&Desired>) -> bool {
+    let is_empty = |disk: &Desired| disk.replicas.is_empty();
+    let is_same = |before: &Desired, after: &Desired| before.generation >= after.generation;
     before
         .zip(after)
         .is_some_and(|(before, after)| !is_empty(before) && is_empty(after) && is_same(before, after))

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use driver::EventSender;
-use fleet::{Address, Life, Release, StoredAssignment};
+use fleet::{Address, Desired, Life};
 use placement::Seat;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ pub(crate) struct State {
     pub(crate) judge: Judge,
     pub(crate) containers: BTreeMap<u64, Container>,
     pub(crate) tickets: BTreeMap<u64, Ticket>,
-    pub(crate) disk: Option<OnDisk>,
+    pub(crate) disk: Option<Desired>,
     /// How many writes to the disk are under way.
     pub(crate) writes: u32,
     /// Addresses that questions do not reach, and until when.
@@ -75,27 +75,9 @@ pub(crate) enum End {
     Violation(String),
 }
 
-/// The stored wish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OnDisk {
-    pub(crate) generation: u64,
-    pub(crate) seed: u64,
-    pub(crate) assignments: Vec<StoredAssignment>,
-    pub(crate) spares: Vec<StoredAssignment>,
-    /// Between which releases a rollout was under way.
-    pub(crate) rolling: Option<(Release, Release)>,
-}
-
-impl OnDisk {
-    pub(crate) fn seats(&self) -> BTreeSet<Seat> {
-        self.assignments.iter().map(|assignment| assignment.seat).collect()
-    }
-
-    /// Which seats somebody has who began as a spare.
-    pub(crate) fn seats_of_spares(&self) -> BTreeSet<(Seat, Life)> {
-        let began_as_spare = self.assignments.iter().filter(|assignment| assignment.life.began_as_spare());
-        began_as_spare.map(|assignment| (assignment.seat, assignment.life)).collect()
-    }
+/// The seats of what is stored.
+pub(crate) fn seats_in(stored: &Desired) -> BTreeSet<Seat> {
+    stored.replicas.iter().map(|assignment| assignment.seat).collect()
 }
 
 impl World {

@@ -1,58 +1,25 @@
 //! What a rollout does next: who is tried, who gets the seat, and when it turns back.
 
-use crate::plan::{Plan, REASON_WAIT};
+use crate::facts::Facts;
 use crate::rollout::{FAILURES_MAX, Passed, Rollout, RolloutFailure, Successor};
-use crate::{Action, Course, Death, Desired, FleetSettings, Life, Moment, Observed, Phase};
+use crate::{Action, Course, Death, Phase, Plan, Step};
 
-/// A step of a rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// This life's seat has its turn: a successor is begun.
-    Try(Life),
-    /// A successor is over, or is to be: another one is begun in its place.
-    Abandon(Life, Death),
-    /// The seat passes to this successor.
-    Pass(Life),
-    /// It goes back to the release before.
-    TurnBack(RolloutFailure),
-    /// It ends where it is.
-    GiveUp(RolloutFailure),
-    /// Every seat has had its turn.
-    Finish,
-}
-
-impl std::fmt::Display for Step {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Try(life) => write!(f, "try beside {life}"),
-            Self::Abandon(life, death) => write!(f, "abandon {life}: {death}"),
-            Self::Pass(life) => write!(f, "pass to {life}"),
-            Self::TurnBack(failure) => write!(f, "turn back: {failure}"),
-            Self::GiveUp(failure) => write!(f, "give up: {failure}"),
-            Self::Finish => f.write_str("finish"),
-        }
-    }
-}
-
-type Facts<'a> = (&'a FleetSettings, &'a Desired, &'a Observed);
-
-pub(super) fn plan_rollout(plan: &mut Plan, facts: Facts<'_>, now: Moment) {
-    let (_, desired, _) = facts;
-    let Some(rollout) = desired.rollout_under_way() else { return };
-    if let Some(failure) = why_not_on(plan, rollout, facts, now) {
+pub(super) fn plan_rollout(plan: &mut Plan, facts: Facts<'_>) {
+    let Some(rollout) = facts.roster.rollout_under_way() else { return };
+    if let Some(failure) = why_not_on(plan, rollout, facts) {
         let may_turn_back = rollout.course == Course::Forward && rollout.may_turn_back;
         let step = if may_turn_back { Step::TurnBack(failure) } else { Step::GiveUp(failure) };
         return plan.act(Action::Rollout(step));
     }
     for successor in &rollout.successors {
-        plan_successor(plan, (rollout, successor), facts, now);
+        plan_successor(plan, rollout, successor, facts);
     }
-    let is_unproven = |passed: &&Passed| !is_proven(plan, (rollout, passed), now);
+    let is_unproven = |passed: &&Passed| !wait_until_proven(plan, rollout, passed, facts);
     let unproven = rollout.passed.iter().filter(is_unproven).count();
     let at_once = usize::try_from(rollout.settings.at_once).unwrap_or(usize::MAX);
     let free = at_once.saturating_sub(rollout.successors.len() + unproven);
     // One that is being added is waited for: whether it ever counts is not known yet.
-    let settled = |seat| desired.settled().find(|assignment| assignment.seat == seat);
+    let settled = |seat| facts.roster.desired.replicas.iter().find(|assignment| assignment.seat == seat);
     let turns = rollout.left.iter().filter_map(|seat| settled(*seat));
     for assignment in turns.take(free) {
         plan.act(Action::Rollout(Step::Try(assignment.life)));
@@ -62,29 +29,26 @@ pub(super) fn plan_rollout(plan: &mut Plan, facts: Facts<'_>, now: Moment) {
     }
 }
 
-fn is_proven(plan: &mut Plan, (rollout, passed): (&Rollout, &Passed), now: Moment) -> bool {
+/// Waits for a seat to stay well for the bake time. True when it has.
+fn wait_until_proven(plan: &mut Plan, rollout: &Rollout, passed: &Passed, facts: Facts<'_>) -> bool {
     let bake = rollout.settings.bake;
-    passed.is_proven || passed.well_since.is_some_and(|since| plan.is_due(since + bake, now))
+    passed.is_proven || passed.well_since.is_some_and(|since| plan.wait_until(since + bake, facts.now))
 }
 
-fn plan_successor(
-    plan: &mut Plan,
-    (rollout, successor): (&Rollout, &Successor),
-    (settings, _, observed): Facts<'_>,
-    now: Moment,
-) {
+fn plan_successor(plan: &mut Plan, rollout: &Rollout, successor: &Successor, facts: Facts<'_>) {
+    let Facts { observed, now, .. } = facts;
     let life = successor.life;
     let Some(known) = observed.get(life) else {
-        if !observed.holds_name(&successor.name) && plan.is_due(successor.not_before, now) {
+        if !observed.holds_name(&successor.name) && plan.wait_until(successor.not_before, now) {
             plan.act(Action::Start(life, successor.name.clone()));
         }
         return;
     };
-    let signs = known.signs_in_words(settings, now);
+    let signs = facts.signs(known);
     match &known.phase {
         // How it ended may be told a little later, and nobody waits for this one.
         Phase::Over(death) => {
-            if death.is_told() || plan.is_due(known.since + REASON_WAIT, now) {
+            if death.is_told() || plan.wait_until(known.since + Death::REASON_WAIT, now) {
                 plan.act(Action::Rollout(Step::Abandon(life, death.clone())));
             }
         }
@@ -93,22 +57,18 @@ fn plan_successor(
         }
         Phase::Serving => {
             let baked = successor.well_since.map(|since| since + rollout.settings.bake);
-            if baked.is_some_and(|baked| plan.is_due(baked, now)) {
+            if baked.is_some_and(|baked| plan.wait_until(baked, now)) {
                 plan.act(Action::Rollout(Step::Pass(life)));
             }
         }
-        // Nobody drains or stops it as long as it is on successor.
+        // Nobody drains or stops it as long as it is a successor.
         Phase::Starting | Phase::Booting | Phase::Draining { .. } | Phase::Stopping(_) => {}
     }
 }
 
 /// What speaks against the new release, if enough does.
-fn why_not_on(
-    plan: &mut Plan,
-    rollout: &Rollout,
-    (settings, desired, observed): Facts<'_>,
-    now: Moment,
-) -> Option<RolloutFailure> {
+fn why_not_on(plan: &mut Plan, rollout: &Rollout, facts: Facts<'_>) -> Option<RolloutFailure> {
+    let Facts { settings, roster, observed, now } = facts;
     for successor in &rollout.successors {
         if successor.failures >= FAILURES_MAX {
             return rollout.last_failure.clone();
@@ -121,15 +81,15 @@ fn why_not_on(
         };
         // One that was well for long enough is about to get its seat.
         let is_baked = successor.well_since.is_some_and(|since| now >= since + rollout.settings.bake);
-        if !is_baked && end.is_some_and(|end| plan.is_due(end, now)) {
+        if !is_baked && end.is_some_and(|end| plan.wait_until(end, now)) {
             return Some(successor.failed(&Death::NeverHealthy));
         }
     }
     for passed in &rollout.passed {
         let end = passed.at + settings.start_timeout + rollout.settings.bake;
-        if !is_proven(plan, (rollout, passed), now)
-            && plan.is_due(end, now)
-            && let Some(assignment) = desired.assignment_at(passed.seat)
+        if !wait_until_proven(plan, rollout, passed, facts)
+            && plan.wait_until(end, now)
+            && let Some(assignment) = roster.assignment_at(passed.seat)
         {
             return Some(assignment.failed(&Death::NeverHealthy));
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleet::{
     Action, Desired, Edit, Event, Exit, Fleet, FleetSettings, HealthSettings, Latencies, Life, Measured,
-    ProbeResult, Standing, Suspicion, SuspicionKind,
+    ProbeResult, Seating, Standing, Suspicion, SuspicionKind,
 };
 use placement::{Placement, Rendezvous, Seat};
 
@@ -44,8 +44,9 @@ impl Stage {
             rollout: fleet::RolloutSettings::default(),
             is_owned: true,
         };
-        let desired = Desired::new(7, Placement::Rendezvous(Rendezvous::default()), Vec::new());
-        Self { fleet: Fleet::new(settings, desired), now: Duration::from_secs(100) }
+        let seating = Seating::new(Placement::Rendezvous(Rendezvous::default()), Vec::new());
+        let fleet = Fleet::new(settings, seating, Desired::new(7)).unwrap();
+        Self { fleet, now: Duration::from_secs(100) }
     }
 
     fn happen(&mut self, verb: &str, rest: &str) {
@@ -64,7 +65,7 @@ impl Stage {
                 self.fleet.edit(&Edit::Fill { count: rest.parse().unwrap() }, self.now).unwrap();
                 self.perform();
                 let lives: Vec<Life> =
-                    self.fleet.desired().assignments().iter().map(|assignment| assignment.life).collect();
+                    self.fleet.roster().assignments().map(|assignment| assignment.life).collect();
                 for life in lives {
                     self.fleet.observe(&event("started", life), self.now);
                     self.fleet.observe(&event("good", life), self.now);

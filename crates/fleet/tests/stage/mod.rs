@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use fleet::{
     Action, Deployment, Desired, Edit, Event, Exit, Fleet, FleetSettings, Found, FoundState, HealthSettings,
-    Life, ProbeResult, Release, ReplicaName, RolloutSettings, Standing, Suspicion, SuspicionKind,
+    Life, ProbeResult, Release, ReplicaName, RolloutSettings, Seating, Standing, Suspicion, SuspicionKind,
+    Transition,
 };
 use placement::{Placement, Rendezvous, Seat};
 
@@ -24,9 +25,8 @@ impl Stage {
     }
 
     pub(crate) fn with_spares(spares: u32) -> Self {
-        let desired = Desired::new(7, Placement::Rendezvous(Rendezvous::default()), Vec::new());
         let now = Duration::from_secs(100);
-        let mut fleet = Fleet::new(settings(spares), desired);
+        let mut fleet = Fleet::new(settings(spares), seating(), Desired::new(7)).unwrap();
         fleet.adopt(&[], |_| None, now);
         Self { fleet, now }
     }
@@ -78,8 +78,7 @@ impl Stage {
     fn bring_up(&mut self, count: &str) {
         self.happen(&format!("fill {count}"));
         self.perform();
-        let lives: Vec<Life> =
-            self.fleet.desired().assignments().iter().map(|assignment| assignment.life).collect();
+        let lives: Vec<Life> = self.fleet.roster().assignments().map(|assignment| assignment.life).collect();
         for life in lives {
             self.fleet.observe(&event("started", life), self.now);
             self.fleet.observe(&event("good", life), self.now);
@@ -114,7 +113,7 @@ impl Stage {
     }
 
     pub(crate) fn shown(&self) -> String {
-        let assignments = self.fleet.desired().settled();
+        let assignments = self.fleet.desired().replicas.iter();
         let words: Vec<String> =
             assignments.map(|assignment| format!("{} {}", assignment.life, assignment.name)).collect();
         mask(&words.join(", "))
@@ -155,6 +154,11 @@ impl Stage {
         let open = lives.filter(|life| self.fleet.standing(*life) == Standing::Open);
         open.map(|life| life.to_string()).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// An empty placement of the usual kind.
+pub(crate) fn seating() -> Seating {
+    Seating::new(Placement::Rendezvous(Rendezvous::default()), Vec::new())
 }
 
 pub(crate) fn settings(spares: u32) -> FleetSettings {
@@ -246,11 +250,22 @@ fn mask(text: &str) -> String {
 }
 
 impl Stage {
-    /// As if the balancer had been started anew with a wish that tells of a rollout.
-    pub(crate) fn interrupt_rollout(&mut self, (from, to): (Release, Release)) {
-        let mut desired = self.fleet.desired().clone();
-        desired.restore_rollout(from, to);
-        self.fleet.roll_back(desired);
+    /// As if a balancer had been started anew that had stored a rollout.
+    pub(crate) fn interrupt_rollout(&mut self, rollout: Transition) {
+        let lives = self.fleet.observed().lives();
+        let found: Vec<Found> = lives
+            .map(|(life, known)| Found {
+                life,
+                name: known.name.clone(),
+                state: FoundState::Running { address: address(), is_frozen: false },
+            })
+            .collect();
+        let desired = Desired { rollout: Some(rollout), ..self.fleet.desired().clone() };
+        self.fleet = Fleet::new(settings(0), seating(), desired).unwrap();
+        self.fleet.adopt(&found, |_| None, self.now);
+        for one in &found {
+            self.fleet.observe(&event("good", one.life), self.now);
+        }
     }
 
     pub(crate) fn settle(&mut self, current: Release, runs: &[(&str, Release)]) -> usize {
