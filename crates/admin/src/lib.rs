@@ -3,14 +3,20 @@
 //! Requests come in, edits and questions go to the handles of services, and what those show becomes JSON.
 //! Nothing is decided here.
 
+mod listener;
+
 mod server;
 
-mod metrics;
+mod bodies;
+mod problems;
 mod views;
+
+mod metrics;
 
 mod contract;
 
 pub use contract::Contract;
+pub use listener::{AdminListener, remove_stale_socket};
 pub use metrics::{ServiceTraffic, Traffic, TrafficSource};
-pub use server::{Admin, AdminAddress, AdminListener, Deployer, Explainer, remove_stale_socket};
+pub use server::{Admin, DeployOrder, Deployer, Explainer, Sources};
 pub use views::explanation;

@@ -1,9 +1,18 @@
-//! What the admin API says and hears: the shapes of its JSON, for the server and for clients of it.
+//! What the admin API says and hears: its routes, the shapes of its JSON, and how it says no. For the server
+//! and for clients of it.
 //!
-//! Plain values that serde reads and writes. Nothing here serves, calls or decides anything.
+//! Plain values, of which serde reads and writes the shapes. Nothing here serves, calls or decides anything.
+
+mod endpoint;
+mod route;
 
 mod shapes;
 
+mod problem;
+
+pub use endpoint::{Body, Endpoint, Method, Role};
+pub use problem::Problem;
+pub use route::{Call, Route, Unknown};
 pub use shapes::{
     ChoiceShape, CrashLoopShape, DeployShape, DeployedShape, EditShape, EventShape, ExplainShape,
     ExplanationShape, PauseShape, ReplicaShape, RolloutShape, ScaleShape, ServiceShape,

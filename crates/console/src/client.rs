@@ -1,6 +1,6 @@
 //! A client of the admin API, for the commands that speak to a running balancer.
 
-use api::ServiceShape;
+use api::{Call, Problem, Route, ServiceShape};
 use bytes::Bytes;
 use fleet::Address;
 use http_body_util::{BodyExt, Full};
@@ -28,22 +28,22 @@ impl Client {
         Self { address, typed: target.admin.clone() }
     }
 
-    /// What a path shows.
-    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
-        self.call(&Method::GET, path, &())
+    /// What a route shows that is about no service.
+    pub(crate) fn get<T: DeserializeOwned>(&self, route: Route) -> Result<T, CommandError> {
+        self.call(Call { route, service: "" }, &())
     }
 
     /// One request, and what came back if it was a success.
     pub(crate) fn call<T: DeserializeOwned>(
         &self,
-        method: &Method,
-        path: &str,
+        call: Call<'_>,
         body: &impl Serialize,
     ) -> Result<T, CommandError> {
-        let body = if *method == Method::GET { Vec::new() } else { json(body)? };
+        let method = method(call.route.endpoint().method);
+        let body = if method == Method::GET { Vec::new() } else { json(body)? };
         let request = Request::builder()
             .method(method)
-            .uri(path)
+            .uri(call.route.path(call.service))
             .header(HOST, "admin")
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))
@@ -75,7 +75,7 @@ impl Client {
 
     /// All services.
     pub(crate) fn services(&self) -> Result<Vec<ServiceShape>, CommandError> {
-        self.get("/v1/services")
+        self.get(Route::Services)
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Bytes, CommandError> {
@@ -96,6 +96,15 @@ impl Client {
     }
 }
 
+fn method(method: api::Method) -> Method {
+    match method {
+        api::Method::Get => Method::GET,
+        api::Method::Post => Method::POST,
+        api::Method::Put => Method::PUT,
+        api::Method::Delete => Method::DELETE,
+    }
+}
+
 fn json(body: &impl Serialize) -> Result<Vec<u8>, CommandError> {
     serde_json::to_vec(body).map_err(CommandError::new)
 }
@@ -113,6 +122,7 @@ async fn exchange(
     if status.is_success() {
         return Ok(body);
     }
-    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    Err(CommandError::new(problem["detail"].as_str().unwrap_or(status.as_str())))
+    let problem = serde_json::from_slice(&body);
+    let detail = problem.map_or_else(|_| status.as_str().to_owned(), |problem: Problem| problem.detail);
+    Err(CommandError::new(detail))
 }

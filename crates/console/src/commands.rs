@@ -1,8 +1,7 @@
 //! The commands that show and change a running balancer.
 
-use api::{EditShape, EventShape, PauseShape, ReplicaShape, ScaleShape, ServiceShape};
+use api::{Call, EditShape, EventShape, PauseShape, ReplicaShape, Route, ScaleShape, ServiceShape};
 use fleet::SPARE_SEAT_MIN;
-use hyper::Method;
 
 use crate::client::Client;
 use crate::error::CommandError;
@@ -70,7 +69,7 @@ fn life_of(seat: Option<u32>, life: String) -> String {
 
 /// `evenkeel events`
 pub(crate) fn events(client: &Client, target: &Target) -> Outcome {
-    let mut events: Vec<EventShape> = client.get("/v1/events")?;
+    let mut events: Vec<EventShape> = client.get(Route::Events)?;
     events.retain(|event| target.service.as_ref().is_none_or(|service| event.service == *service));
     if target.json {
         return print_json(&events);
@@ -94,24 +93,28 @@ pub(crate) fn events(client: &Client, target: &Target) -> Outcome {
 
 /// `evenkeel add`
 pub(crate) fn add(client: &Client, options: EditOptions) -> Outcome {
-    edit(client, &Method::POST, options)
+    edit(client, Route::AddReplicas, options)
 }
 
 /// `evenkeel rm`
 pub(crate) fn rm(client: &Client, options: EditOptions) -> Outcome {
-    edit(client, &Method::DELETE, options)
+    edit(client, Route::RemoveReplicas, options)
 }
 
 /// `evenkeel scale`
 pub(crate) fn scale(client: &Client, replicas: u32, target: &Target) -> Outcome {
-    let path = format!("/v1/services/{}/scale", client.service_name(target)?);
-    print_after(target, &client.call(&Method::PUT, &path, &ScaleShape { replicas })?)
+    let service = client.service_name(target)?;
+    print_after(
+        target,
+        &client.call(Call { route: Route::Scale, service: &service }, &ScaleShape { replicas })?,
+    )
 }
 
 /// `evenkeel pause`
 pub(crate) fn pause(client: &Client, length: Option<String>, target: &Target) -> Outcome {
-    let path = format!("/v1/services/{}/pause", client.service_name(target)?);
-    let service: ServiceShape = client.call(&Method::POST, &path, &PauseShape { length })?;
+    let service = client.service_name(target)?;
+    let service: ServiceShape =
+        client.call(Call { route: Route::Pause, service: &service }, &PauseShape { length })?;
     if target.json {
         return print_json(&service);
     }
@@ -122,8 +125,9 @@ pub(crate) fn pause(client: &Client, length: Option<String>, target: &Target) ->
 
 /// `evenkeel resume`
 pub(crate) fn resume(client: &Client, target: &Target) -> Outcome {
-    let path = format!("/v1/services/{}/resume", client.service_name(target)?);
-    let service: ServiceShape = client.call(&Method::POST, &path, &PauseShape::default())?;
+    let service = client.service_name(target)?;
+    let service: ServiceShape =
+        client.call(Call { route: Route::Resume, service: &service }, &PauseShape::default())?;
     if target.json {
         return print_json(&service);
     }
@@ -131,13 +135,13 @@ pub(crate) fn resume(client: &Client, target: &Target) -> Outcome {
     Ok(())
 }
 
-fn edit(client: &Client, method: &Method, options: EditOptions) -> Outcome {
+fn edit(client: &Client, route: Route, options: EditOptions) -> Outcome {
     let target = &options.target;
     let count =
         options.count.unwrap_or_else(|| u32::try_from(options.names.len()).unwrap_or(u32::MAX).max(1));
     let shape = EditShape { count: Some(count), names: options.names };
-    let path = format!("/v1/services/{}/replicas", client.service_name(target)?);
-    print_after(target, &client.call(method, &path, &shape)?)
+    let service = client.service_name(target)?;
+    print_after(target, &client.call(Call { route, service: &service }, &shape)?)
 }
 
 /// What there is to say of a seat whose lives keep failing.

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use api::{DeployShape, DeployedShape, EventShape, RolloutShape, ServiceShape};
+use api::{Call, DeployShape, DeployedShape, EventShape, RolloutShape, Route, ServiceShape};
 use fleet::SPARE_SEAT_MIN;
-use hyper::Method;
 
 use crate::client::Client;
 use crate::commands::print_json;
@@ -18,10 +17,9 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 /// `evenkeel deploy`
 pub(crate) fn run(client: &Client, force: bool, target: &Target) -> Result<(), CommandError> {
     let name = client.service_name(target)?;
-    let path = format!("/v1/services/{name}");
     let mut told = events(client, &name)?;
     let deployed: DeployedShape =
-        client.call(&Method::POST, &format!("{path}/deploy"), &DeployShape { force })?;
+        client.call(Call { route: Route::Deploy, service: &name }, &DeployShape { force })?;
     let rollout = deployed.service.rollout.as_ref().filter(|_| deployed.has_begun);
     let Some(begun) = rollout else {
         if target.json {
@@ -40,7 +38,7 @@ pub(crate) fn run(client: &Client, force: bool, target: &Target) -> Result<(), C
     }
     loop {
         std::thread::sleep(ASK_EVERY);
-        let service: ServiceShape = client.get(&path)?;
+        let service: ServiceShape = client.call(Call { route: Route::Service, service: &name }, &())?;
         if !target.json {
             told = tell_news(client, &name, &told)?;
         }
@@ -73,7 +71,7 @@ fn end(target: &Target, name: &str, rollout: &RolloutShape) -> Result<(), Comman
 }
 
 fn events(client: &Client, name: &str) -> Result<Vec<EventShape>, CommandError> {
-    let mut events: Vec<EventShape> = client.get("/v1/events")?;
+    let mut events: Vec<EventShape> = client.get(Route::Events)?;
     events.retain(|event| event.service == name);
     Ok(events)
 }

@@ -3,7 +3,7 @@
 //! This is the balancer's side: it reads the file anew, takes from it what replicas run, and refuses what only
 //! a restart could change.
 
-use admin::Deployer;
+use admin::{DeployOrder, Deployer};
 use config::{DriverChoice, ServiceSettings, Settings};
 
 use crate::cli::UpOptions;
@@ -27,7 +27,7 @@ pub(crate) fn deployer(options: &UpOptions, settings: &Settings, shared: &Shared
         }
         let spec = wiring::spec(&asked, (&owner, state.as_ref())).map_err(|error| in_full(&error))?;
         let spec = spec.ok_or("the replicas of this service are not ours to replace")?;
-        Ok((spec, asked.rollout.clone()))
+        Ok(DeployOrder { spec, rollout: asked.rollout.clone() })
     })
 }
 

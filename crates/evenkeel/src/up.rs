@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use admin::{Admin, AdminAddress, AdminListener};
+use admin::{Admin, AdminListener, Sources};
 use config::{DriverChoice, OnExit, ServiceSettings, Settings};
 use control::{Control, Handle, Heartbeats, Journal};
-use fleet::Edit;
+use fleet::{Address, Edit};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{DemoDriver, UpOptions};
@@ -118,9 +118,11 @@ async fn balance(
     }
     say!("  admin on {}", admin.address());
     let handles = controls.iter().map(|control| control.handle.clone()).collect();
-    let explainer = explain::explainer(settings, &controls);
-    let deployer = deploy::deployer(options, settings, &shared);
-    let sources = (entrance.traffic(), explainer, deployer);
+    let sources = Sources {
+        traffic: entrance.traffic(),
+        explainer: explain::explainer(settings, &controls),
+        deployer: deploy::deployer(options, settings, &shared),
+    };
     tokio::spawn(Admin::new(handles, shared.journal.clone(), sources).serve(admin));
 
     let begun = Begun { settings, had_replicas: had_replicas(&controls), controls };
@@ -169,8 +171,10 @@ fn had_replicas(controls: &[Control]) -> Vec<bool> {
 
 async fn bind_admin(settings: &Settings) -> Result<AdminListener, (Stopped, String)> {
     let (address, shown) = match &settings.admin {
-        config::AdminAddress::Tcp(address) => (AdminAddress::Tcp(*address), address.to_string()),
-        config::AdminAddress::Unix(path) => (AdminAddress::Unix(path.clone()), path.display().to_string()),
+        config::AdminAddress::Tcp(address) => (Address::Tcp(*address), address.to_string()),
+        config::AdminAddress::Unix(path) => {
+            (Address::Unix(path.as_path().into()), path.display().to_string())
+        }
     };
     AdminListener::bind(&address).await.map_err(|error| {
         failed(format!(
