@@ -188,6 +188,18 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_names_the_limits() {
+        let documentation = include_str!("../../../../docs/operation.md");
+        let apart = "those for which no connection came about are counted by themselves, up to";
+        for limit in [
+            format!("| {REPLAYS_MAX}; {apart} {UNREACHED_MAX} |"),
+            format!("at most {} broken connections per request |", BROKEN_MAX - 1),
+        ] {
+            assert!(documentation.contains(&limit), "docs/operation.md does not say: {limit}");
+        }
+    }
+
+    #[test]
     fn a_request_that_has_not_failed_is_not_sent_again() {
         check("no attempt", &History::default(), GET, GiveUp);
     }
