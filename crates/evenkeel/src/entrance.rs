@@ -106,8 +106,10 @@ impl Entrance {
         connections_max: usize,
     ) -> std::io::Result<Serving> {
         let addresses = self.listeners.addresses();
+        // The services are those of the configuration, as long as this runs.
+        let (_, routes) = proxy::routes(wiring::data_planes(settings, controls));
         let proxy = self.listeners.serve(&ProxySettings {
-            services: wiring::data_planes(settings, controls),
+            routes,
             local: local_endpoints(settings, controls),
             drain_deadline: settings.services.iter().map(|one| one.drain_deadline).max().unwrap_or_default(),
             clients: ClientSettings { connections_max, ..settings.clients.clone() },

@@ -5,6 +5,7 @@
 //! room cannot change the fleet; all it can do is drop a suspicion into a channel.
 
 mod settings;
+mod service;
 mod worker;
 mod workers;
 
@@ -28,4 +29,5 @@ pub use settings::{
 pub use telling::access_log::{AccessLog, AccessLogDestination, AccessLogFormat, AccessLogSettings};
 pub use telling::counters::{ServiceCounters, Totals};
 pub use travel::key::KeyRule;
+pub use travel::routes::{RoutesPublisher, RoutesReader, routes};
 pub use workers::{ProxyHandle, ProxySettings};

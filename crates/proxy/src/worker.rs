@@ -3,16 +3,17 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use h1::RequestHead;
+use tokio::sync::watch;
 
 use crate::replicas::upstream::Pool;
-use crate::settings::{ClientSettings, LocalEndpoints, POOL_LOOK_INTERVAL, STOP_GRACE, ServiceSettings};
+use crate::service::{Kept, Service, Services};
+use crate::settings::{ClientSettings, LocalEndpoints, POOL_LOOK_INTERVAL, STOP_GRACE};
 use crate::telling::access_log::{AccessLog, Recorder};
-use crate::telling::counters::Counters;
-use crate::travel::budget::Budget;
-use crate::travel::room::Room;
+use crate::telling::counters::ServiceCounters;
+use crate::travel::routes::{Route, Routes, RoutesReader};
 use crate::wire::buffers::Buffers;
 use crate::wire::date::Date;
 use crate::wire::deadlines::Deadlines;
@@ -20,7 +21,8 @@ use crate::wire::pipe::Pipes;
 
 /// A worker's state; requests of the worker share it.
 pub(crate) struct Worker {
-    pub(crate) services: Vec<Service>,
+    services: RefCell<Services>,
+    counters: ServiceCounters,
     pub(crate) local: Option<Arc<dyn LocalEndpoints>>,
     pub(crate) clients: ClientSettings,
     pub(crate) access_log: Option<Recorder>,
@@ -41,21 +43,10 @@ pub(crate) struct Worker {
     pub(crate) is_over: Cell<bool>,
 }
 
-/// A service in one worker.
-pub(crate) struct Service {
-    pub(crate) settings: ServiceSettings,
-    pub(crate) pool: Pool,
-    pub(crate) budget: RefCell<Budget>,
-    pub(crate) counters: Arc<Counters>,
-    /// Shared by all workers; only requests that found no replica touch it.
-    pub(crate) room: Arc<Room>,
-    /// Wakes this worker's requests when there is a new routing table.
-    pub(crate) table_changed: Notify,
-}
-
 /// What one worker begins with; made outside its thread.
 pub(crate) struct Start {
-    pub(crate) services: Vec<ServiceStart>,
+    /// Where counters are kept for whoever asks.
+    pub(crate) counters: ServiceCounters,
     pub(crate) local: Option<Arc<dyn LocalEndpoints>>,
     pub(crate) clients: ClientSettings,
     pub(crate) access_log: Option<AccessLog>,
@@ -63,47 +54,14 @@ pub(crate) struct Start {
     pub(crate) stop: watch::Receiver<bool>,
 }
 
-/// What a service in one worker begins with.
-pub(crate) struct ServiceStart {
-    pub(crate) settings: ServiceSettings,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) room: Arc<Room>,
-}
-
-impl Service {
-    fn new(start: ServiceStart, buffers: &Rc<Buffers>) -> Self {
-        let ServiceStart { settings, counters, room } = start;
-        let pool = Pool::new(buffers, settings.protocol);
-        Self { settings, pool, budget: RefCell::default(), counters, room, table_changed: Notify::new() }
-    }
-
-    /// Follows the routing table for this worker: one wake-up from outside, then all within.
-    pub(crate) async fn follow_table(&self, deadlines: &Deadlines) {
-        loop {
-            let version = self.settings.table.load().version();
-            self.tend_pool(deadlines.now());
-            self.table_changed.notify_waiters();
-            // Those who wait for a replica that was given up must hear of it.
-            deadlines.wake_all().await;
-            self.settings.table.newer_than(version).await;
-        }
-    }
-
-    /// Drops the connections that no request will use.
-    fn tend_pool(&self, now: Instant) {
-        let table = self.settings.table.load();
-        self.pool.keep_only(|life| table.replicas().any(|replica| replica.life == life));
-        self.pool.tend(now);
-    }
-}
-
 impl Worker {
     pub(crate) fn new(start: Start) -> Self {
-        let Start { services, local, clients, access_log, drain_deadline, stop } = start;
+        let Start { counters, local, clients, access_log, drain_deadline, stop } = start;
         let buffers = Buffers::new(clients.head.head_max);
         let pipes = Pipes::new(clients.connections_max);
         Self {
-            services: services.into_iter().map(|start| Service::new(start, &buffers)).collect(),
+            services: RefCell::default(),
+            counters,
             local,
             clients,
             access_log: access_log.map(|log| log.recorder()),
@@ -120,12 +78,46 @@ impl Worker {
         }
     }
 
+    /// The service that a request is for.
+    pub(crate) fn find(&self, head: &RequestHead) -> Option<Rc<Service>> {
+        self.services.borrow().find(head).cloned()
+    }
+
+    /// Routes by these from now on. A service that stays keeps what this worker knows about it; a removed
+    /// one ends when its last request is done. Must be called inside of the worker's tasks.
+    pub(crate) fn adopt(&self, routes: Arc<Routes>) {
+        let services = Services::new(routes, |route| Service::new(route, self.kept(route), &self.deadlines));
+        // Dropped when nobody looks at the new ones any more.
+        let _former = self.services.replace(services);
+    }
+
+    fn kept(&self, route: &Route) -> Kept {
+        let settings = &route.settings;
+        let new_pool = || Rc::new(Pool::new(&self.buffers, settings.protocol));
+        match self.services.borrow().kept(&settings.name) {
+            // Connections for another protocol are of no use.
+            Some(kept) if kept.pool.protocol() != settings.protocol => Kept { pool: new_pool(), ..kept },
+            Some(kept) => kept,
+            None => Kept {
+                pool: new_pool(),
+                budget: Rc::default(),
+                counters: self.counters.register(&settings.name),
+            },
+        }
+    }
+
+    /// Adopts all routes that are published.
+    pub(crate) async fn follow_routes(&self, mut reader: RoutesReader) {
+        while let Some(routes) = reader.next().await {
+            self.adopt(routes);
+        }
+    }
+
     /// Of idle connections that replicas close one hears only when one looks.
     pub(crate) async fn tend_pools(&self) {
         loop {
             tokio::time::sleep(POOL_LOOK_INTERVAL).await;
-            let now = self.deadlines.now();
-            self.services.iter().for_each(|service| service.tend_pool(now));
+            self.services.borrow().tend_pools(self.deadlines.now());
         }
     }
 

@@ -10,17 +10,17 @@ use tokio::task::LocalSet;
 
 use crate::clients::accept;
 use crate::clients::listeners::{Listeners, WorkerListeners};
-use crate::settings::{ClientSettings, LocalEndpoints, ServiceSettings};
+use crate::settings::{ClientSettings, LocalEndpoints};
 use crate::telling::access_log::AccessLog;
-use crate::telling::counters::{Counters, ServiceCounters};
-use crate::travel::room::Room;
-use crate::worker::{ServiceStart, Start, Worker};
+use crate::telling::counters::ServiceCounters;
+use crate::travel::routes::RoutesReader;
+use crate::worker::{Start, Worker};
 
 /// What the proxy is started with.
 #[derive(Clone, Debug)]
 pub struct ProxySettings {
     /// Who is routed to.
-    pub services: Vec<ServiceSettings>,
+    pub routes: RoutesReader,
     /// Requests that are answered here.
     pub local: Option<Arc<dyn LocalEndpoints>>,
     /// How long requests may go on after the proxy was told to stop.
@@ -43,25 +43,21 @@ impl Listeners {
     /// Starts to listen, and to serve, with as many workers as the listeners were bound for.
     pub fn serve(self, settings: &ProxySettings) -> std::io::Result<ProxyHandle> {
         let (stop, stopped) = watch::channel(false);
-        let rooms: Vec<Arc<Room>> = settings.services.iter().map(|_| Arc::default()).collect();
-        let mut counters = ServiceCounters::default();
+        let workers = self.into_workers(&settings.clients)?;
+        let connections = workers.iter().map(WorkerListeners::connections).collect();
+        let counters = ServiceCounters::new(settings.routes.clone(), connections);
         let mut threads = Vec::new();
-        for (number, listeners) in self.into_workers(&settings.clients)?.into_iter().enumerate() {
-            let services = settings.services.iter().zip(&rooms).map(|(service, room)| {
-                let own = Arc::<Counters>::default();
-                counters.add(&service.name, Arc::clone(&own));
-                ServiceStart { settings: service.clone(), counters: own, room: Arc::clone(room) }
-            });
+        for (number, listeners) in workers.into_iter().enumerate() {
             let start = Start {
-                services: services.collect(),
+                counters: counters.clone(),
                 local: settings.local.clone(),
                 clients: settings.clients.clone(),
                 access_log: settings.access_log.clone(),
                 drain_deadline: settings.drain_deadline,
                 stop: stopped.clone(),
             };
-            counters.add_worker(listeners.connections());
-            let run = move || run(Worker::new(start), listeners);
+            let routes = settings.routes.clone();
+            let run = move || run(Worker::new(start), routes, listeners);
             threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(run)?);
         }
         Ok(ProxyHandle { stop, threads, counters })
@@ -87,7 +83,7 @@ impl ProxyHandle {
     }
 }
 
-fn run(worker: Worker, listeners: WorkerListeners) {
+fn run(worker: Worker, mut routes: RoutesReader, listeners: WorkerListeners) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -95,10 +91,6 @@ fn run(worker: Worker, listeners: WorkerListeners) {
     };
     let worker = Rc::new(worker);
     let tasks = LocalSet::new();
-    for index in 0..worker.services.len() {
-        let worker = Rc::clone(&worker);
-        tasks.spawn_local(async move { worker.services[index].follow_table(&worker.deadlines).await });
-    }
     let deadlines = Rc::clone(&worker.deadlines);
     tasks.spawn_local(async move { deadlines.keep().await });
     let tending = Rc::clone(&worker);
@@ -111,5 +103,10 @@ fn run(worker: Worker, listeners: WorkerListeners) {
     });
     let stopping = Rc::clone(&worker);
     tasks.spawn_local(async move { stopping.follow_stop().await });
-    tasks.block_on(&runtime, accept::accept(worker, listeners));
+    tasks.block_on(&runtime, async move {
+        worker.adopt(routes.load());
+        let routing = Rc::clone(&worker);
+        tokio::task::spawn_local(async move { routing.follow_routes(routes).await });
+        accept::accept(worker, listeners).await;
+    });
 }

@@ -10,7 +10,7 @@ use fleet::{
 use placement::{Member, Placement, Rendezvous, Seat};
 use proxy::{
     ClientSettings, KeyRule, ListenerSettings, Listeners, Protocol, ProxyHandle, ProxySettings,
-    ResponseStyle, ServiceSettings, ServiceTimeouts, Totals,
+    ResponseStyle, RoutesPublisher, ServiceSettings, ServiceTimeouts, Totals,
 };
 use tokio::sync::mpsc;
 
@@ -22,11 +22,14 @@ pub struct Set {
     pub protocol: Protocol,
 }
 
-/// A data plane with two workers in front of one service; dropping it stops it.
+/// A data plane with two workers in front of one service, to which others can be added; dropping it stops
+/// it.
 pub struct Inside {
     pub address: SocketAddr,
     pub replicas: Vec<Arc<Replica>>,
     pub proxy: Option<ProxyHandle>,
+    pub service: ServiceSettings,
+    pub routes: RoutesPublisher,
     publisher: Publisher,
     _suspicions: mpsc::Receiver<Suspicion>,
 }
@@ -52,18 +55,19 @@ impl Inside {
             table: reader,
             suspicions,
         };
+        let (publishing, routes) = proxy::routes(vec![service.clone()]);
         let listener = ListenerSettings::plain("127.0.0.1:0".parse().unwrap());
         let listeners = Listeners::bind(&[listener], 2).unwrap();
         let address = listeners.addresses()[0];
         let settings = ProxySettings {
-            services: vec![service],
+            routes,
             local: None,
             drain_deadline: Duration::from_secs(1),
             clients: set.clients,
             access_log: None,
         };
         let proxy = Some(listeners.serve(&settings).unwrap());
-        Self { address, replicas, proxy, publisher, _suspicions: suspected }
+        Self { address, replicas, proxy, service, routes: publishing, publisher, _suspicions: suspected }
     }
 
     /// How many requests are inside of all replicas.
@@ -73,7 +77,20 @@ impl Inside {
 
     /// What was counted until now.
     pub fn totals(&self) -> Totals {
-        self.proxy.as_ref().unwrap().counters().totals()["web"]
+        self.totals_of("web")
+    }
+
+    /// The same of another service.
+    pub fn totals_of(&self, service: &str) -> Totals {
+        self.proxy.as_ref().unwrap().counters().totals()[service]
+    }
+
+    /// Another service, at this path, in front of this address. It has to be published.
+    pub fn other(&self, name: &str, path: &str, address: impl Into<Address>) -> ServiceSettings {
+        let table = RoutingTable::new(1, placement(1), &[replica(1, address.into())], 0.0);
+        // Its table never changes, so nobody needs to keep the other end.
+        let (_, table) = routing(table);
+        ServiceSettings { name: name.into(), path: path.into(), table, ..self.service.clone() }
     }
 
     /// Routes to so many of the replicas from now on; the others keep their seats.

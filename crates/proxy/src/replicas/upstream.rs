@@ -71,6 +71,11 @@ impl Pool {
         Self { idle: Rc::default(), shared: Shared::default(), buffers: Rc::clone(buffers), limits, protocol }
     }
 
+    /// What is spoken on its connections.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
     /// The idle connection that was used last, if one is usable; `is_careful` as for [`Idle::take`].
     /// Connections for many requests are never idle in this sense.
     pub(crate) async fn take(&self, replica: &Replica, is_careful: bool) -> Option<Lease> {

@@ -9,11 +9,11 @@ use fleet::Claim;
 use tokio::time::Instant;
 
 use crate::replicas::upstream::Lease;
+use crate::service::Service;
 use crate::settings::HELD_ANSWER_MAX;
 use crate::travel::context::RequestContext;
 use crate::travel::pace::Patience;
 use crate::wire::peer::{Broken, Peer};
-use crate::worker::Service;
 
 /// Whether a response is believed only when it is there whole: one half-open, or one that follows a bad one.
 pub(crate) fn is_called_for(claim: &Claim) -> bool {

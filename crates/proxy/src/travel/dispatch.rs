@@ -6,27 +6,26 @@ use crate::clients::client::Client;
 use crate::respond::failure::Failure;
 use crate::respond::local;
 use crate::respond::send;
+use crate::service::Service;
 use crate::travel::context::{Clocks, RequestContext};
 use crate::travel::errand::Errand;
 use crate::travel::guards;
 use crate::travel::rounds;
-use crate::travel::routes;
-use crate::worker::Service;
 
 /// Answers one request. Never fails: every failure has a response, and where that is too late the client
 /// sees that what it got is not whole.
 pub(crate) async fn answer<C: Client>(request: &RequestContext<'_>, head: &mut RequestHead, client: &mut C) {
     let begun =
         request.worker.access_log.as_ref().map(|_| (Clocks::read(), client.request_id().map(<[u8]>::to_vec)));
-    let service = routes::find(&request.worker.services, head);
+    let service = request.worker.find(head);
     match &request.worker.local {
         Some(local) if local::is_local(local.as_ref(), head) => {
             local::answer(local.as_ref(), request, head, client).await;
         }
-        _ => forward(request, service, head, client).await,
+        _ => forward(request, service.as_deref(), head, client).await,
     }
     if let Some((begun, id)) = &begun {
-        let name = service.map(|service| service.settings.name.as_str());
+        let name = service.as_ref().map(|service| service.settings.name.as_str());
         request.log(begun, head, (name, id.as_deref()));
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use h1::RequestHead;
 
+use crate::service::Service;
 use crate::travel::context::RequestContext;
-use crate::worker::Service;
 
 /// A request that has found its service.
 pub(crate) struct Errand<'a, C> {

@@ -5,7 +5,7 @@
 use h1::{Method, RequestHead};
 
 use crate::respond::failure::Failure;
-use crate::worker::Service;
+use crate::service::Service;
 
 /// The service that the request may go to.
 pub(crate) fn pass<'a>(service: Option<&'a Service>, head: &RequestHead) -> Result<&'a Service, Failure> {
