@@ -8,6 +8,7 @@ mod listener;
 mod server;
 
 mod bodies;
+mod happenings;
 mod problems;
 mod views;
 

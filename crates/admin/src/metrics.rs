@@ -52,7 +52,7 @@ struct Snapshot {
 pub(crate) fn page(services: &[Handle], traffic: &TrafficSource) -> String {
     let fleets = services.iter().map(|handle| (handle.service().to_string(), handle.view().fleet.clone()));
     let ejections =
-        services.iter().map(|handle| (handle.service().to_string(), handle.ejections().by_kind()));
+        services.iter().map(|handle| (handle.service().to_string(), handle.view().ejections.by_kind()));
     let snapshot = Snapshot { fleets: fleets.collect(), ejections: ejections.collect(), traffic: traffic() };
     let mut registry = Registry::with_prefix("evenkeel");
     registry.register_collector(Box::new(snapshot));

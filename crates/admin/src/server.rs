@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::{Call, DeployShape, DeployedShape, ExplainShape, ExplanationShape, Problem, Route, Unknown};
 use bytes::Bytes;
-use control::{EditError, Handle, Journal, ServiceView};
+use control::{Deploy, EditError, Handle, Journal, ServiceView};
 use driver::Spec;
 use fleet::{Edit, Refusal, RolloutSettings};
 use http_body_util::Full;
@@ -21,7 +21,7 @@ use crate::bodies::{addition, json, of_type, pause_length, read_json, refusal, r
 use crate::listener::AdminListener;
 use crate::metrics::{self, TrafficSource};
 use crate::problems::{bad_request, not_found, of_edit, problem};
-use crate::views;
+use crate::{happenings, views};
 
 /// How long a client may take for a request head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -136,7 +136,7 @@ impl Admin {
             Route::Readyz => self.readiness(),
             Route::Metrics => Ok(self.metrics()),
             Route::Services => Ok(json(&self.services.iter().map(views::service).collect::<Vec<_>>())),
-            Route::Events => Ok(json(&self.journal.events())),
+            Route::Events => Ok(json(&happenings::events(&self.journal))),
             Route::Service => Ok(json(&views::service(handle()?))),
             Route::Replicas => Ok(json(&views::service(handle()?).replicas)),
             Route::AddReplicas => edited(handle()?, addition(&read_json(request).await?)?).await,
@@ -185,7 +185,7 @@ impl Admin {
     async fn deploy(&self, handle: &Handle, asked: &DeployShape) -> Answer {
         let order = (self.sources.deployer)(handle.service());
         let DeployOrder { spec, rollout } = order.map_err(|text| problem(StatusCode::CONFLICT, text))?;
-        match handle.deploy(spec, (asked.force, rollout)).await {
+        match handle.deploy(Deploy { spec, is_forced: asked.force, settings: rollout }).await {
             Ok(view) => {
                 let service = views::service_then(handle, &view);
                 let mut response = json(&DeployedShape { has_begun: true, reason: None, service });

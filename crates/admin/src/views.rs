@@ -35,7 +35,7 @@ pub(crate) fn service_then(handle: &Handle, view: &ServiceView) -> ServiceShape 
         others: view.others.iter().map(|one| replica(one, view)).collect(),
         rollout: view.rollout.as_ref().map(rollout),
         paused_until: view.paused_until.map(|end| humantime::format_rfc3339_millis(end).to_string()),
-        trouble: handle.trouble(),
+        trouble: view.trouble.clone(),
     }
 }
 

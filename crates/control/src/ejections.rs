@@ -1,7 +1,5 @@
 //! How many replicas of a service were taken out of the table for their health.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use fleet::Sign;
 
 /// What a replica was taken out of the table for.
@@ -13,25 +11,23 @@ pub(crate) enum EjectionKind {
 
 /// How many replicas of a service were taken out of the table since the start, by kind. Those that were
 /// meant to go do not count.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ejections {
-    dead: AtomicU64,
-    ill: [AtomicU64; Sign::ALL.len()],
+    dead: u64,
+    ill: [u64; Sign::ALL.len()],
 }
 
 impl Ejections {
-    pub(crate) fn count(&self, kind: EjectionKind) {
-        let counter = match kind {
-            EjectionKind::Dead => &self.dead,
-            EjectionKind::Ill(sign) => &self.ill[sign as usize],
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count(&mut self, kind: EjectionKind) {
+        match kind {
+            EjectionKind::Dead => self.dead += 1,
+            EjectionKind::Ill(sign) => self.ill[sign as usize] += 1,
+        }
     }
 
     /// The counts, by what was seen first.
     pub fn by_kind(&self) -> Vec<(&'static str, u64)> {
-        let ill = Sign::ALL.iter().map(|sign| (sign.as_str(), &self.ill[*sign as usize]));
-        let all = std::iter::once(("dead", &self.dead)).chain(ill);
-        all.map(|(kind, count)| (kind, count.load(Ordering::Relaxed))).collect()
+        let ill = Sign::ALL.iter().map(|sign| (sign.as_str(), self.ill[*sign as usize]));
+        std::iter::once(("dead", self.dead)).chain(ill).collect()
     }
 }

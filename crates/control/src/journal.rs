@@ -5,93 +5,35 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use api::EventShape;
-use fleet::{Life, ReplicaName};
-use placement::Seat;
+use crate::happening::{Happening, Record, Subject};
 
-/// How many of the latest events are kept.
-const EVENTS_MAX: usize = 1000;
+/// How many of the latest records are kept.
+const RECORDS_MAX: usize = 1000;
 
-/// The latest events of all services; clones share them.
+/// The latest happenings of all services; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
-    events: Arc<Mutex<VecDeque<EventShape>>>,
+    records: Arc<Mutex<VecDeque<Arc<Record>>>>,
 }
 
 impl Journal {
-    /// The latest events, the oldest first.
-    pub fn events(&self) -> Vec<EventShape> {
+    /// The latest happenings, the oldest first.
+    pub fn records(&self) -> Vec<Arc<Record>> {
         self.lock().iter().cloned().collect()
     }
 
-    pub(crate) fn record(
-        &self,
-        service: &str,
-        (seat, life, name): (Seat, Life, Option<&ReplicaName>),
-        (event, reason): (&str, Option<String>),
-    ) {
-        self.push(EventShape {
-            at: now(),
-            service: service.to_string(),
-            seat: Some(seat.number()),
-            incarnation: Some(life.incarnation),
-            life: Some(life.to_string()),
-            replica: name.map(ToString::to_string),
-            event: event.to_string(),
-            reason,
-            last_output: Vec::new(),
-        });
-    }
-
-    /// That lives keep failing in a seat, with what the last one wrote.
-    pub(crate) fn record_output(
-        &self,
-        service: &str,
-        (life, name): (Life, &ReplicaName),
-        (reason, last_output): (&str, &[String]),
-    ) {
-        self.push(EventShape {
-            at: now(),
-            service: service.to_string(),
-            seat: Some(life.seat.number()),
-            incarnation: Some(life.incarnation),
-            life: Some(life.to_string()),
-            replica: Some(name.to_string()),
-            event: "crash-looping".into(),
-            reason: Some(reason.to_string()),
-            last_output: last_output.to_vec(),
-        });
-    }
-
-    /// Something that happened to a service as a whole.
-    pub(crate) fn record_of_service(&self, service: &str, event: &str, reason: Option<String>) {
-        self.push(EventShape {
-            at: now(),
-            service: service.to_string(),
-            seat: None,
-            incarnation: None,
-            life: None,
-            replica: None,
-            event: event.to_string(),
-            reason,
-            last_output: Vec::new(),
-        });
-    }
-
-    fn push(&self, event: EventShape) {
-        let mut events = self.lock();
-        if events.len() == EVENTS_MAX {
-            events.pop_front();
+    /// Writes down what happened to a replica of a service, or to the service as a whole.
+    pub(crate) fn record(&self, service: &str, replica: Option<Subject>, happening: Happening) {
+        let at = SystemTime::now();
+        let record = Arc::new(Record { at, service: service.into(), replica, happening });
+        let mut records = self.lock();
+        if records.len() == RECORDS_MAX {
+            records.pop_front();
         }
-        events.push_back(event);
+        records.push_back(record);
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<EventShape>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Record>>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// For people; nothing is ever decided by it.
-fn now() -> String {
-    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }

@@ -1,12 +1,17 @@
-//! The control plane: it owns the fleets, watches their hearts, keeps the wish, and takes edits.
+//! The control plane: it owns the fleets, watches their hearts, keeps what should run, and takes edits.
 //!
 //! One reconciler for each service: observe, plan, perform, publish. Heartbeats have a thread of
 //! their own. Nothing in this room is on the way of a request.
 
-mod clock;
 mod ejections;
-mod journal;
 mod view;
+
+mod handle;
+
+mod happening;
+mod journal;
+
+mod clock;
 mod wish;
 
 mod heartbeat;
@@ -14,8 +19,10 @@ mod perform;
 mod reconciler;
 
 pub use ejections::Ejections;
+pub use handle::{Deploy, EditError, Handle};
+pub use happening::{Departure, Happening, PauseEnd, Record, Subject};
 pub use heartbeat::{HeartbeatProtocol, HeartbeatSettings, Heartbeats, Prober};
 pub use journal::Journal;
-pub use reconciler::{Control, EditError, Handle, PAUSE_MAX, ReconcilerSettings, StartError};
+pub use reconciler::{Control, PAUSE_MAX, ReconcilerSettings, StartError};
 pub use view::ServiceView;
 pub use wish::{StateDir, WishError, WishStore};

@@ -47,7 +47,7 @@ impl Performer {
     /// Begins a deed in a task of its own. `replica` is the one that the action is about, if it
     /// ever ran, and `release` what it runs, or shall. Commits, undos, admissions and rollouts are the
     /// reconciler's own.
-    pub(crate) fn begin(&self, action: &Action, (replica, release): (Option<Arc<Replica>>, Release)) {
+    pub(crate) fn begin(&self, action: &Action, replica: Option<Arc<Replica>>, release: Release) {
         let performer = self.clone();
         match action {
             Action::Start(life, name) => {

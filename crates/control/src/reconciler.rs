@@ -1,85 +1,52 @@
 //! The one task that owns a fleet: observe, plan, perform, publish.
 
+mod chronicle;
 mod edits;
-mod look;
+mod learning;
 mod pause;
-mod show;
+mod publishing;
+mod sample;
+mod start;
 mod storing;
+mod targets;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use driver::{Driver, EVENTS_CAPACITY, EventSender};
-use fleet::{
-    Action, Event, Fleet, FleetSettings, Life, ProbeResult, Publisher, Reader, Replica, RoutingTable,
-    Seating, Standing, Suspicion, SuspicionKind, routing,
-};
-use placement::{NoRoom, Placement, Seat};
+use driver::EVENTS_CAPACITY;
+use fleet::{Action, Event, Fleet, ProbeResult, Standing, Suspicion, SuspicionKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::ejections::Ejections;
-use crate::heartbeat::{HeartbeatLine, HeartbeatSettings, Heartbeats};
-use crate::journal::Journal;
-use crate::perform::{Lists, Performer};
+use crate::handle::{Command, EditError, EditRequest};
+use crate::happening::PauseEnd;
+use crate::heartbeat::HeartbeatLine;
+use crate::perform::Performer;
 use crate::view::ServiceView;
-use crate::wish::{WishError, WishStore};
 
-use edits::{Command, Edits, Shown};
-pub use edits::{EditError, Handle};
+use chronicle::{Chronicle, Who};
+use edits::Edits;
+use learning::Learning;
 pub use pause::PAUSE_MAX;
-use storing::Storing;
+use pause::Pause;
+use publishing::Publishing;
+use sample::sample;
+pub use start::{Control, ReconcilerSettings, StartError};
+use targets::targets;
 
 /// How often the driver is asked for everything, to repair whatever was missed.
 const LIST_EVERY: Duration = Duration::from_secs(10);
 
-/// How often one looks at how long answers took.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often it is sampled how long answers took.
+const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 
-/// Room for commands and for suspicions. Callers wait when the first is full; when the second is,
-/// the suspicion is dropped, and heartbeats find out later.
-const COMMANDS_CAPACITY: usize = 256;
+/// Room for suspicions. When it is full, one is dropped, and heartbeats find out later.
 const SUSPICIONS_CAPACITY: usize = 1024;
 
 /// A fleet planned again and again must come to rest; this many rounds without are a mistake.
 const ROUNDS_MAX: usize = 1000;
-
-/// What a reconciler is started with.
-#[derive(Clone, Debug)]
-pub struct ReconcilerSettings {
-    /// The service's name.
-    pub service: String,
-    /// What plans are made with.
-    pub fleet: FleetSettings,
-    /// How replicas are asked for their health.
-    pub heartbeat: HeartbeatSettings,
-    /// An empty placement of the configured kind.
-    pub placement: Placement,
-    /// The weights of seats 1, 2, 3, …; those behind the end have 1.
-    pub weights: Vec<u32>,
-    /// The bound on a replica's load; below 1 there is none.
-    pub load_factor: f64,
-    /// Where the wish is kept, if it is.
-    pub state: Option<Arc<dyn WishStore>>,
-    /// Where it is written down what happens to replicas.
-    pub journal: Journal,
-}
-
-/// A reconciler that runs, as the rest of the program sees it.
-#[derive(Debug)]
-pub struct Control {
-    /// For edits and views.
-    pub handle: Handle,
-    /// The routing table.
-    pub table: Reader,
-    /// Where the way of a request drops its suspicions.
-    pub suspicions: mpsc::Sender<Suspicion>,
-    /// Whether what should run was read from disk.
-    pub is_restored: bool,
-}
 
 struct Reconciler {
     fleet: Fleet,
@@ -87,146 +54,39 @@ struct Reconciler {
     performer: Performer,
     heartbeats: HeartbeatLine,
     clock: Clock,
-    load_factor: f64,
-    /// How many failed answers in a row of a replica are worth a word.
-    failures_max: u32,
-    replicas: BTreeMap<Life, Arc<Replica>>,
-    publisher: Publisher,
-    published: Published,
-    pause: Option<pause::Pause>,
+    publishing: Publishing,
+    chronicle: Chronicle,
+    pause: Option<Pause>,
     view: watch::Sender<Arc<ServiceView>>,
-    journal: Journal,
-    ejections: Arc<Ejections>,
     /// When the clock began, for people.
     began_at: SystemTime,
-}
-
-/// What the last published table was made of.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Published {
-    generation: u64,
-    seats: Vec<Seat>,
-    pause: Option<pause::Pause>,
-    standings: Standings,
-}
-
-/// Who may be routed to, who is half-open, and who was given up.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Standings {
-    routable: Vec<Life>,
-    half_open: Vec<Life>,
-    abandoned: Vec<Life>,
 }
 
 struct Inbox {
     commands: mpsc::Receiver<Command>,
     events: mpsc::Receiver<Event>,
     suspicions: mpsc::Receiver<Suspicion>,
-}
-
-impl Control {
-    /// Reads the wish, finds what an earlier balancer left, and starts the reconciler. `make_driver`
-    /// is given the line on which the driver reports.
-    pub async fn start<F>(
-        settings: ReconcilerSettings,
-        heartbeats: &Heartbeats,
-        make_driver: F,
-    ) -> Result<Self, StartError>
-    where
-        F: AsyncFnOnce(EventSender) -> Result<Arc<dyn Driver>, driver::DriverError>,
-    {
-        let (events_in, events) = mpsc::channel(EVENTS_CAPACITY);
-        let (commands_in, commands) = mpsc::channel(COMMANDS_CAPACITY);
-        let (suspicions_in, suspicions) = mpsc::channel(SUSPICIONS_CAPACITY);
-        let driver = make_driver(events_in.clone()).await?;
-        driver.prepare().await?;
-        let clock = Clock::start();
-        let service = settings.service.as_str();
-        let found = driver.list().await?;
-        let desired = match &settings.state {
-            Some(state) => state.read(service, !found.is_empty())?,
-            None => fleet::Desired::new(fastrand::u64(..)),
-        };
-        let is_restored = desired.generation > 0;
-        let storing = Storing::new((service, settings.state), &desired, settings.journal.clone());
-        let seating = Seating::new(settings.placement, settings.weights);
-        let mut fleet = Fleet::new(settings.fleet.clone(), seating, desired)?;
-        fleet.adopt(&found, |life| driver.release_of(life), clock.now());
-        let outdated = fleet.settle_releases(driver.release(), |life| driver.release_of(life));
-        if outdated > 0 {
-            tracing::warn!(
-                service,
-                "{outdated} replicas run something else than the configuration asks for; `evenkeel deploy` brings them up to date"
-            );
-        }
-        let first = RoutingTable::new(0, fleet.placement().clone(), &[], settings.load_factor);
-        let (publisher, table) = routing(first);
-        let began_at = SystemTime::now();
-        let first = ServiceView { fleet: fleet.view(clock.now()), paused_until: None, began_at };
-        let (view, view_seen) = watch::channel(Arc::new(first));
-        let ejections = Arc::<Ejections>::default();
-        let shown = Shown { view: view_seen, trouble: storing.trouble(), ejections: Arc::clone(&ejections) };
-        let handle = Handle::new(service, (commands_in, driver.clone()), shown);
-        let performer = Performer {
-            service: service.into(),
-            driver,
-            events: events_in.clone(),
-            start_timeout: settings.fleet.start_timeout,
-            clock: clock.clone(),
-            lists: Lists::default(),
-        };
-        let reconciler = Reconciler {
-            fleet,
-            edits: Edits::new(storing),
-            performer,
-            heartbeats: heartbeats.watch(settings.heartbeat, events_in),
-            clock,
-            load_factor: settings.load_factor,
-            failures_max: settings.fleet.health.failures,
-            replicas: BTreeMap::new(),
-            publisher,
-            published: Published::default(),
-            pause: None,
-            view,
-            journal: settings.journal,
-            ejections,
-            began_at,
-        };
-        tokio::spawn(reconciler.run(Inbox { commands, events, suspicions }));
-        Ok(Self { handle, table, suspicions: suspicions_in, is_restored })
-    }
-}
-
-/// Why a service could not be started.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant's message says what it means")]
-pub enum StartError {
-    #[error(transparent)]
-    Driver(#[from] driver::DriverError),
-    #[error(transparent)]
-    Wish(#[from] WishError),
-    #[error("what should run does not fit the configured placement: {0}")]
-    DoesNotFit(#[from] NoRoom),
+    learning: Learning,
 }
 
 impl Reconciler {
     async fn run(mut self, mut inbox: Inbox) {
         let mut list_at = Instant::now() + LIST_EVERY;
-        let mut look_at = Instant::now() + LOOK_EVERY;
+        let mut sample_at = Instant::now() + SAMPLE_EVERY;
         loop {
             let again_at = self.step(&mut inbox).await;
             if self.edits.is_retired() && self.fleet.observed().lives().next().is_none() {
                 self.finish_retiring().await;
             }
             let pause_end = self.pause.map(|pause| self.clock.instant(pause.until));
-            let moments = [again_at, pause_end, Some(look_at)].into_iter().flatten();
+            let moments = [again_at, pause_end, Some(sample_at)].into_iter().flatten();
             let again_at = moments.fold(list_at, Instant::min);
             if self.hear(&mut inbox, again_at).await.is_break() {
                 return;
             }
-            if Instant::now() >= look_at {
-                look_at = Instant::now() + LOOK_EVERY;
-                self.look(|_| true);
+            if Instant::now() >= sample_at {
+                sample_at = Instant::now() + SAMPLE_EVERY;
+                self.take_in(&sample(self.publishing.replicas()));
             }
             if Instant::now() >= list_at {
                 list_at = Instant::now() + LIST_EVERY;
@@ -236,8 +96,8 @@ impl Reconciler {
         }
     }
 
-    /// Stores the wish once more if it could not be stored. A fleet that ends has none any more, and the
-    /// stored one is for the next balancer.
+    /// Stores what should run once more if it could not be stored. A fleet that ends shall run nothing any
+    /// more, and what is stored is for the next balancer.
     async fn store_again(&mut self, inbox: &mut Inbox) {
         if !self.edits.is_retired() {
             self.edits.storing.try_again(self.fleet.desired()).await;
@@ -256,7 +116,7 @@ impl Reconciler {
                 biased;
                 command = inbox.commands.recv() => match command {
                     Some(command) => {
-                        self.take(command).await;
+                        self.take(command, &mut inbox.learning).await;
                         has_news = true;
                     }
                     None => return ControlFlow::Break(()),
@@ -267,6 +127,10 @@ impl Reconciler {
                 },
                 Some(suspicion) = inbox.suspicions.recv() => has_news = self.observe(&Event::Suspected(suspicion)),
                 () = self.edits.storing.written() => has_news = true,
+                request = inbox.learning.learnt() => {
+                    self.edit(request).await;
+                    has_news = true;
+                }
                 () = tokio::time::sleep_until(until) => has_news = true,
             }
         }
@@ -299,32 +163,35 @@ impl Reconciler {
         match event {
             Event::Suspected(Suspicion { life, kind: SuspicionKind::Broken }) => self.heartbeats.poke(*life),
             // Whether requests were answered meanwhile must be known before.
-            Event::Beat(life, ProbeResult::Missed) => self.look(|other| other == *life),
+            Event::Beat(life, ProbeResult::Missed) => {
+                self.take_in(&sample(self.publishing.replica(*life).into_iter()));
+            }
             Event::Frozen(life, true) => self.heartbeats.poke(*life),
             Event::Overlooked => self.performer.begin_list(),
             Event::Exited(life, exit) if exit.code.or(exit.signal.map(i64::from)).is_some() => {
-                self.log_exit(*life, exit);
+                self.chronicle.exit(&self.who(), *life, exit);
             }
             _ => {}
         }
-        self.fleet.observe(event, self.clock.now());
+        self.take_in(event);
         if let Event::Started(life, address) = event {
             tracing::debug!(service = %self.performer.service, %life, %address, "started, waiting for its heartbeat");
         }
         true
     }
 
-    async fn take(&mut self, command: Command) {
+    fn take_in(&mut self, event: &Event) {
+        self.fleet.observe(event, self.clock.now());
+    }
+
+    async fn take(&mut self, command: Command, learning: &mut Learning) {
         match command {
-            Command::Edit(edit, reply) => {
-                self.edits.take(&mut self.fleet, (edit, reply), self.clock.now()).await;
-                // Answered before anything else is settled, or the answer would show that, too.
-                self.show();
-            }
+            Command::Edit(request) => self.edit(request).await,
+            Command::Deploy(deploy, reply) => learning.begin(self.performer.driver.clone(), deploy, reply),
             Command::Pause(length, reply) => {
                 match length {
                     Some(length) => self.pause(length),
-                    None => self.resume("it was asked for"),
+                    None => self.resume(PauseEnd::Asked),
                 }
                 self.edits.answer_when_shown(reply);
             }
@@ -332,6 +199,26 @@ impl Reconciler {
                 self.fleet.retire();
                 self.edits.retire(reply);
             }
+        }
+    }
+
+    async fn edit(&mut self, request: EditRequest) {
+        self.edits.take(&mut self.fleet, request, self.clock.now()).await;
+        // Answered before anything else is settled, or the answer would show that, too.
+        self.publish();
+    }
+
+    /// Begins a pause, or sets another end to the one that is.
+    fn pause(&mut self, length: Duration) {
+        let length = length.min(PAUSE_MAX);
+        self.pause = Some(Pause::begin(length, self.clock.now()));
+        self.chronicle.paused(length);
+    }
+
+    /// Ends a pause, if there is one.
+    fn resume(&mut self, end: PauseEnd) {
+        if self.pause.take().is_some() {
+            self.chronicle.resumed(end);
         }
     }
 
@@ -348,19 +235,20 @@ impl Reconciler {
     /// Edits that waited are taken one by one, each answered with the fleet as it left it.
     async fn retry_parked(&mut self) {
         for parked in self.edits.unpark() {
-            self.edits.take(&mut self.fleet, parked, self.clock.now()).await;
-            self.show();
+            self.edit(parked).await;
         }
     }
 
-    /// Plans and performs until there is nothing more to do now; then shows the outcome.
+    /// Plans and performs until there is nothing more to do now; then publishes the outcome.
     /// Returns when time alone will call for something.
     async fn step(&mut self, inbox: &mut Inbox) -> Option<Instant> {
-        self.end_pause_in_time();
+        if self.pause.is_some_and(|pause| pause.until <= self.clock.now()) {
+            self.resume(PauseEnd::InTime);
+        }
         for _ in 0..ROUNDS_MAX {
             let plan = self.fleet.plan(self.clock.now());
             if plan.actions.is_empty() {
-                self.show();
+                self.publish();
                 self.edits.store_seats_of_spares(self.fleet.desired());
                 return plan.again_at.map(|moment| self.clock.instant(moment));
             }
@@ -374,39 +262,39 @@ impl Reconciler {
             }
         }
         tracing::error!(service = %self.performer.service, "plans do not come to rest");
-        self.show();
+        self.publish();
         Some(Instant::now() + Duration::from_secs(1))
     }
 
     /// Breaks when the action changed what should run.
     async fn perform(&mut self, action: Action) -> ControlFlow<()> {
-        self.log(&action);
+        self.chronicle.action(&self.who(), &action);
         let now = self.clock.now();
         match &action {
             // Whoever waits for a settled change must find it in the table and in the view.
             Action::Commit(change) => {
                 let stored = self.edits.commit(&mut self.fleet, *change, now).await;
-                self.show();
+                self.publish();
                 self.edits.reply(*change, stored.map(|()| Arc::clone(&self.view.borrow())));
                 self.retry_parked().await;
                 ControlFlow::Break(())
             }
             Action::Undo(change, why) => {
                 self.fleet.accept(&action, now);
-                self.show();
+                self.publish();
                 self.edits.reply(*change, Err(EditError::Undone(why.clone())));
                 self.retry_parked().await;
                 ControlFlow::Break(())
             }
             Action::Rollout(step) => {
                 self.edits.step(&mut self.fleet, step, now).await;
-                self.show();
+                self.publish();
                 ControlFlow::Break(())
             }
             Action::Replace(life, _) => {
                 let seat = self.fleet.seat_of(*life);
                 self.fleet.accept(&action, now);
-                self.log_taking(seat);
+                self.chronicle.seat_taken(&self.who(), seat);
                 ControlFlow::Continue(())
             }
             Action::Start(life, _)
@@ -418,13 +306,48 @@ impl Reconciler {
                 // Who is pardoned is not tried, but routed to.
                 let is_tried =
                     matches!(action, Action::Admit(_)) && self.fleet.standing(*life) == Standing::HalfOpen;
-                if let Some(replica) = self.replicas.get(life).filter(|_| is_tried) {
+                let replica = self.publishing.replica(*life).cloned();
+                if let Some(replica) = replica.as_ref().filter(|_| is_tried) {
                     replica.gate.admit_one();
                 }
                 let release = self.fleet.roster().release_of(*life).unwrap_or_default();
-                self.performer.begin(&action, (self.replicas.get(life).cloned(), release));
+                self.performer.begin(&action, replica, release);
                 ControlFlow::Continue(())
             }
         }
+    }
+
+    /// Brings gates, heartbeats, routing table and view in line with what the fleet is now, and answers
+    /// whoever waited for it.
+    fn publish(&mut self) {
+        let standings = self.publishing.open_gates(&self.fleet);
+        self.heartbeats.set_targets(targets(&self.fleet));
+        let now = self.clock.now();
+        if let Some(table) = self.publishing.due(&self.fleet, standings, self.pause) {
+            let turnover = self.publishing.turnover(&table);
+            let who = Who { fleet: &self.fleet, publishing: &self.publishing };
+            self.chronicle.turnover(&who, &turnover, now);
+            self.publishing.publish(table, &self.fleet, now);
+        }
+        self.publishing.close_gates(&self.fleet);
+        let view = ServiceView {
+            fleet: self.fleet.view(now),
+            paused_until: self.pause.map(|pause| pause.shown),
+            began_at: self.began_at,
+            ejections: self.chronicle.ejections().clone(),
+            trouble: self.edits.storing.trouble(),
+        };
+        self.view.send_if_modified(|current| {
+            let is_new = **current != view;
+            if is_new {
+                *current = Arc::new(view);
+            }
+            is_new
+        });
+        self.edits.answer(&Arc::clone(&self.view.borrow()));
+    }
+
+    fn who(&self) -> Who<'_> {
+        Who { fleet: &self.fleet, publishing: &self.publishing }
     }
 }

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use fleet::FleetView;
 
+use crate::ejections::Ejections;
+
 /// A service at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceView {
@@ -15,6 +17,10 @@ pub struct ServiceView {
     pub paused_until: Option<SystemTime>,
     /// When the fleet's moment zero was, by the wall clock.
     pub began_at: SystemTime,
+    /// Who was taken out of the table since the start, by kind.
+    pub ejections: Ejections,
+    /// Why what should run cannot be stored at present, if so.
+    pub trouble: Option<String>,
 }
 
 impl Deref for ServiceView {

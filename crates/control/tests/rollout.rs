@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::{
-    Control, EditError, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, ServiceView, StateDir,
+    Control, Deploy, EditError, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, ServiceView,
+    StateDir,
 };
 use driver::{Driver, ProcessSettings, ReplicaEnvironment, ScriptedDriver, ServerId, Spec};
 use fleet::{
@@ -117,7 +118,8 @@ impl Stage {
     }
 
     async fn deploy(&self, command: &str) -> Result<Arc<ServiceView>, EditError> {
-        self.control.handle.deploy(spec(command), (false, QUICK)).await
+        let order = Deploy { spec: spec(command), is_forced: false, settings: QUICK };
+        self.control.handle.deploy(order).await
     }
 
     async fn course(&self) -> Course {

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use control::{
-    Control, HeartbeatProtocol, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StateDir,
-    WishError, WishStore,
+    Control, Departure, Happening, HeartbeatProtocol, HeartbeatSettings, Heartbeats, Journal,
+    ReconcilerSettings, StateDir, WishError, WishStore,
 };
 use driver::{Driver, EventSender, ScriptedDriver};
 use fleet::{
-    Address, Desired, Edit, Event, Exit, FleetSettings, Found, FoundState, HealthSettings, Life, ReplicaState,
+    Address, Death, Desired, Edit, Event, Exit, FleetSettings, Found, FoundState, HealthSettings, Life,
+    ReplicaState,
 };
 use futures_util::future::{BoxFuture, FutureExt, pending};
 use placement::{Placement, Rendezvous, Seat};
@@ -160,18 +161,24 @@ async fn a_spare_that_takes_a_seat_has_its_weight_is_told_of_and_is_stored() {
     assert_eq!(weights, [1, 7]);
     let names: Vec<String> = stage.control.handle.view().names().map(ToString::to_string).collect();
     assert_eq!(names, ["web_1", spare.as_str()]);
-    let events: Vec<_> = journal.events().into_iter().filter(|event| event.seat == Some(2)).collect();
-    let events = events.iter().map(|event| format!("{} {}", event.event, event.replica.as_ref().unwrap()));
-    let told = [
-        "starting web_2".to_owned(),
-        "ready web_2".into(),
-        "replaced web_2".into(),
-        format!("takes the seat {spare}"),
-        "stopping web_2".into(),
-        format!("ready {spare}"),
-        "out of the table web_2".into(),
+    let records = journal.records();
+    let subjects = records.iter().filter_map(|record| Some((record.replica.as_ref()?, &record.happening)));
+    let told: Vec<_> = subjects.filter(|(replica, _)| replica.seat.number() == 2).collect();
+    let names: Vec<_> = told.iter().map(|(replica, _)| replica.name.as_ref().unwrap().to_string()).collect();
+    let (of_first, of_spare) = ("web_2", spare.as_str());
+    assert_eq!(names, [of_first, of_first, of_first, of_spare, of_first, of_spare, of_first]);
+    let happenings: Vec<_> = told.into_iter().map(|(_, happening)| happening.clone()).collect();
+    let death = Death::Exited(Exit::default());
+    let expected = [
+        Happening::Starting,
+        Happening::Ready,
+        Happening::Replaced { death },
+        Happening::SeatTaken,
+        Happening::Stopping,
+        Happening::Ready,
+        Happening::OutOfTable(Departure::Dead(None)),
     ];
-    assert_eq!(events.collect::<Vec<_>>(), told);
+    assert_eq!(happenings, expected);
     let stored = || std::fs::read_to_string(folder.path().join("web.wish")).unwrap();
     stage.eventually("it is stored", |_| stored().contains("\"begun_in\":10001")).await;
     drop(stage);

@@ -4,173 +4,23 @@
 //! settled waits for them, because how they end may change the verdict.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use driver::{Releases, Spec};
-use fleet::{
-    Action, ChangeId, Deployment, Desired, Edit, Fleet, Moment, Outcome, Refusal, RolloutSettings, Step,
-};
-use tokio::sync::{mpsc, oneshot, watch};
+use fleet::{Action, ChangeId, Desired, Fleet, Moment, Outcome, Refusal, Step};
+use tokio::sync::oneshot;
 
 use super::storing::Storing;
-use crate::ejections::Ejections;
+use crate::handle::{EditError, EditRequest, Reply};
 use crate::view::ServiceView;
 
 /// The most edits that wait for others to be settled; a further one is refused as busy.
 const PARKED_MAX: usize = 1024;
 
-/// For edits and views of one service; clones share it.
-#[derive(Clone)]
-pub struct Handle {
-    service: Arc<str>,
-    releases: Arc<dyn Releases>,
-    commands: mpsc::Sender<Command>,
-    shown: Shown,
-}
-
-/// What a reconciler shows of itself.
-#[derive(Clone, Debug)]
-pub(super) struct Shown {
-    pub(super) view: watch::Receiver<Arc<ServiceView>>,
-    /// Why the wish cannot be stored at present, if so.
-    pub(super) trouble: watch::Receiver<Option<String>>,
-    pub(super) ejections: Arc<Ejections>,
-}
-
-pub(super) type Reply = oneshot::Sender<Result<Arc<ServiceView>, EditError>>;
-
-#[derive(Debug)]
-pub(super) enum Command {
-    Edit(Edit, Reply),
-    /// Holds requests back for so long, or no longer.
-    Pause(Option<Duration>, Reply),
-    Retire(oneshot::Sender<()>),
-}
-
-/// Why an edit was not done. In every case nothing is changed. (If a disk fails between the two
-/// steps of storing, an edit that was not done may be found done by the next start.)
-#[derive(Clone, Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant's message says what it means")]
-pub enum EditError {
-    #[error("{0}")]
-    Refused(#[from] Refusal),
-    #[error("{0}")]
-    NotRunnable(String),
-    #[error("undone: {0}")]
-    Undone(String),
-    #[error("{0}")]
-    NotStored(String),
-    #[error("the balancer is stopping")]
-    Stopping,
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("service", &self.service).finish_non_exhaustive()
-    }
-}
-
-impl Handle {
-    pub(super) fn new(
-        service: &str,
-        (commands, releases): (mpsc::Sender<Command>, Arc<dyn Releases>),
-        shown: Shown,
-    ) -> Self {
-        Self { service: service.into(), releases, commands, shown }
-    }
-
-    /// Who was taken out of the table since the start, by kind.
-    pub fn ejections(&self) -> &Ejections {
-        &self.shown.ejections
-    }
-
-    /// The service's name.
-    pub fn service(&self) -> &str {
-        &self.service
-    }
-
-    /// The fleet as it is.
-    pub fn view(&self) -> Arc<ServiceView> {
-        Arc::clone(&self.shown.view.borrow())
-    }
-
-    /// Why what should run cannot be stored at present, if so.
-    pub fn trouble(&self) -> Option<String> {
-        self.shown.trouble.borrow().clone()
-    }
-
-    /// Applies an edit and returns the fleet after it. Additions return when the new replicas take
-    /// traffic, removals when the removed ones get no new requests. Dropping the future does not
-    /// take the edit back.
-    pub async fn edit(&self, edit: Edit) -> Result<Arc<ServiceView>, EditError> {
-        self.command(|reply| Command::Edit(edit, reply)).await
-    }
-
-    /// Holds requests back, in the waiting room, for `length` or [`PAUSE_MAX`](super::PAUSE_MAX), or
-    /// until [`resume`](Self::resume). Those under way go on. Again, it sets another end.
-    pub async fn pause(&self, length: Duration) -> Result<Arc<ServiceView>, EditError> {
-        self.command(|reply| Command::Pause(Some(length), reply)).await
-    }
-
-    /// Lets requests through that were held back.
-    pub async fn resume(&self) -> Result<Arc<ServiceView>, EditError> {
-        self.command(|reply| Command::Pause(None, reply)).await
-    }
-
-    async fn command(&self, command: impl FnOnce(Reply) -> Command) -> Result<Arc<ServiceView>, EditError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| EditError::Stopping)?;
-        answer.await.map_err(|_| EditError::Stopping)?
-    }
-
-    /// Begins to roll out what a specification says, to every seat that runs something else, or to all
-    /// of them if it `is_forced`. Returns when it has begun; the view tells how it goes on.
-    pub async fn deploy(
-        &self,
-        spec: Spec,
-        (is_forced, settings): (bool, RolloutSettings),
-    ) -> Result<Arc<ServiceView>, EditError> {
-        let learnt = self.releases.learn(spec).await;
-        let release = learnt.map_err(|error| EditError::NotRunnable(error.in_full()))?;
-        self.edit(Edit::Deploy(Deployment { release, is_forced, settings })).await
-    }
-
-    /// Waits until every replica takes traffic.
-    pub async fn whole(&self) {
-        let mut view = self.shown.view.clone();
-        // An error means that the reconciler has ended, and then nothing will change any more.
-        let _ = view.wait_for(|view| view.ready() == view.replicas.len()).await;
-    }
-
-    /// Waits until some replica takes traffic.
-    pub async fn some_ready(&self) {
-        let mut view = self.shown.view.clone();
-        let _ = view.wait_for(|view| view.ready() > 0).await;
-    }
-
-    /// Waits until nobody is on the way in or out.
-    pub async fn quiet(&self) {
-        let mut view = self.shown.view.clone();
-        let _ = view.wait_for(|view| view.others.is_empty()).await;
-    }
-
-    /// Stops all replicas, drained, without changing the wish. No edit is possible after it.
-    pub async fn retire(&self) {
-        let (reply, done) = oneshot::channel();
-        if self.commands.send(Command::Retire(reply)).await.is_ok() {
-            // An error means that the reconciler has ended already.
-            let _ = done.await;
-        }
-    }
-}
-
 /// What a reconciler knows of edits under way.
 pub(super) struct Edits {
     pub(super) storing: Storing,
     pending: BTreeMap<ChangeId, Reply>,
-    parked: VecDeque<(Edit, Reply)>,
+    parked: VecDeque<EditRequest>,
     /// Settled, to be answered when table and view show it.
     settled: Vec<Reply>,
     retiring: Option<oneshot::Sender<()>>,
@@ -190,7 +40,8 @@ impl Edits {
     }
 
     /// Applies an edit, parks it, or refuses it.
-    pub(super) async fn take(&mut self, fleet: &mut Fleet, (edit, reply): (Edit, Reply), now: Moment) {
+    pub(super) async fn take(&mut self, fleet: &mut Fleet, request: EditRequest, now: Moment) {
+        let EditRequest { edit, reply } = request;
         if self.is_retired {
             return answer(reply, Err(EditError::Stopping));
         }
@@ -211,14 +62,14 @@ impl Edits {
                 answer(reply, Err(refusal.into()));
             }
             Err(_) if fleet.roster().has_changes() && self.parked.len() < PARKED_MAX => {
-                self.parked.push_back((edit, reply));
+                self.parked.push_back(EditRequest { edit, reply });
             }
             Err(refusal) => answer(reply, Err(refusal.into())),
         }
     }
 
     /// Hands out what waited for others to be settled, to be taken again one by one.
-    pub(super) fn unpark(&mut self) -> VecDeque<(Edit, Reply)> {
+    pub(super) fn unpark(&mut self) -> VecDeque<EditRequest> {
         std::mem::take(&mut self.parked)
     }
 
@@ -292,7 +143,7 @@ impl Edits {
         self.is_retired = true;
         self.retiring = Some(done);
         let unanswered = std::mem::take(&mut self.pending).into_values();
-        for reply in unanswered.chain(self.parked.drain(..).map(|(_, reply)| reply)) {
+        for reply in unanswered.chain(self.parked.drain(..).map(|request| request.reply)) {
             answer(reply, Err(EditError::Stopping));
         }
     }

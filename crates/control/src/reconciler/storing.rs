@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use fleet::{Desired, Life, in_full};
 use placement::Seat;
-use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
-use super::edits::EditError;
+use crate::handle::EditError;
+use crate::happening::Happening;
 use crate::journal::Journal;
 use crate::wish::{WishError, WishStore};
 
@@ -20,7 +20,7 @@ pub(super) struct Storing {
     service: String,
     state: Option<Arc<dyn WishStore>>,
     /// Why the last attempt failed, if it did.
-    trouble: watch::Sender<Option<String>>,
+    trouble: Option<String>,
     journal: Journal,
     /// Which seats were said to be those of spares the last time.
     seats_of_spares: Vec<(Seat, Life)>,
@@ -37,14 +37,13 @@ impl Storing {
         stored: &Desired,
         journal: Journal,
     ) -> Self {
-        let (trouble, _) = watch::channel(None);
         let (service, seats_of_spares) = (service.to_string(), stored.seats_of_spares());
-        Self { service, state, trouble, journal, seats_of_spares, under_way: None }
+        Self { service, state, trouble: None, journal, seats_of_spares, under_way: None }
     }
 
-    /// Where it can be seen whether anything can be stored.
-    pub(super) fn trouble(&self) -> watch::Receiver<Option<String>> {
-        self.trouble.subscribe()
+    /// Why nothing can be stored at present, if so.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
     }
 
     /// Stores a wish; when this returns without error, it is on disk.
@@ -82,31 +81,27 @@ impl Storing {
     /// After a failure, stores what should run once more, so that the trouble is over when its cause
     /// is, and not only with the next edit.
     pub(super) async fn try_again(&mut self, desired: &Desired) {
-        if self.trouble.borrow().is_some() {
+        if self.trouble.is_some() {
             // What came of it is noted.
             let _ = self.store(desired).await;
         }
     }
 
-    fn note(&self, failure: Option<&String>) {
-        let was_in_trouble = self.trouble.borrow().is_some();
+    fn note(&mut self, failure: Option<&String>) {
+        let was_in_trouble = self.trouble.is_some();
         let service = &self.service;
         match failure {
             Some(why) if !was_in_trouble => {
                 tracing::error!(%service, "{why}; changes are refused until it can be stored, what runs goes on");
-                self.journal.record_of_service(service, "cannot store", Some(why.clone()));
+                self.journal.record(service, None, Happening::CannotStore { why: why.clone() });
             }
             None if was_in_trouble => {
                 tracing::info!(%service, "what should run can be stored again");
-                self.journal.record_of_service(service, "can store again", None);
+                self.journal.record(service, None, Happening::CanStoreAgain);
             }
             _ => {}
         }
-        self.trouble.send_if_modified(|current| {
-            let is_new = current.as_ref() != failure;
-            *current = failure.cloned();
-            is_new
-        });
+        self.trouble = failure.cloned();
     }
 }
 
