@@ -1,6 +1,6 @@
 //! A client of the admin API, for the commands that speak to a running balancer.
 
-use api::{Call, Problem, Route, ServiceShape};
+use api::{Problem, Route, ServiceShape};
 use bytes::Bytes;
 use fleet::Address;
 use http_body_util::{BodyExt, Full};
@@ -30,20 +30,21 @@ impl Client {
 
     /// What a route shows that is about no service.
     pub(crate) fn get<T: DeserializeOwned>(&self, route: Route) -> Result<T, CommandError> {
-        self.call(Call { route, service: "" }, &())
+        self.call(route, "", &())
     }
 
-    /// One request, and what came back if it was a success.
+    /// One request, about this service if the route is about one, and what came back if it was a success.
     pub(crate) fn call<T: DeserializeOwned>(
         &self,
-        call: Call<'_>,
+        route: Route,
+        service: &str,
         body: &impl Serialize,
     ) -> Result<T, CommandError> {
-        let method = method(call.route.endpoint().method);
+        let method = method(route.endpoint().method);
         let body = if method == Method::GET { Vec::new() } else { json(body)? };
         let request = Request::builder()
             .method(method)
-            .uri(call.route.path(call.service))
+            .uri(route.path(service))
             .header(HOST, "admin")
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))

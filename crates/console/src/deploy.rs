@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use api::{Call, DeployShape, DeployedShape, EventShape, RolloutShape, Route, ServiceShape};
+use api::{DeployShape, DeployedShape, EventShape, RolloutShape, Route, ServiceShape};
 use fleet::SPARE_SEAT_MIN;
 
 use crate::client::Client;
-use crate::commands::print_json;
 use crate::error::CommandError;
 use crate::options::Target;
-use crate::say::say;
+use crate::say::{json, say};
 
 /// How often the balancer is asked how the rollout goes on.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -18,12 +17,11 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) fn run(client: &Client, force: bool, target: &Target) -> Result<(), CommandError> {
     let name = client.service_name(target)?;
     let mut told = events(client, &name)?;
-    let deployed: DeployedShape =
-        client.call(Call { route: Route::Deploy, service: &name }, &DeployShape { force })?;
+    let deployed: DeployedShape = client.call(Route::Deploy, &name, &DeployShape { force })?;
     let rollout = deployed.service.rollout.as_ref().filter(|_| deployed.has_begun);
     let Some(begun) = rollout else {
         if target.json {
-            return print_json(&deployed);
+            return json(&deployed);
         }
         let reason = deployed.reason.unwrap_or_default();
         say(format_args!("{name}: {reason} (--force replaces every replica by the same)"));
@@ -38,7 +36,7 @@ pub(crate) fn run(client: &Client, force: bool, target: &Target) -> Result<(), C
     }
     loop {
         std::thread::sleep(ASK_EVERY);
-        let service: ServiceShape = client.call(Call { route: Route::Service, service: &name }, &())?;
+        let service: ServiceShape = client.call(Route::Service, &name, &())?;
         if !target.json {
             told = tell_news(client, &name, &told)?;
         }
@@ -52,7 +50,7 @@ pub(crate) fn run(client: &Client, force: bool, target: &Target) -> Result<(), C
 
 fn end(target: &Target, name: &str, rollout: &RolloutShape) -> Result<(), CommandError> {
     if target.json {
-        print_json(rollout)?;
+        json(rollout)?;
     }
     let Some(reason) = &rollout.reason else {
         if !target.json {

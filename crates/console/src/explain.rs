@@ -1,6 +1,6 @@
 //! `evenkeel explain`: which replica a request would get, who would be next, and why any are passed over.
 
-use api::{Call, ChoiceShape, ExplainShape, ExplanationShape, Route};
+use api::{ChoiceShape, ExplainShape, ExplanationShape, Route};
 
 use crate::client::Client;
 use crate::error::CommandError;
@@ -18,8 +18,7 @@ pub(crate) fn run(client: &Client, options: &ExplainOptions) -> Result<(), Comma
     let question = ExplainShape { path: options.path.clone(), headers, client: options.client_ip };
     let target = &options.target;
     let service = client.service_name(target)?;
-    let explained: ExplanationShape =
-        client.call(Call { route: Route::Explain, service: &service }, &question)?;
+    let explained: ExplanationShape = client.call(Route::Explain, &service, &question)?;
     if target.json {
         say(format_args!("{}", serde_json::to_string(&explained).map_err(CommandError::new)?));
         return Ok(());

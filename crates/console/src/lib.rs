@@ -10,8 +10,11 @@ mod say;
 
 mod client;
 
-mod commands;
+mod show;
+
+mod change;
 mod deploy;
+
 mod explain;
 
 use fleet::Address;
@@ -26,15 +29,15 @@ use client::Client;
 pub fn run(command: Command, admin: Address) -> Result<(), CommandError> {
     let client = Client::new(admin, command.target());
     match command {
-        Command::Status(target) => commands::status(&client, &target),
-        Command::Ps { verbose, target } => commands::ps(&client, verbose, &target),
-        Command::Events(target) => commands::events(&client, &target),
-        Command::Add(edit) => commands::add(&client, edit),
-        Command::Rm(edit) => commands::rm(&client, edit),
-        Command::Scale { replicas, target } => commands::scale(&client, replicas, &target),
+        Command::Status(target) => show::status(&client, &target),
+        Command::Ps { verbose, target } => show::ps(&client, verbose, &target),
+        Command::Events(target) => show::events(&client, &target),
+        Command::Add(edit) => change::add(&client, edit),
+        Command::Rm(edit) => change::rm(&client, edit),
+        Command::Scale { replicas, target } => change::scale(&client, replicas, &target),
         Command::Deploy { force, target } => deploy::run(&client, force, &target),
-        Command::Pause { length, target } => commands::pause(&client, length, &target),
-        Command::Resume(target) => commands::resume(&client, &target),
+        Command::Pause { length, target } => change::pause(&client, length, &target),
+        Command::Resume(target) => change::resume(&client, &target),
         Command::Explain(options) => explain::run(&client, &options),
     }
 }

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::io::Write;
 
+use serde::Serialize;
+
+use crate::error::CommandError;
+
 /// A line on standard output.
 pub fn say(words: fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout().lock(), "{words}");
@@ -11,6 +15,12 @@ pub fn say(words: fmt::Arguments<'_>) {
 /// A line on standard error.
 pub fn complain(words: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{words}");
+}
+
+/// JSON for programs, on several lines.
+pub(crate) fn json(shown: &impl Serialize) -> Result<(), CommandError> {
+    say(format_args!("{}", serde_json::to_string_pretty(shown).map_err(CommandError::new)?));
+    Ok(())
 }
 
 /// Columns as wide as what is in them; the last is left as it is.

@@ -1,12 +1,12 @@
-//! The commands that show and change a running balancer.
+//! The commands that show a running balancer: `status`, `ps` and `events`.
 
-use api::{Call, EditShape, EventShape, PauseShape, ReplicaShape, Route, ScaleShape, ServiceShape};
+use api::{EventShape, ReplicaShape, Route, ServiceShape};
 use fleet::SPARE_SEAT_MIN;
 
 use crate::client::Client;
 use crate::error::CommandError;
-use crate::options::{EditOptions, Target};
-use crate::say::{say, table};
+use crate::options::Target;
+use crate::say::{json, say, table};
 
 type Outcome = Result<(), CommandError>;
 
@@ -14,7 +14,7 @@ type Outcome = Result<(), CommandError>;
 pub(crate) fn status(client: &Client, target: &Target) -> Outcome {
     let services = chosen(client, target)?;
     if target.json {
-        return print_json(&services);
+        return json(&services);
     }
     let rows = services.iter().map(|service| {
         [
@@ -37,7 +37,7 @@ pub(crate) fn status(client: &Client, target: &Target) -> Outcome {
 pub(crate) fn ps(client: &Client, verbose: bool, target: &Target) -> Outcome {
     let services = chosen(client, target)?;
     if target.json {
-        return print_json(&services);
+        return json(&services);
     }
     let mut rows = Vec::new();
     for service in &services {
@@ -72,7 +72,7 @@ pub(crate) fn events(client: &Client, target: &Target) -> Outcome {
     let mut events: Vec<EventShape> = client.get(Route::Events)?;
     events.retain(|event| target.service.as_ref().is_none_or(|service| event.service == *service));
     if target.json {
-        return print_json(&events);
+        return json(&events);
     }
     let rows = events.into_iter().map(|event| {
         let dash = || "-".to_string();
@@ -89,59 +89,6 @@ pub(crate) fn events(client: &Client, target: &Target) -> Outcome {
     let head = ["TIME", "SERVICE", "SEAT", "LIFE", "NAME", "EVENT", "REASON"];
     table(head, &rows.collect::<Vec<_>>());
     Ok(())
-}
-
-/// `evenkeel add`
-pub(crate) fn add(client: &Client, options: EditOptions) -> Outcome {
-    edit(client, Route::AddReplicas, options)
-}
-
-/// `evenkeel rm`
-pub(crate) fn rm(client: &Client, options: EditOptions) -> Outcome {
-    edit(client, Route::RemoveReplicas, options)
-}
-
-/// `evenkeel scale`
-pub(crate) fn scale(client: &Client, replicas: u32, target: &Target) -> Outcome {
-    let service = client.service_name(target)?;
-    print_after(
-        target,
-        &client.call(Call { route: Route::Scale, service: &service }, &ScaleShape { replicas })?,
-    )
-}
-
-/// `evenkeel pause`
-pub(crate) fn pause(client: &Client, length: Option<String>, target: &Target) -> Outcome {
-    let service = client.service_name(target)?;
-    let service: ServiceShape =
-        client.call(Call { route: Route::Pause, service: &service }, &PauseShape { length })?;
-    if target.json {
-        return print_json(&service);
-    }
-    let until = service.paused_until.as_deref().unwrap_or("now");
-    say(format_args!("{}: requests wait until {until}, or until `evenkeel resume`", service.name));
-    Ok(())
-}
-
-/// `evenkeel resume`
-pub(crate) fn resume(client: &Client, target: &Target) -> Outcome {
-    let service = client.service_name(target)?;
-    let service: ServiceShape =
-        client.call(Call { route: Route::Resume, service: &service }, &PauseShape::default())?;
-    if target.json {
-        return print_json(&service);
-    }
-    say(format_args!("{}: requests are let through", service.name));
-    Ok(())
-}
-
-fn edit(client: &Client, route: Route, options: EditOptions) -> Outcome {
-    let target = &options.target;
-    let count =
-        options.count.unwrap_or_else(|| u32::try_from(options.names.len()).unwrap_or(u32::MAX).max(1));
-    let shape = EditShape { count: Some(count), names: options.names };
-    let service = client.service_name(target)?;
-    print_after(target, &client.call(Call { route, service: &service }, &shape)?)
 }
 
 /// What there is to say of a seat whose lives keep failing.
@@ -182,20 +129,6 @@ fn chosen(client: &Client, target: &Target) -> Result<Vec<ServiceShape>, Command
         }
     }
     Ok(services)
-}
-
-fn print_after(target: &Target, service: &ServiceShape) -> Outcome {
-    if target.json {
-        return print_json(service);
-    }
-    let names: Vec<&str> = service.replicas.iter().map(|replica| replica.name.as_str()).collect();
-    say(format_args!("{}: {} replicas: {}", service.name, names.len(), names.join(", ")));
-    Ok(())
-}
-
-pub(crate) fn print_json(shown: &impl serde::Serialize) -> Outcome {
-    say(format_args!("{}", serde_json::to_string_pretty(shown).map_err(CommandError::new)?));
-    Ok(())
 }
 
 fn row(service: &str, replica: &ReplicaShape) -> [String; 7] {
