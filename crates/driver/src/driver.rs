@@ -1,11 +1,10 @@
 //! The one interface over all the ways in which a replica can run.
 
-use fleet::{Address, Event, Found, Life, Release, ReplicaName, StopHow};
+use fleet::{Address, Event, Found, Life, StopHow};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use crate::environment::Endpoint;
-use crate::{DriverError, Releases};
+use crate::{DriverError, Releases, StartOrder};
 
 /// Room for events on their way to the reconciler. When it is full the sender waits: the facts
 /// here are few, and each is needed.
@@ -13,26 +12,6 @@ pub const EVENTS_CAPACITY: usize = 1024;
 
 /// Where a driver reports what it sees.
 pub type EventSender = mpsc::Sender<Event>;
-
-/// Which replica to start.
-#[derive(Clone, Debug)]
-pub struct StartOrder {
-    /// Which life of which seat it will be.
-    pub life: Life,
-    /// What it will be called.
-    pub name: ReplicaName,
-    /// What it will run; what the driver was made with, unless it is told.
-    pub release: Release,
-}
-
-impl StartOrder {
-    /// A word of a command with its placeholders filled in: `{name}`, `{seat}`, and where to listen.
-    pub(crate) fn fill_in(&self, word: &str, endpoint: &Endpoint) -> String {
-        let word = word.replace("{name}", self.name.as_str()).replace("{seat}", &self.life.seat.to_string());
-        // Last, because a path may look as if it held placeholders of its own.
-        endpoint.fill_in(&word)
-    }
-}
 
 /// Starts, stops and lists the replicas of one service. Exits and freezes are reported as events,
 /// through the [`EventSender`] that the driver was made with. Dropping a future that a method

@@ -1,44 +1,8 @@
-//! What a replica is told when it starts: where to listen and who it is, the same under every driver.
+//! The variables that tell a replica where to listen and who it is, the same under every driver.
 
 use std::collections::BTreeMap;
 
-use fleet::Address;
-
-use crate::StartOrder;
-
-/// Where a replica is told to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
-    /// On this TCP port, `{port}` in its command and `PORT` in its environment.
-    Port(u16),
-    /// On a Unix socket at this path, `{socket}` in its command and `SOCKET` in its environment.
-    Socket(String),
-}
-
-impl Endpoint {
-    /// How a replica is told to be reachable at an address.
-    pub(crate) fn of(address: &Address) -> Self {
-        match address {
-            Address::Tcp(address) => Self::Port(address.port()),
-            Address::Unix(path) => Self::Socket(path.display().to_string()),
-        }
-    }
-
-    /// A word of a command with the placeholder filled in.
-    pub(crate) fn fill_in(&self, word: &str) -> String {
-        match self {
-            Self::Port(port) => word.replace("{port}", &port.to_string()),
-            Self::Socket(path) => word.replace("{socket}", path),
-        }
-    }
-
-    fn variable(&self) -> (String, String) {
-        match self {
-            Self::Port(port) => ("PORT".into(), port.to_string()),
-            Self::Socket(path) => ("SOCKET".into(), path.clone()),
-        }
-    }
-}
+use crate::order::{Endpoint, StartOrder};
 
 /// What `SERVER_ID` tells a replica; both are in use among existing clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

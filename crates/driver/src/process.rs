@@ -4,6 +4,8 @@
 //! end with the balancer; those that are kept have a keeper of their own, and a record by which the
 //! next balancer finds them.
 
+mod settings;
+
 mod output;
 mod ports;
 mod sockets;
@@ -17,29 +19,28 @@ mod record;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fleet::{Address, Event, Exit, Found, FoundState, Life, Release, ReplicaName, StopHow};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::{Mutex as AsyncMutex, watch};
 
-use crate::environment::Endpoint;
-use crate::known_releases::{self, KnownReleases};
-use crate::{Driver, DriverError, EventSender, Releases, ReplicaEnvironment, Spec, StartOrder};
+use crate::known_releases::KnownReleases;
+use crate::order::Endpoint;
+use crate::{Driver, DriverError, EventSender, Releases, Spec, StartOrder};
 use identity::{Hold, Stat};
 use keeper::exit_of;
-use output::LastLines;
+use output::Output;
 use record::Folder;
 use sockets::SocketFolder;
 use starter::Starter;
 
 pub use keeper::keep;
-pub use kept::{KeepSettings, end_orphaned};
+pub use kept::end_orphaned;
+pub use settings::{KeepSettings, ProcessSettings};
 
 /// How long the last output may take to arrive after an exit. Usually it is there; a grandchild
 /// that holds the pipe must not delay the news.
@@ -47,23 +48,6 @@ const LAST_OUTPUT_WAIT: Duration = Duration::from_millis(20);
 
 /// How long a process may take to be gone after it was killed.
 const KILL_WAIT: Duration = Duration::from_secs(5);
-
-/// What is run, and how.
-#[derive(Clone, Debug)]
-pub struct ProcessSettings {
-    /// The program and its arguments; `{name}`, `{seat}`, and `{port}` or `{socket}` are filled in.
-    pub command: Vec<String>,
-    /// A program and arguments put in front of the command, which end it when this process ends.
-    pub tether: Vec<String>,
-    /// What replicas learn from their environment.
-    pub environment: ReplicaEnvironment,
-    /// Whether replicas listen on Unix sockets instead of loopback ports.
-    pub socket: bool,
-    /// How long a replica that was asked to stop may take before it is killed.
-    pub stop_timeout: Duration,
-    /// Where it is written down which processes outlive this one, if any may.
-    pub keep: Option<KeepSettings>,
-}
 
 /// Starts, watches and stops processes.
 #[derive(Debug)]
@@ -79,7 +63,7 @@ pub struct ProcessDriver {
     sockets: Option<Sockets>,
 }
 
-/// Who runs, by life.
+/// What runs, by life.
 type Table = Arc<Mutex<BTreeMap<Life, Running>>>;
 
 fn lock(table: &Table) -> MutexGuard<'_, BTreeMap<Life, Running>> {
@@ -159,12 +143,12 @@ impl ProcessDriver {
             .map_err(|error| DriverError::caused(format!("cannot run '{}'", settings.command[0]), error))?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let pid = pid.ok_or_else(|| DriverError::new("the process ended before it began"))?;
-        let lines = LastLines::follow(&mut child, &order.name);
+        let output = Output::follow(&mut child, &order.name);
         let (exited, has_exited) = watch::channel(false);
         let (process, release) = (Process::Tethered(pid), Some(settings.release()));
         let one = Running { name: order.name, process, address: address.clone(), release, has_exited };
         self.running().insert(order.life, one);
-        let supervised = Supervised { life: order.life, pid, address: address.clone(), child, lines };
+        let supervised = Supervised { life: order.life, pid, address: address.clone(), child, output };
         tokio::spawn(supervised.supervise(Arc::clone(&self.running), self.events.clone(), exited));
         Ok(address)
     }
@@ -189,40 +173,6 @@ impl ProcessDriver {
             return Ok(());
         }
         Err(DriverError::new(format!("replica '{}' is still there after it was killed", process.name)))
-    }
-}
-
-impl ProcessSettings {
-    /// A hash of everything that all replicas have in common, but for the tether and the keeper, which
-    /// are ours.
-    pub(crate) fn release(&self) -> Release {
-        // Every field is named here, so that a new one cannot be forgotten.
-        let Self { command, tether: _, environment, socket, stop_timeout, keep: _ } = self;
-        let mut parts = environment.parts();
-        parts.extend([socket.to_string(), format!("{stop_timeout:?}")]);
-        parts.extend(command.iter().cloned());
-        Release::of_hash(known_releases::hash(&parts))
-    }
-
-    fn command(&self, order: &StartOrder, endpoint: &Endpoint) -> Command {
-        let command = self.command.iter().map(|word| order.fill_in(word, endpoint));
-        let mut words = self.tether.iter().cloned().chain(command);
-        let mut command = Command::new(words.next().unwrap_or_default());
-        // The balancer's own would be a wrong one, where replicas have sockets instead.
-        command.env_remove("PORT");
-        command.args(words).envs(self.environment.of(order, endpoint)).process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    /// Whether there is something to run.
-    fn check(&self) -> Result<(), DriverError> {
-        let program = self.command.first().map_or("", String::as_str);
-        if is_runnable(program) {
-            Ok(())
-        } else {
-            Err(DriverError::new(format!("there is no program '{program}' to run")))
-        }
     }
 }
 
@@ -342,7 +292,7 @@ struct Supervised {
     pid: Pid,
     address: Address,
     child: Child,
-    lines: LastLines,
+    output: Output,
 }
 
 impl Supervised {
@@ -359,20 +309,11 @@ impl Supervised {
             // It was the replica's, and most have removed it themselves; the folder goes in any case.
             let _ = sockets::remove(path);
         }
-        let last_output = self.lines.last_within(LAST_OUTPUT_WAIT).await;
+        let last_output = self.output.last_within(LAST_OUTPUT_WAIT).await;
         lock(&running).remove(&self.life);
         let exit = Exit { last_output, ..exit_of(&self.child.wait().await) };
         // The receivers are gone when the balancer ends; then nobody needs to know.
         let _ = events.send(Event::Exited(self.life, exit)).await;
         let _ = exited.send(true);
     }
-}
-
-fn is_runnable(program: &str) -> bool {
-    let is_file = |path: &Path| path.is_file();
-    if program.contains('/') {
-        return is_file(Path::new(program));
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    !program.is_empty() && std::env::split_paths(&path).any(|folder| is_file(&folder.join(program)))
 }

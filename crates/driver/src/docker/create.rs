@@ -11,9 +11,9 @@ use bollard::models::{
     RestartPolicy, RestartPolicyNameEnum,
 };
 
-use super::{DockerSettings, labels};
-use crate::environment::Endpoint;
-use crate::{StartOrder, known_releases};
+use super::labels;
+use super::settings::DockerSettings;
+use crate::order::{Endpoint, StartOrder};
 
 /// The engine's usual way to keep logs, which grows without end unless told otherwise.
 pub(super) const BOUNDED_LOGGING_DRIVER: &str = "json-file";
@@ -53,7 +53,7 @@ fn host_config(settings: &DockerSettings, bounds_logs: bool) -> HostConfig {
     let log_options = [("max-size", LOG_SIZE_MAX), ("max-file", LOG_FILES_MAX)];
     HostConfig {
         network_mode: Some(settings.network.clone()),
-        // We decide what is started again, and when; an engine that also did would give two answers.
+        // We decide what is started again, and when; an engine that also did would decide otherwise.
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
@@ -100,77 +100,10 @@ fn aliases(settings: &DockerSettings, order: &StartOrder) -> Option<Vec<String>>
     (!is_built_in).then(|| vec![order.name.to_string()])
 }
 
-/// A hash of everything that all containers of a service have in common: XXH3 with 64 bits, over
-/// each part's length and bytes, in hexadecimal. Two settings with one hash make equal containers.
-pub(super) fn spec(settings: &DockerSettings) -> String {
-    // Every field is named here, so that a new one cannot be forgotten. Who owns a container and
-    // how long we wait for its end are not part of what it is.
-    let DockerSettings {
-        image,
-        command,
-        port,
-        network,
-        publish,
-        owner: _,
-        environment,
-        memory,
-        cpus,
-        stop_timeout: _,
-        stop_signal,
-    } = settings;
-    let mut parts = vec![
-        image.clone(),
-        port.to_string(),
-        network.clone(),
-        publish.to_string(),
-        environment.service.clone(),
-        format!("{:?}", environment.server_id),
-        format!("{memory:?}"),
-        format!("{cpus:?}"),
-        format!("{stop_signal:?}"),
-        format!("{:?}", command.as_ref().map(Vec::len)),
-    ];
-    parts.extend(command.iter().flatten().cloned());
-    parts.extend(environment.extra.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
-
-    format!("{:016x}", known_releases::hash(&parts))
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use std::collections::BTreeMap;
-
-    use fleet::{Life, Release, ReplicaName};
-    use placement::Seat;
-
+mod tests {
+    use super::super::fixtures::{order, settings};
     use super::*;
-    use crate::{ReplicaEnvironment, ServerId};
-
-    pub(in crate::docker) fn settings() -> DockerSettings {
-        DockerSettings {
-            image: "shop:1".into(),
-            command: Some(vec!["serve".into(), "--fast".into()]),
-            port: 5000,
-            network: "shop".into(),
-            publish: false,
-            owner: "me".into(),
-            environment: ReplicaEnvironment {
-                service: "web".into(),
-                server_id: ServerId::Name,
-                extra: BTreeMap::from([("GREETING".into(), "hello".into())]),
-            },
-            memory: None,
-            cpus: None,
-            stop_timeout: Duration::from_millis(1500),
-            stop_signal: None,
-        }
-    }
-
-    pub(in crate::docker) fn order() -> StartOrder {
-        let seat = Seat::new(3).unwrap();
-        let name = ReplicaName::parse("web_1").unwrap();
-        StartOrder { life: Life { seat, incarnation: 7 }, name, release: Release::default() }
-    }
 
     #[test]
     fn a_container_is_hardened_and_carries_what_it_needs_to_know() {
@@ -220,30 +153,5 @@ pub(super) mod tests {
         for (name, expected) in [("web-1.a", true), ("web_1", true), ("web-", false), ("a..b", false)] {
             assert_eq!(hostname(name).is_some(), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn the_spec_changes_with_what_a_container_is_and_with_nothing_else() {
-        let original = spec(&settings());
-        assert_eq!(original, spec(&settings()));
-        let change = |change: fn(&mut DockerSettings)| {
-            let mut changed = settings();
-            change(&mut changed);
-            spec(&changed)
-        };
-        for (claim, changed) in [
-            ("image", change(|s| s.image = "shop:2".into())),
-            ("command", change(|s| s.command = None)),
-            ("parts are not run together", change(|s| s.command = Some(vec!["serve--fast".into()]))),
-            ("variables", change(|s| s.environment.extra.clear())),
-            ("memory", change(|s| s.memory = Some(1))),
-            ("cpus", change(|s| s.cpus = Some(1.0))),
-            ("signal", change(|s| s.stop_signal = Some("INT".into()))),
-        ] {
-            assert_ne!(original, changed, "{claim}");
-        }
-        assert_eq!(original, change(|s| s.owner = "you".into()));
-        // Fixed, so that an upgrade of the balancer does not make every container look outdated.
-        assert_eq!(original, "ca0b916f83d43c08");
     }
 }

@@ -22,11 +22,12 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use futures_util::stream::{Stream, StreamExt};
 
+use super::create;
 use super::errors::{self, CallError};
 use super::labels::Filters;
 use super::presence::{PRESENCE_LIMIT, Presence};
-use super::{create, found};
 use crate::DriverError;
+use crate::last_lines::LAST_LINES_MAX;
 
 const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
 
@@ -215,7 +216,7 @@ impl Engine {
 
     /// The last lines that a container wrote, in pieces. Without a limit: the caller has one.
     pub(super) fn logs(&self, id: &str) -> impl Stream<Item = Result<LogOutput, LibraryError>> + use<> {
-        let tail = found::LAST_LINES_MAX.to_string();
+        let tail = LAST_LINES_MAX.to_string();
         let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&tail).build();
         self.docker.logs(id, Some(options))
     }

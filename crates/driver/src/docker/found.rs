@@ -2,7 +2,6 @@
 //!
 //! Pure. Owns where in an answer an address, a state or an exit code stands.
 
-use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bollard::models::{
@@ -11,11 +10,8 @@ use bollard::models::{
 };
 use fleet::{Address, Exit, Life, ReplicaName};
 
-use super::{DockerSettings, create, labels};
-
-/// How many of a replica's last lines are kept, and how much of each.
-pub(super) const LAST_LINES_MAX: usize = 20;
-const LINE_BYTES_MAX: usize = 400;
+use super::settings::DockerSettings;
+use super::{create, labels};
 
 /// Codes from 129 to 192 stand for an end by signal 1 to 64.
 const SIGNAL_CODE_BASE: i64 = 128;
@@ -152,45 +148,6 @@ pub(super) fn exit(code: Option<i64>, had_no_memory: bool) -> Exit {
     Exit { code, signal, is_out_of_memory, last_output: Vec::new() }
 }
 
-/// Keeps the last lines of an output that arrives in pieces.
-#[derive(Debug, Default)]
-pub(super) struct LastLines {
-    whole: VecDeque<String>,
-    rest: Vec<u8>,
-}
-
-impl LastLines {
-    /// Takes in the next piece.
-    pub(super) fn push(&mut self, piece: &[u8]) {
-        for part in piece.split_inclusive(|byte| *byte == b'\n') {
-            let room = LINE_BYTES_MAX.saturating_sub(self.rest.len());
-            let text = part.strip_suffix(b"\n").unwrap_or(part);
-            self.rest.extend(text.iter().take(room));
-            if text.len() < part.len() {
-                self.end_line();
-            }
-        }
-    }
-
-    /// The last lines, the oldest first.
-    pub(super) fn finish(mut self) -> Vec<String> {
-        self.end_line();
-        self.whole.into()
-    }
-
-    fn end_line(&mut self) {
-        let line = String::from_utf8_lossy(&self.rest).trim_end().to_string();
-        self.rest.clear();
-        if line.is_empty() {
-            return;
-        }
-        if self.whole.len() == LAST_LINES_MAX {
-            self.whole.pop_front();
-        }
-        self.whole.push_back(line);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -199,8 +156,8 @@ mod tests {
         ContainerState, ContainerSummaryNetworkSettings, NetworkSettings, PortBinding, PortSummary,
     };
 
+    use super::super::fixtures::{order, settings};
     use super::*;
-    use crate::docker::create::tests::{order, settings};
 
     fn summary(state: SummaryState) -> ContainerSummary {
         let endpoint = EndpointSettings { ip_address: Some("172.18.0.2".into()), ..Default::default() };
@@ -303,20 +260,5 @@ mod tests {
         };
         assert_eq!(exit_of_inspect(&inspected(State::CREATED)), Exit::default());
         assert_eq!(exit_of_inspect(&inspected(State::EXITED)).code, Some(0));
-    }
-
-    #[test]
-    fn only_the_last_lines_are_kept_and_only_their_beginnings() {
-        let mut lines = LastLines::default();
-        for number in 0..30 {
-            lines.push(format!("line {number}\r\n\n").as_bytes());
-        }
-        lines.push(b"in two ");
-        lines.push(b"pieces\nand unfinished ");
-        lines.push(&[b'x'; 1000]);
-        let lines = lines.finish();
-        assert_eq!(lines.len(), LAST_LINES_MAX);
-        assert_eq!((lines[0].as_str(), lines[18].as_str()), ("line 12", "in two pieces"));
-        assert_eq!(lines[19].len(), LINE_BYTES_MAX);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use fleet::Life;
 use placement::Seat;
 
-use super::{DockerSettings, create};
+use super::settings::DockerSettings;
 use crate::{DriverError, StartOrder};
 
 pub(super) const OWNER: &str = "evenkeel.owner";
@@ -28,7 +28,7 @@ pub(super) fn of(settings: &DockerSettings, order: &StartOrder) -> HashMap<Strin
         (SERVICE.into(), settings.environment.service.clone()),
         (SEAT.into(), order.life.seat.to_string()),
         (INCARNATION.into(), order.life.incarnation.to_string()),
-        (SPEC.into(), create::spec(settings)),
+        (SPEC.into(), settings.spec()),
     ])
 }
 
@@ -60,7 +60,7 @@ pub(super) fn claim_name(
 
 /// Whether a container was created from these settings.
 pub(super) fn is_of_spec(settings: &DockerSettings, labels: Option<&HashMap<String, String>>) -> bool {
-    labels.and_then(|labels| labels.get(SPEC)).is_some_and(|spec| *spec == create::spec(settings))
+    labels.and_then(|labels| labels.get(SPEC)).is_some_and(|spec| *spec == settings.spec())
 }
 
 /// Everything of a service.
@@ -90,8 +90,8 @@ pub(super) fn filters_of_events(settings: &DockerSettings) -> Filters {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures::{order, settings};
     use super::*;
-    use crate::docker::create::tests::{order, settings};
 
     #[test]
     fn labels_written_are_read_back_as_the_same_life() {

@@ -181,8 +181,8 @@ impl Lives {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures::order;
     use super::*;
-    use crate::docker::create::tests::order;
 
     #[test]
     fn the_end_of_a_container_is_news_only_while_it_is_its_lifes_own() {

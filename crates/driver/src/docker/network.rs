@@ -8,7 +8,8 @@ use std::time::Duration;
 use bollard::models::NetworkCreateRequest;
 
 use super::engine::Engine;
-use super::{DockerSettings, labels};
+use super::labels;
+use super::settings::DockerSettings;
 use crate::DriverError;
 
 /// How often the network is tried to be made when others make it at the same time.

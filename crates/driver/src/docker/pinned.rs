@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use fleet::Release;
 
 use super::engine::Engine;
-use super::{DockerSettings, create, labels};
+use super::labels;
+use super::settings::DockerSettings;
 use crate::{DriverError, known_releases};
 
 /// Settings that do not change their meaning when an image name does.
@@ -26,7 +27,7 @@ impl Pinned {
     /// A hash of everything that all containers of the release have in common.
     pub(super) fn release(&self) -> Release {
         let stop_timeout = format!("{:?}", self.settings.stop_timeout);
-        let parts = [create::spec(&self.settings), self.image_id.clone(), stop_timeout];
+        let parts = [self.settings.spec(), self.image_id.clone(), stop_timeout];
         Release::of_hash(known_releases::hash(&parts))
     }
 
@@ -61,8 +62,8 @@ impl Pinned {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures::{order, settings};
     use super::*;
-    use crate::docker::create::tests::{order, settings};
 
     fn pinned(image_id: &str) -> Pinned {
         Pinned { settings: settings(), image_id: image_id.into() }

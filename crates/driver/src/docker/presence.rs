@@ -1,34 +1,21 @@
 //! Whether the engine is there.
 //!
-//! Owns the regular question to the engine, and what its answers say: there, away, back. It does
-//! nothing about an engine that is away but ask it again.
+//! Owns what is known of it (there, away, back), and the patience of those who wait for it. It asks
+//! nobody.
 
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet::Event;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior};
 
-use super::engine::Engine;
 use super::errors::CallError;
-use crate::EventSender;
 
-/// How often an engine that is there is asked whether it still is.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-
-/// How long it may take to say so. After that it counts as away.
+/// How long an engine may take to say that it is there. After that it counts as away.
 pub(super) const PRESENCE_LIMIT: Duration = Duration::from_secs(2);
 
-/// How often one that is away is asked. Each question has a connection of its own, so that one
-/// that is never answered holds up no other.
-const ASK_AWAY_EVERY: Duration = Duration::from_millis(100);
-const QUESTIONS_MAX: usize = 20;
-
 /// How long a call waits for an engine that is away, before it says so.
-pub(super) const ABSENCE_LIMIT: Duration = Duration::from_secs(5);
+const ABSENCE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long an engine that is back may take for what it was asked before it went. It either goes on
 /// at once or has forgotten.
@@ -56,6 +43,11 @@ impl Presence {
     /// Something went wrong that an engine's absence would explain: it is asked at once.
     pub(super) fn doubt(&self) {
         self.0.doubt.notify_one();
+    }
+
+    /// Waits until somebody doubts that the engine is there.
+    pub(super) async fn doubted(&self) {
+        self.0.doubt.notified().await;
     }
 
     /// Waits until the engine is there, for as long as it takes.
@@ -106,60 +98,21 @@ impl Presence {
         }
     }
 
-    fn left(&self, why: &CallError) {
+    /// It is away, for this reason.
+    pub(super) fn left(&self, why: &CallError) {
         self.0.state.send_modify(|state| state.absence = Some(why.to_string().into()));
     }
 
-    fn came_back(&self) {
+    /// It is there again.
+    pub(super) fn came_back(&self) {
         self.0.state.send_modify(|state| *state = State { absence: None, returns: state.returns + 1 });
-    }
-
-    /// Asks, as long as the engine is there; returns why it is not.
-    async fn ask_until_away(&self, engine: &Engine) -> CallError {
-        loop {
-            // Whichever comes first: its turn, or a reason to doubt.
-            let _ = tokio::time::timeout(ASK_EVERY, self.0.doubt.notified()).await;
-            if let Err(error) = engine.is_there().await {
-                return error;
-            }
-        }
-    }
-}
-
-/// Asks the engine again and again until this is aborted, and reports when it is back.
-pub(super) async fn attend(engine: Engine, events: EventSender) {
-    let presence = engine.presence();
-    loop {
-        let error = presence.ask_until_away(&engine).await;
-        let since = Instant::now();
-        tracing::warn!("Docker is away ({error}); replicas run on, changes wait until it is back");
-        presence.left(&error);
-        ask_until_back(&engine).await;
-        tracing::info!("Docker is back, after {:.1?}", since.elapsed());
-        presence.came_back();
-        // Nobody listens any more when the balancer ends; then there is nobody to tell.
-        events.send(Event::Recovered).await.unwrap_or_default();
-    }
-}
-
-async fn ask_until_back(engine: &Engine) {
-    let mut questions = FuturesUnordered::new();
-    let mut turns = tokio::time::interval(ASK_AWAY_EVERY);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = turns.tick() => if questions.len() < QUESTIONS_MAX {
-                questions.push(engine.is_there());
-            },
-            Some(answer) = questions.next() => if answer.is_ok() {
-                return;
-            }
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     fn away() -> Presence {

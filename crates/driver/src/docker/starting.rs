@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use fleet::{Address, Event};
 
+use super::containers::Containers;
 use super::errors::{self, CallError};
 use super::found::{self, Sighting};
 use super::lives::AbortOnDrop;
 use super::pinned::Pinned;
-use super::{DockerDriver, create, labels, network};
+use super::{create, labels, network};
 use crate::{DriverError, StartOrder};
 
 /// The pause after contact with the engine was lost. It is enough to find out whether it is away;
@@ -23,14 +24,14 @@ pub(super) const CONTACT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) const CONTACTS_MAX: usize = 20;
 
 /// How often a name is asked for that the engine says is taken, though nobody is seen to have it:
-/// it is just being given to somebody, or taken from him.
+/// it is just being given to one container, or taken from another.
 const NAME_ATTEMPTS_MAX: usize = 20;
 const NAME_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often it is looked whether an image that was missing is there.
 const IMAGE_LOOK_EVERY: Duration = Duration::from_secs(1);
 
-impl DockerDriver {
+impl Containers {
     /// Creates and starts, and leaves nothing behind if that fails, as far as the engine allows.
     pub(super) async fn start_persistently(&self, order: &StartOrder) -> Result<Address, DriverError> {
         let mut contacts = 0;
@@ -57,7 +58,7 @@ impl DockerDriver {
         let pinned = self.releases().await?.get(order.release)?;
         let id = self.create(order, &pinned).await?;
         self.lives.created(order.life, &id);
-        let outcome = self.run(order, (&id, &pinned)).await;
+        let outcome = self.run(order, &id, &pinned).await;
         if let Err(error) = &outcome
             && !error.is_unreachable()
         {
@@ -117,13 +118,13 @@ impl DockerDriver {
         let labels = holder.config.and_then(|config| config.labels).unwrap_or_default();
         labels::claim_name(&self.settings, name, &labels)?;
         let id = holder.id.unwrap_or_else(|| name.to_string());
-        // An earlier attempt of this very start made it, and the answer did not get through.
+        // An earlier attempt of this very start made it, and the response did not get through.
         let is_this_life = labels::life(&labels) == Some(order.life);
         Ok(if is_this_life { Holder::ThisLife(id) } else { Holder::Leftover(id) })
     }
 
     /// Starts a created container and finds out where it listens.
-    async fn run(&self, order: &StartOrder, (id, pinned): (&str, &Pinned)) -> Result<Address, DriverError> {
+    async fn run(&self, order: &StartOrder, id: &str, pinned: &Pinned) -> Result<Address, DriverError> {
         let name = &order.name;
         let mut started = self.engine.start(id).await;
         if started.as_ref().is_err_and(CallError::is_missing) {

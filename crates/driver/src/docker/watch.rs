@@ -1,11 +1,10 @@
 //! What happens to containers, as it happens.
 //!
-//! Owns the engine's event stream and the watch over processes. It reports; the same end may be
+//! Owns the engine's event stream. It reports; the same end may be
 //! reported twice, by the kernel at once and by the engine with its exit code, but never an end
 //! that was none.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::models::EventMessage;
@@ -13,18 +12,10 @@ use fleet::{Event, Exit, Life};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::engine::Engine;
 use super::errors::CallError;
-use super::found::{self, LastLines};
-use super::kernel::Process;
+use super::found;
 use super::labels::{self, Filters};
-use super::lives::{AbortOnDrop, Lives};
-use crate::EventSender;
-
-/// The longest that the report of an exit waits for a replica's last words: short when it is the
-/// first news of it.
-const LAST_WORDS_LIMIT: Duration = Duration::from_millis(10);
-const LATE_WORDS_LIMIT: Duration = Duration::from_secs(1);
+use super::witness::{LAST_WORDS_LIMIT, LATE_WORDS_LIMIT, Witness};
 
 /// Pauses before the stream is asked for again: doubled from the first to the longest. After each
 /// the fleet looks for itself, so the longest is also how late it learns things without a stream.
@@ -33,60 +24,6 @@ const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// How many containers are remembered until they are removed, for what was seen of their end.
 const ENDS_MAX: usize = 4096;
-
-/// Who sees what happens, and where it is told.
-#[derive(Clone, Debug)]
-pub(super) struct Witness {
-    pub(super) engine: Engine,
-    pub(super) events: EventSender,
-    pub(super) lives: Arc<Lives>,
-}
-
-impl Witness {
-    /// Watches a container's first process, if it can be seen, so that its end is told at once.
-    pub(super) fn watch_process(&self, life: Life, container: &str, pid: Option<i32>) {
-        let Some(pid) = pid else { return };
-        let Some(process) = Process::of_container(pid, container) else { return };
-        let (witness, id) = (self.clone(), container.to_string());
-        let watch = tokio::spawn(async move {
-            if process.ended().await.is_ok() {
-                // Only the engine will learn the exit code, and too late to wait for.
-                witness.lives.saw_end(life);
-                witness.report_exit(life, &id, Exit::default()).await;
-            }
-        });
-        self.lives.watched(life, pid, AbortOnDrop(watch));
-    }
-
-    /// Adds a container's last lines to what is known of its end. Nobody waits for this to route.
-    pub(super) async fn exit_of(&self, container: &str, known: Exit) -> Exit {
-        self.exit_within(LATE_WORDS_LIMIT, container, known).await
-    }
-
-    async fn exit_within(&self, limit: Duration, container: &str, known: Exit) -> Exit {
-        let mut lines = LastLines::default();
-        let reading = async {
-            let mut pieces = Box::pin(self.engine.logs(container));
-            while let Some(Ok(piece)) = pieces.next().await {
-                lines.push(&piece.into_bytes());
-            }
-        };
-        // What arrived within the limit is told, the rest is not waited for.
-        tokio::time::timeout(limit, reading).await.unwrap_or_default();
-        Exit { last_output: lines.finish(), ..known }
-    }
-
-    async fn report_exit(&self, life: Life, container: &str, exit: Exit) {
-        if self.lives.is_news(life, container) {
-            self.report(Event::Exited(life, exit)).await;
-        }
-    }
-
-    async fn report(&self, event: Event) {
-        // Nobody listens any more when the balancer ends; then there is nobody to tell.
-        self.events.send(event).await.unwrap_or_default();
-    }
-}
 
 /// Follows the engine's events until it is aborted. A stream that breaks is resumed from the last
 /// event that was seen. An engine that was restarted has forgotten what was before, so each time
@@ -180,7 +117,8 @@ impl Follower {
                     end.is_told = true;
                     end.had_no_memory
                 });
-                Some(ended(self.witness.clone(), (life, container), (code, had_no_memory)).boxed())
+                let ended = Ended { life, container, code, had_no_memory };
+                Some(ended.report(self.witness.clone()).boxed())
             }
             News::Frozen(is_frozen) => {
                 if self.witness.lives.is_news(life, &container) {
@@ -212,22 +150,29 @@ impl Follower {
     }
 }
 
-async fn ended(
-    witness: Witness,
-    (life, container): (Life, String),
-    (code, had_no_memory): (Option<i64>, bool),
-) {
-    // Where the kernel was faster, nothing is lost by asking with patience.
-    let limit = if witness.lives.has_seen_end(life) { LATE_WORDS_LIMIT } else { LAST_WORDS_LIMIT };
-    let inspect = tokio::time::timeout(limit, witness.engine.inspect(&container));
-    let exit = witness.exit_within(limit, &container, Exit::default());
-    let (inspected, exit) = tokio::join!(inspect, exit);
-    // The engine's event about memory may be lost; the container's state has it, too.
-    let state = inspected.ok().and_then(Result::ok).and_then(|inspected| inspected.state);
-    let had_no_memory = had_no_memory || state.and_then(|state| state.oom_killed).unwrap_or(false);
-    let exit = Exit { last_output: exit.last_output, ..found::exit(code, had_no_memory) };
-    witness.report_exit(life, &container, exit).await;
-    witness.lives.told_end(life);
+/// An end of which the engine has told.
+struct Ended {
+    life: Life,
+    container: String,
+    code: Option<i64>,
+    had_no_memory: bool,
+}
+
+impl Ended {
+    async fn report(self, witness: Witness) {
+        let Self { life, container, code, had_no_memory } = self;
+        // Where the kernel was faster, nothing is lost by asking with patience.
+        let limit = if witness.lives.has_seen_end(life) { LATE_WORDS_LIMIT } else { LAST_WORDS_LIMIT };
+        let inspect = tokio::time::timeout(limit, witness.engine.inspect(&container));
+        let exit = witness.exit_within(limit, &container, Exit::default());
+        let (inspected, exit) = tokio::join!(inspect, exit);
+        // The engine's event about memory may be lost; the container's state has it, too.
+        let state = inspected.ok().and_then(Result::ok).and_then(|inspected| inspected.state);
+        let had_no_memory = had_no_memory || state.and_then(|state| state.oom_killed).unwrap_or(false);
+        let exit = Exit { last_output: exit.last_output, ..found::exit(code, had_no_memory) };
+        witness.report_exit(life, &container, exit).await;
+        witness.lives.told_end(life);
+    }
 }
 
 /// What an event says, of whom, and of which container; nothing if we do not understand it.
@@ -250,8 +195,8 @@ fn read(message: EventMessage) -> Option<(Life, String, News)> {
 mod tests {
     use bollard::models::EventActor;
 
+    use super::super::fixtures::{order, settings};
     use super::*;
-    use crate::docker::create::tests::{order, settings};
 
     #[test]
     fn events_are_read_by_their_labels_and_unknown_ones_are_left() {

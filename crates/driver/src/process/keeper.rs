@@ -59,8 +59,8 @@ pub fn keep(tether: &[String]) -> Result<u8, DriverError> {
     input.read_line(&mut line).map_err(failed)?;
     let order: KeepOrder = serde_json::from_str(&line).map_err(|error| failed(error.into()))?;
     let begun = begin(&order);
-    let answer = begun.as_ref().map_or_else(|error| error.to_string(), |()| RECORDED.to_owned());
-    let told = writeln!(std::io::stdout(), "{answer}").and_then(|()| {
+    let words = begun.as_ref().map_or_else(|error| error.to_string(), |()| RECORDED.to_owned());
+    let told = writeln!(std::io::stdout(), "{words}").and_then(|()| {
         line.clear();
         input.read_line(&mut line)
     });
@@ -87,7 +87,7 @@ fn begin(order: &KeepOrder) -> std::io::Result<()> {
 async fn run(order: &KeepOrder, tether: &[String]) -> Exit {
     let mut log = BoundedLog::create(&order.files.log());
     match start(order, tether) {
-        Ok((terminate, child, output)) => watch_over(child, terminate, (output, log)).await,
+        Ok(started) => watch_over(started, log).await,
         Err(error) => {
             log.write(format!("cannot be started: {error}\n").as_bytes());
             Exit { code: Some(i64::from(FAILED)), ..Exit::default() }
@@ -95,7 +95,15 @@ async fn run(order: &KeepOrder, tether: &[String]) -> Exit {
     }
 }
 
-fn start(order: &KeepOrder, tether: &[String]) -> std::io::Result<(Signals, Child, pipe::Receiver)> {
+/// A replica that has begun, with what its keeper listens to.
+struct Started {
+    child: Child,
+    /// Requests to stop.
+    terminate: Signals,
+    output: pipe::Receiver,
+}
+
+fn start(order: &KeepOrder, tether: &[String]) -> std::io::Result<Started> {
     // Before the replica is there: a request to stop that comes now is passed on when it is.
     let terminate = signal(SignalKind::terminate())?;
     let (output, input) = std::io::pipe()?;
@@ -105,14 +113,11 @@ fn start(order: &KeepOrder, tether: &[String]) -> std::io::Result<(Signals, Chil
     command.args(words).process_group(0).stdin(Stdio::null());
     command.stdout(input.try_clone()?).stderr(input);
     let child = command.spawn()?;
-    Ok((terminate, child, pipe::Receiver::from_owned_fd(output.into())?))
+    Ok(Started { child, terminate, output: pipe::Receiver::from_owned_fd(output.into())? })
 }
 
-async fn watch_over(
-    mut child: Child,
-    mut terminate: Signals,
-    (output, log): (pipe::Receiver, BoundedLog),
-) -> Exit {
+async fn watch_over(started: Started, log: BoundedLog) -> Exit {
+    let Started { mut child, mut terminate, output } = started;
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let signal_group = |signal| pid.map(|pid| kill_process_group(pid, signal));
     let hold = pid.and_then(Hold::of);

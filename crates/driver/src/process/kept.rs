@@ -6,42 +6,26 @@
 //! that is over.
 
 use std::io;
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use fleet::{Address, Event, Exit, Life, Release, ReplicaName};
 use rustix::process::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::{oneshot, watch};
 
 use super::identity::{Hold, Leftovers, TOKEN};
 use super::keeper::{GO, KeepOrder, RECORDED, exit_of};
 use super::record::{Described, Files, Folder, Record};
 use super::{Process, ProcessDriver, Running, Table};
-use crate::environment::Endpoint;
-use crate::{Driver, DriverError, EventSender, ProcessSettings, StartOrder};
+use crate::order::Endpoint;
+use crate::{Driver, DriverError, EventSender, KeepSettings, ProcessSettings, StartOrder};
 
 /// A keeper says no more than this in one line.
-const ANSWER_BYTES_MAX: u64 = 4096;
+const WORDS_BYTES_MAX: u64 = 4096;
 
 /// How long a random part of a token is.
 const RANDOM_LENGTH: usize = 16;
-
-/// Where and how processes outlive their balancer.
-#[derive(Clone, Debug)]
-pub struct KeepSettings {
-    /// Where they are written down: a folder for this service alone, in a state directory that no
-    /// other balancer uses. What they write and their sockets are there, too.
-    pub folder: PathBuf,
-    /// The words that run [`keep`](crate::keep).
-    pub keeper: Vec<String>,
-    /// The mark by which one balancer knows its own.
-    pub owner: String,
-    /// Whether new ones are kept too; if not, only those that are there are taken over.
-    pub is_for_new: bool,
-}
 
 /// Why a keeper did not begin.
 enum NotKept {
@@ -92,15 +76,12 @@ impl ProcessDriver {
         let address = {
             let mut starter = self.starter.lock().await;
             let address = self.address(order.life).map_err(NotKept::Failed)?;
-            let keeper = settings.keeper(order, (keep, &token), &address);
+            let endpoint = Endpoint::of(&address);
+            let mut keeper = settings.keeper(keep, order, &endpoint);
+            keeper.env(TOKEN, &token);
             let (child, hold) = held(starter.begin(keeper).await).map_err(NotKept::Failed)?;
             let (exited, has_exited) = watch::channel(false);
-            let life = Described::new(
-                (order.life, &order.name),
-                &address,
-                (token.clone(), settings.release().to_string()),
-            );
-            let endpoint = Endpoint::of(&address);
+            let life = Described::new(order, &address, token.clone(), settings.release());
             let command = settings.command.iter().map(|word| order.fill_in(word, &endpoint)).collect();
             let watched = Watched {
                 life: order.life,
@@ -181,19 +162,6 @@ impl ProcessDriver {
     }
 }
 
-impl ProcessSettings {
-    fn keeper(&self, order: &StartOrder, (keep, token): (&KeepSettings, &str), address: &Address) -> Command {
-        let endpoint = Endpoint::of(address);
-        let mut words = keep.keeper.iter();
-        let mut command = Command::new(words.next().map_or("", String::as_str));
-        // The balancer's own would be a wrong one, where replicas have sockets instead.
-        command.env_remove("PORT");
-        command.args(words).envs(self.environment.of(order, &endpoint)).env(TOKEN, token);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command
-    }
-}
-
 /// A keeper that has begun, with a hold on it.
 fn held(child: io::Result<Child>) -> Result<(Child, Arc<Hold>), DriverError> {
     let mut child = child.map_err(|error| DriverError::caused("cannot run a keeper", error))?;
@@ -211,10 +179,9 @@ fn held(child: io::Result<Child>) -> Result<(Child, Arc<Hold>), DriverError> {
 impl Watched {
     /// Lets a keeper begin, and waits for its end.
     async fn begin(self, mut child: Child, order: KeepOrder, told: oneshot::Sender<Result<(), NotKept>>) {
-        let lines = child.stdin.take().zip(child.stdout.take());
-        let begun = match lines {
-            Some(lines) => agree(lines, &order).await,
-            None => Err(NotKept::Failed(DriverError::new("a keeper without a line to it"))),
+        let begun = match (child.stdin.take(), child.stdout.take()) {
+            (Some(input), Some(output)) => agree(input, output, &order).await,
+            (None, _) | (_, None) => Err(NotKept::Failed(DriverError::new("a keeper without a line to it"))),
         };
         if begun.is_err() {
             // All of it is gone before it is told: the same life may then be started in another way.
@@ -258,13 +225,13 @@ impl Watched {
 }
 
 /// Tells a keeper its order and, when its record is there, to go on.
-async fn agree((mut input, output): (ChildStdin, ChildStdout), order: &KeepOrder) -> Result<(), NotKept> {
+async fn agree(mut input: ChildStdin, output: ChildStdout, order: &KeepOrder) -> Result<(), NotKept> {
     let failed = |error: io::Error| NotKept::Failed(DriverError::caused("a keeper did not begin", error));
     let text = serde_json::to_string(order).map_err(|error| failed(error.into()))?;
     input.write_all(format!("{text}\n").as_bytes()).await.map_err(failed)?;
-    let mut answer = String::new();
-    BufReader::new(output.take(ANSWER_BYTES_MAX)).read_line(&mut answer).await.map_err(failed)?;
-    match answer.trim_end() {
+    let mut said = String::new();
+    BufReader::new(output.take(WORDS_BYTES_MAX)).read_line(&mut said).await.map_err(failed)?;
+    match said.trim_end() {
         RECORDED => input.write_all(format!("{GO}\n").as_bytes()).await.map_err(failed),
         "" => Err(failed(io::ErrorKind::UnexpectedEof.into())),
         why => Err(NotKept::NotRecorded(why.to_owned())),
@@ -282,7 +249,7 @@ fn new_token(keep: &KeepSettings, service: &str, life: Life) -> String {
 
 /// Ends every process of a service that is configured no more, and removes its folder. `settings`
 /// need no command.
-pub async fn end_orphaned(settings: super::ProcessSettings) -> Result<usize, DriverError> {
+pub async fn end_orphaned(settings: ProcessSettings) -> Result<usize, DriverError> {
     let Some(keep) = settings.keep.clone() else { return Ok(0) };
     // Nobody listens to what becomes of them.
     let (events, _) = tokio::sync::mpsc::channel(1);

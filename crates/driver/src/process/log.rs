@@ -1,13 +1,12 @@
 //! What a kept process writes: a file of bounded size and the one before it. Nobody ever waits for
 //! it: what a full disk does not take is dropped.
 
-use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::output::LAST_LINES_MAX;
+use crate::last_lines::LastLines;
 
 /// A file that has grown to this is put aside in the place of the one before it.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -68,14 +67,11 @@ pub(super) fn last_lines(path: &Path) -> Vec<String> {
     let mut text = tail(&old(path));
     text.extend(tail(path));
     let text = String::from_utf8_lossy(&text);
-    let mut lines = VecDeque::new();
+    let mut lines = LastLines::default();
     for line in text.lines().map(str::trim_end) {
-        if lines.len() == LAST_LINES_MAX {
-            lines.pop_front();
-        }
-        lines.push_back(line.chars().take(LINE_CHARS_MAX).collect());
+        lines.push(line.chars().take(LINE_CHARS_MAX).collect());
     }
-    lines.into()
+    lines.to_vec()
 }
 
 fn tail(path: &Path) -> Vec<u8> {
@@ -101,6 +97,7 @@ pub(super) fn retire(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::last_lines::LAST_LINES_MAX;
 
     #[test]
     fn a_log_is_bounded_and_its_last_lines_are_there_across_files() {

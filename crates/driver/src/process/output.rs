@@ -1,6 +1,5 @@
 //! What replicas write: passed on line by line with the replica's name in front, the last lines kept.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,22 +8,21 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Child;
 use tokio::task::JoinHandle;
 
-/// How many of the last lines are kept to explain an exit.
-pub(super) const LAST_LINES_MAX: usize = 20;
+use crate::last_lines::LastLines;
 
 /// A longer line is passed on in pieces of this size.
 const LINE_BYTES_MAX: u64 = 4096;
 
 /// Follows both streams of a child.
-pub(super) struct LastLines {
-    kept: Arc<Mutex<VecDeque<String>>>,
+pub(super) struct Output {
+    kept: Arc<Mutex<LastLines>>,
     readers: Vec<JoinHandle<()>>,
 }
 
-impl LastLines {
+impl Output {
     /// Takes the child's streams and reads them to their end.
     pub(super) fn follow(child: &mut Child, name: &ReplicaName) -> Self {
-        let kept = Arc::default();
+        let kept = Arc::<Mutex<LastLines>>::default();
         let mut readers = Vec::new();
         if let Some(stream) = child.stdout.take() {
             readers.push(tokio::spawn(read_lines(stream, name.clone(), Arc::clone(&kept))));
@@ -39,11 +37,11 @@ impl LastLines {
     pub(super) async fn last_within(&mut self, limit: Duration) -> Vec<String> {
         let both = futures_util::future::join_all(self.readers.drain(..));
         let _ = tokio::time::timeout(limit, both).await;
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).to_vec()
     }
 }
 
-async fn read_lines(stream: impl AsyncRead + Unpin, name: ReplicaName, kept: Arc<Mutex<VecDeque<String>>>) {
+async fn read_lines(stream: impl AsyncRead + Unpin, name: ReplicaName, kept: Arc<Mutex<LastLines>>) {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
@@ -55,10 +53,6 @@ async fn read_lines(stream: impl AsyncRead + Unpin, name: ReplicaName, kept: Arc
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
         tracing::info!(target: "replica", "{name} | {text}");
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == LAST_LINES_MAX {
-            kept.pop_front();
-        }
-        kept.push_back(text.to_string());
+        kept.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_string());
     }
 }

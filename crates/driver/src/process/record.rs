@@ -9,12 +9,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use fleet::{Address, Exit, Life, ReplicaName};
+use fleet::{Address, Exit, Life, Release, ReplicaName};
 use placement::Seat;
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use super::log;
+use crate::StartOrder;
 
 /// The shape of a record; one of another shape is not guessed at.
 const FORMAT: u32 = 1;
@@ -42,7 +43,7 @@ pub(super) struct Described {
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
     pub(super) life: Described,
-    /// Who looks after the process, and ends with it.
+    /// What looks after the process, and ends with it.
     pub(super) keeper: Identity,
 }
 
@@ -55,19 +56,16 @@ struct ExitFile {
 }
 
 impl Described {
-    pub(super) fn new(
-        (life, name): (Life, &ReplicaName),
-        address: &Address,
-        (token, spec): (String, String),
-    ) -> Self {
+    /// One that is started by this order, and what it was `started_from`.
+    pub(super) fn new(order: &StartOrder, address: &Address, token: String, started_from: Release) -> Self {
         Self {
             format: FORMAT,
-            seat: life.seat.number(),
-            incarnation: life.incarnation,
-            name: name.to_string(),
+            seat: order.life.seat.number(),
+            incarnation: order.life.incarnation,
+            name: order.name.to_string(),
             address: address.to_string(),
             token,
-            spec,
+            spec: started_from.to_string(),
         }
     }
 
@@ -220,7 +218,8 @@ mod tests {
         let life = Life { seat: Seat::new(seat).unwrap(), incarnation };
         let name = ReplicaName::parse(&format!("web_{seat}")).unwrap();
         let address = "127.0.0.1:20001".parse().unwrap();
-        let life = Described::new((life, &name), &address, ("me/web/x".into(), "spec".into()));
+        let order = StartOrder { life, name, release: Release::default() };
+        let life = Described::new(&order, &address, "me/web/x".into(), Release::of_hash(1));
         Record { life, keeper: Identity::own().unwrap() }
     }
 
