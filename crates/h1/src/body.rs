@@ -1,7 +1,7 @@
 //! The bytes of a body among the bytes of a connection.
 
 use crate::chunked::Chunked;
-use crate::{BodyLength, Fields};
+use crate::{BadBody, BodyLength, Fields, Look};
 
 /// Finds out which bytes of a connection are the body of a message.
 #[derive(Clone, Debug)]
@@ -14,28 +14,6 @@ enum Kind {
     Exact(u64),
     Chunked(Box<Chunked>),
     UntilClose,
-}
-
-/// What is at hand of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// So many bytes of framing come first; they are done with.
-    pub skip: usize,
-    /// So many bytes of the body follow.
-    pub data: usize,
-    /// The body ends behind the skipped bytes.
-    pub is_end: bool,
-}
-
-/// Why a body does not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadBody {
-    /// A chunk or a trailer is not what it should be.
-    #[error("the body is not framed as its head says")]
-    Malformed,
-    /// A line of framing, or all of them, are longer than anybody needs.
-    #[error("the framing of the body is too long")]
-    TooLong,
 }
 
 impl BodyReader {
@@ -64,7 +42,7 @@ impl BodyReader {
         }
     }
 
-    /// So many bytes of the body were used, at most as many as the last look has found.
+    /// This many bytes of the body were used, at most as many as the last look has found.
     pub fn take(&mut self, taken: usize) {
         match &mut self.kind {
             Kind::Exact(left) => *left = left.saturating_sub(taken as u64),

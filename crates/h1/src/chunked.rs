@@ -2,9 +2,8 @@
 
 use memchr::memchr;
 
-use crate::body::{BadBody, Look};
 use crate::characters::is_value;
-use crate::{Fields, HeadLimits, Underscores};
+use crate::{BadBody, Fields, HeadLimits, Look, Underscores};
 
 /// The longest line that gives a chunk's size, with its extensions.
 const SIZE_LINE_MAX: usize = 1024;
@@ -29,7 +28,7 @@ enum At {
     /// The line with the size of the next chunk.
     #[default]
     Size,
-    /// So many bytes before the end of a chunk.
+    /// How many bytes before the end of a chunk.
     Data(u64),
     /// The line end behind a chunk.
     DataEnd,

@@ -63,7 +63,7 @@ pub enum BadHead {
 }
 
 impl BadHead {
-    /// The status of the answer to a request with such a head.
+    /// The status of the response to a request with such a head.
     pub fn status(self) -> u16 {
         match self {
             Self::BareLineFeed | Self::ControlCharacter | Self::RequestLine | Self::StatusLine => 400,

@@ -52,16 +52,12 @@ impl Fields {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
-        self.place(FieldName::of(name), (start, name.len()), (start + name.len(), value.len()));
-    }
-
-    fn place(&mut self, name: FieldName, (start, name_length): (usize, usize), value: (usize, usize)) {
         self.places.push(Place {
-            name,
+            name: FieldName::of(name),
             start: offset(start),
-            name_length: offset(name_length),
-            value_start: offset(value.0),
-            value_length: offset(value.1),
+            name_length: offset(name.len()),
+            value_start: offset(start + name.len()),
+            value_length: offset(value.len()),
         });
     }
 
@@ -121,7 +117,13 @@ impl Fields {
         if limits.underscores != Underscores::Keep && name.contains(&b'_') {
             return if limits.underscores == Underscores::Drop { Ok(()) } else { Err(BadHead::Underscore) };
         }
-        self.place(FieldName::of(name), (start, name_length), (value_start, value.len()));
+        self.places.push(Place {
+            name: FieldName::of(name),
+            start: offset(start),
+            name_length: offset(name_length),
+            value_start: offset(value_start),
+            value_length: offset(value.len()),
+        });
         Ok(())
     }
 

@@ -58,7 +58,7 @@ impl HeadEnd {
     }
 
     /// Whether a head may go on that has not ended before this byte. Of two limits the one counts that
-    /// was reached first, so that the answer does not depend on how many bytes came at once.
+    /// was reached first, so that the outcome does not depend on how many bytes came at once.
     fn check_size(&self, byte: usize, limits: &HeadLimits) -> Result<(), BadHead> {
         // A carriage return may follow the line yet.
         let line_end_max = self.line_start.saturating_add(limits.request_line_max).saturating_add(1);

@@ -1,4 +1,4 @@
-//! How long a body is, as its head says. Two answers to that question are none.
+//! How long a body is, as its head says. Two lengths are as good as none.
 
 use crate::{BadHead, FieldName, Fields};
 
@@ -7,11 +7,11 @@ use crate::{BadHead, FieldName, Fields};
 pub enum BodyLength {
     /// There is no body, and nothing says that there could be one.
     None,
-    /// So many bytes.
+    /// This many bytes.
     Exact(u64),
     /// In chunks, the last of which is empty.
     Chunked,
-    /// Everything until the connection ends; answers only.
+    /// Everything until the connection ends; responses only.
     UntilClose,
 }
 

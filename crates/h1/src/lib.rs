@@ -25,7 +25,11 @@ mod fields;
 mod head_end;
 mod name;
 
+mod connection;
 mod length;
+mod method;
+mod version;
+
 mod request;
 mod request_line;
 mod response;
@@ -33,15 +37,19 @@ mod target;
 
 mod body;
 mod chunked;
+mod look;
 mod write;
 
-pub use body::{BadBody, BodyReader, Look};
+pub use body::BodyReader;
 pub use fault::BadHead;
 pub use fields::{Field, Fields};
 pub use head_end::HeadEnd;
 pub use length::BodyLength;
 pub use limits::{HeadLimits, Underscores};
+pub use look::{BadBody, Look};
+pub use method::Method;
 pub use name::FieldName;
-pub use request::{Method, RequestHead, Version};
+pub use request::RequestHead;
 pub use response::ResponseHead;
+pub use version::Version;
 pub use write::{CHUNK_END, write_chunk_size, write_decimal, write_field};

@@ -3,54 +3,26 @@
 use std::ops::Range;
 
 use crate::characters::is_whole_token;
+use crate::connection::{ConnectionOptions, is_named};
 use crate::length::declared;
 use crate::target::{Target, is_valid_host};
-use crate::{BadHead, BodyLength, FieldName, Fields, HeadLimits, request_line, target};
-
-/// What a request wants done. Names are case-sensitive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// `GET`
-    #[default]
-    Get,
-    /// `HEAD`
-    Head,
-    /// `POST`
-    Post,
-    /// `PUT`
-    Put,
-    /// `DELETE`
-    Delete,
-    /// `OPTIONS`
-    Options,
-    /// `CONNECT`
-    Connect,
-    /// `TRACE`
-    Trace,
-    /// Any other.
-    Other,
-}
-
-impl Method {
-    /// Whether doing it twice is as good as once: RFC 9110, 9.2.2.
-    pub fn is_idempotent(self) -> bool {
-        matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options)
-    }
-}
-
-/// The version of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Version {
-    /// HTTP/1.0
-    Http10,
-    /// HTTP/1.1
-    #[default]
-    Http11,
-    /// HTTP/2, whose heads are written in another way and mean the same.
-    Http2,
-}
+use crate::{BadHead, BodyLength, FieldName, Fields, HeadLimits, Method, Version, request_line, target};
 
 /// The head of a request, with its bytes. It can be filled again and again without new memory.
+///
+/// ```
+/// use h1::{HeadLimits, Method, RequestHead};
+///
+/// let mut head = RequestHead::default();
+/// let limits = HeadLimits::default();
+/// head.parse(b"GET /home?id=7 HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n", &limits)?;
+/// assert_eq!((head.method(), head.path(), head.query()), (Method::Get, &b"/home"[..], Some(&b"id=7"[..])));
+/// assert!(!head.keeps_alive());
+///
+/// // Two hosts could be understood differently by two readers.
+/// assert!(head.parse(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &limits).is_err());
+/// # Ok::<(), h1::BadHead>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
     line: Vec<u8>,
@@ -64,42 +36,6 @@ pub struct RequestHead {
     fields: Fields,
     body: Option<BodyLength>,
     options: ConnectionOptions,
-}
-
-/// The most bytes in `Connection` fields. Whoever forwards a message looks for each of its fields in
-/// there, and what is short is searched fast.
-const CONNECTION_MAX: usize = 1 << 10;
-
-/// What a `Connection` field says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ConnectionOptions {
-    pub(crate) close: bool,
-    pub(crate) keep_alive: bool,
-    pub(crate) upgrade: bool,
-    /// It names fields.
-    pub(crate) others: bool,
-}
-
-impl ConnectionOptions {
-    pub(crate) fn of(fields: &Fields) -> Result<Self, BadHead> {
-        let length: usize = fields.all(FieldName::Connection).map(<[u8]>::len).sum();
-        if length > CONNECTION_MAX {
-            return Err(BadHead::TooLarge);
-        }
-        let mut options = Self::default();
-        for element in fields.elements(FieldName::Connection) {
-            if element.eq_ignore_ascii_case(b"close") {
-                options.close = true;
-            } else if element.eq_ignore_ascii_case(b"keep-alive") {
-                options.keep_alive = true;
-            } else if element.eq_ignore_ascii_case(b"upgrade") {
-                options.upgrade = true;
-            } else {
-                options.others |= !element.is_empty();
-            }
-        }
-        Ok(options)
-    }
 }
 
 impl RequestHead {
@@ -277,11 +213,6 @@ impl RequestHead {
         let is_known = expectations.all(|value| value.eq_ignore_ascii_case(b"100-continue"));
         if is_known || self.version == Version::Http10 { Ok(()) } else { Err(BadHead::Expectation) }
     }
-}
-
-/// Whether an element of `Connection` is this name.
-pub(crate) fn is_named(fields: &Fields, name: &[u8]) -> bool {
-    fields.elements(FieldName::Connection).any(|element| element.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! The head of an answer.
+//! The head of a response.
 
 use crate::characters::is_value;
+use crate::connection::{ConnectionOptions, is_named};
 use crate::length::declared;
-use crate::request::{ConnectionOptions, Version, is_named};
-use crate::{BadHead, BodyLength, Fields, HeadLimits, Method, Underscores, request_line};
+use crate::{BadHead, BodyLength, Fields, HeadLimits, Method, Underscores, Version};
 
-/// The head of an answer, with its bytes. It can be filled again and again without new memory.
+/// The head of a response, with its bytes. It can be filled again and again without new memory.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseHead {
     status: u16,
@@ -31,7 +31,7 @@ impl ResponseHead {
         Ok(())
     }
 
-    /// Begins an answer that came in another way than HTTP/1; its fields follow with
+    /// Begins a response that came in another way than HTTP/1; its fields follow with
     /// [`ResponseHead::push`].
     pub fn start(&mut self, status: u16) {
         *self = Self { status, version: Version::Http2, ..Self::default() };
@@ -67,7 +67,7 @@ impl ResponseHead {
         &self.fields
     }
 
-    /// Whether the final answer is still to come.
+    /// Whether the final response is still to come.
     pub fn is_interim(&self) -> bool {
         self.status < 200
     }
@@ -77,7 +77,7 @@ impl ResponseHead {
         self.declared
     }
 
-    /// How long the body of this answer to such a request is: RFC 9112, 6.3.
+    /// How long the body of this response to such a request is: RFC 9112, 6.3.
     pub fn body(&self, asked: Method) -> BodyLength {
         if asked == Method::Head || matches!(self.status, 100..=199 | 204 | 304) {
             return BodyLength::None;
@@ -85,7 +85,7 @@ impl ResponseHead {
         self.declared.unwrap_or(BodyLength::UntilClose)
     }
 
-    /// Whether the connection may carry another answer, as far as the head says.
+    /// Whether the connection may carry another response, as far as the head says.
     pub fn keeps_alive(&self) -> bool {
         match self.version {
             Version::Http10 => self.options.keep_alive && !self.options.close,
@@ -107,7 +107,7 @@ impl ResponseHead {
     /// `HTTP/1.1 200 reason`, the reason may be empty, the space before it not: RFC 9112, 4.
     fn parse_line(&mut self, line: &[u8]) -> Result<(), BadHead> {
         let (version, rest) = line.split_at_checked(8).ok_or(BadHead::StatusLine)?;
-        self.version = request_line::version(version).map_err(|_| BadHead::StatusLine)?;
+        self.version = Version::parse(version).map_err(|_| BadHead::StatusLine)?;
         let [b' ', code @ .., b' '] = rest.get(..5).ok_or(BadHead::StatusLine)? else {
             return Err(BadHead::StatusLine);
         };

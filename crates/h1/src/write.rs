@@ -3,7 +3,7 @@
 /// What stands behind the last chunk of a body without trailers.
 pub const CHUNK_END: &[u8] = b"0\r\n\r\n";
 
-/// Writes the line before a chunk of so many bytes, at least one.
+/// Writes the line before a chunk of this many bytes, at least one.
 pub fn write_chunk_size(out: &mut Vec<u8>, size: usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
