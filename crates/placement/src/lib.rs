@@ -16,6 +16,8 @@ mod classic;
 mod logarithm;
 mod rendezvous;
 
+mod no_room;
+
 mod circle;
 mod maglev;
 mod named;
@@ -31,7 +33,8 @@ pub use key::{Key, KeyHash};
 pub use maglev::{BadMaglevSize, MAGLEV_SIZE_MAX, Maglev, MaglevSize};
 pub use named::{Named, NamedAlgorithm};
 pub use names::{NamedMember, SeatNames, SharedName};
-pub use placement::{NoRoom, Order, Placement};
+pub use no_room::NoRoom;
+pub use placement::{Order, Placement};
 pub use rendezvous::Rendezvous;
 pub use ring::{RING_POINTS_MAX, Ring, RingLayout};
 pub use seat::{Member, Seat, WEIGHT_MAX};

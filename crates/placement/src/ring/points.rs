@@ -2,7 +2,7 @@
 
 use md5::{Digest, Md5};
 
-use super::RingLayout;
+use super::layout::RingLayout;
 use crate::NamedMember;
 use crate::circle::narrow;
 
