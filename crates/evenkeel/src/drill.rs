@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use config::AdminAddress;
-use fleet::in_full;
-use lab::{Door, Drill, DrillError, Fault, Objective, Report};
+use fleet::{Address, in_full};
+use lab::{Drill, DrillError, Fault, Objective, Report};
 
 use crate::cli::{DrillOptions, FaultChoice};
 use crate::signals::EndSignals;
@@ -53,13 +53,13 @@ fn verdict(reports: &[Report]) -> Outcome {
     if missed.is_empty() {
         return Ok(());
     }
-    Err((Stopped::Failed, format!("the objective was not kept: {}", missed.join(", "))))
+    Err(Stopped::Failed(format!("the objective was not kept: {}", missed.join(", "))))
 }
 
-fn drill(options: &DrillOptions) -> Result<Drill, (Stopped, String)> {
+fn drill(options: &DrillOptions) -> Result<Drill, Stopped> {
     let admin = match config::admin_address(&options.target.admin) {
-        Ok(AdminAddress::Tcp(address)) => Door::Tcp(address),
-        Ok(AdminAddress::Unix(path)) => Door::Unix(path),
+        Ok(AdminAddress::Tcp(address)) => address.into(),
+        Ok(AdminAddress::Unix(path)) => Address::unix(&path).map_err(failed)?,
         Err(error) => return Err(failed(format!("--admin {}: {error}", options.target.admin))),
     };
     let host = options.host.clone().unwrap_or_else(|| options.url.to_string());
@@ -81,7 +81,7 @@ fn drill(options: &DrillOptions) -> Result<Drill, (Stopped, String)> {
 }
 
 /// Turns true at the first INT or TERM; a second one ends the program at once.
-pub(crate) fn interruption() -> Result<Arc<AtomicBool>, (Stopped, String)> {
+pub(crate) fn interruption() -> Result<Arc<AtomicBool>, Stopped> {
     let is_interrupted = Arc::<AtomicBool>::default();
     let seen = Arc::clone(&is_interrupted);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -95,7 +95,7 @@ pub(crate) fn interruption() -> Result<Arc<AtomicBool>, (Stopped, String)> {
             seen.store(true, Ordering::Relaxed);
             say::complain("  interrupted: undoing what was done");
             signals.next().await;
-            std::process::exit(Stopped::Failed as i32);
+            std::process::exit(Stopped::FAILED.into());
         });
     });
     Ok(is_interrupted)

@@ -15,7 +15,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("proxy", &["fleet", "h1", "placement"]),
     ("control", &["api", "driver", "fleet", "placement"]),
     ("config", &["driver", "fleet", "h1", "placement", "proxy"]),
-    ("lab", &["api", "placement"]),
+    ("lab", &["api", "fleet", "placement"]),
     ("admin", &["api", "control", "driver", "fleet"]),
     ("console", &["api", "fleet"]),
     (

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use lab::{Answer, Failure, Keys, Limits, Load, Outcome, Pace, RequestPlan, Running, Tally, Target};
+use lab::{Keys, Limits, Load, Loss, Outcome, Pace, RequestPlan, Response, Running, Tally, Target};
 
 const CONNECTIONS_MAX: NonZeroU32 = NonZeroU32::new(8000).unwrap();
 
@@ -45,7 +45,7 @@ impl Options {
     }
 }
 
-/// A load under way, and its run's name, which the first answer tells.
+/// A load under way, and its run's name, which the first response tells.
 struct Half {
     method: &'static str,
     running: Running,
@@ -99,7 +99,7 @@ fn start(options: &Options, method: &'static str, rate: NonZeroU32) -> std::io::
         limits: Limits {
             requests: u64::MAX,
             duration: Duration::from_millis(options.milliseconds),
-            answer: Duration::from_secs(options.answer_seconds),
+            response: Duration::from_secs(options.answer_seconds),
         },
         seed: 1,
         check: Box::new(move |answer| replica_of(answer, &known)),
@@ -107,16 +107,16 @@ fn start(options: &Options, method: &'static str, rate: NonZeroU32) -> std::io::
     Ok(Half { method, running: load.start()?, run })
 }
 
-/// Who gave a witness's answer.
-fn replica_of<'a>(answer: &Answer<'a>, run: &OnceLock<String>) -> Result<&'a str, Failure> {
+/// Who gave a witness's response.
+fn replica_of<'a>(answer: &Response<'a>, run: &OnceLock<String>) -> Result<&'a str, Loss> {
     if answer.status != 200 {
-        return Err(Failure::BadStatus);
+        return Err(Loss::BadStatus);
     }
-    let text = std::str::from_utf8(answer.body).map_err(|_| Failure::BadBody)?;
+    let text = std::str::from_utf8(answer.body).map_err(|_| Loss::BadBody)?;
     let rest = text.strip_prefix("{\"replica\":\"").and_then(|rest| rest.strip_suffix("\"}"));
-    let (name, id) = rest.and_then(|rest| rest.split_once("\",\"id\":\"")).ok_or(Failure::BadBody)?;
-    let (name_of_run, _) = id.rsplit_once('-').ok_or(Failure::BadBody)?;
-    if run.get_or_init(|| name_of_run.to_owned()) == name_of_run { Ok(name) } else { Err(Failure::BadBody) }
+    let (name, id) = rest.and_then(|rest| rest.split_once("\",\"id\":\"")).ok_or(Loss::BadBody)?;
+    let (name_of_run, _) = id.rsplit_once('-').ok_or(Loss::BadBody)?;
+    if run.get_or_init(|| name_of_run.to_owned()) == name_of_run { Ok(name) } else { Err(Loss::BadBody) }
 }
 
 fn told(half: Half, options: &Options) -> String {

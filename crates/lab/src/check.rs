@@ -1,10 +1,10 @@
-//! Checks: whether an answer is the right one, and whose it is.
+//! Checks: whether a response is the right one, and whose it is.
 
-use crate::answer::Answer;
-use crate::tally::Failure;
+use crate::response::Response;
+use crate::tally::Loss;
 
-/// Says who answered (an empty name where nobody can know), or what is wrong with the answer.
-pub type Check = Box<dyn for<'a> Fn(&Answer<'a>) -> Result<&'a str, Failure> + Send>;
+/// Says who answered (an empty name where nobody can know), or what is wrong with the response.
+pub type Check = Box<dyn for<'a> Fn(&Response<'a>) -> Result<&'a str, Loss> + Send>;
 
 /// What stands in front of a replica's id in the contract's `/home`.
 const GREETING: &str = "Hello from Server: ";
@@ -12,23 +12,23 @@ const GREETING: &str = "Hello from Server: ";
 /// The check of the contract's `/home`: 200, the message and `"status":"successful"`, however the
 /// JSON is spaced.
 pub fn contract_home() -> Check {
-    Box::new(|answer| {
-        if answer.status != 200 {
-            return Err(Failure::BadStatus);
+    Box::new(|response| {
+        if response.status != 200 {
+            return Err(Loss::BadStatus);
         }
-        let name = replica_of(answer.body).ok_or(Failure::BadBody)?;
-        let text = std::str::from_utf8(answer.body).unwrap_or_default();
+        let name = replica_of(response.body).ok_or(Loss::BadBody)?;
+        let text = std::str::from_utf8(response.body).unwrap_or_default();
         let says = |word: &str| text.contains(word);
-        if says("\"status\"") && says("\"successful\"") { Ok(name) } else { Err(Failure::BadBody) }
+        if says("\"status\"") && says("\"successful\"") { Ok(name) } else { Err(Loss::BadBody) }
     })
 }
 
 /// The check of any path: this status, and the body as long as it says. Who answered is taken from a
 /// body like the contract's, if there is one.
 pub fn status(expected: u16) -> Check {
-    Box::new(move |answer| match answer.status {
-        status if status == expected => Ok(replica_of(answer.body).unwrap_or_default()),
-        _ => Err(Failure::BadStatus),
+    Box::new(move |response| match response.status {
+        status if status == expected => Ok(replica_of(response.body).unwrap_or_default()),
+        _ => Err(Loss::BadStatus),
     })
 }
 
@@ -45,8 +45,8 @@ pub(crate) fn replica_of(body: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn verdict(check: &Check, status: u16, body: &str) -> Result<String, Failure> {
-        check(&Answer { status, head: b"", body: body.as_bytes() }).map(str::to_owned)
+    fn verdict(check: &Check, status: u16, body: &str) -> Result<String, Loss> {
+        check(&Response { status, head: b"", body: body.as_bytes() }).map(str::to_owned)
     }
 
     #[test]
@@ -56,10 +56,10 @@ mod tests {
         let spaced = "{\"status\": \"successful\",\n \"message\": \"Hello from Server: S5\"}\n";
         assert_eq!(verdict(&check, 200, good), Ok("S5".into()));
         assert_eq!(verdict(&check, 200, spaced), Ok("S5".into()));
-        assert_eq!(verdict(&check, 503, good), Err(Failure::BadStatus));
+        assert_eq!(verdict(&check, 503, good), Err(Loss::BadStatus));
         for bad in ["", "hello", &good[..40], &good.replace("successful", "failure"), &good.replace("S5", "")]
         {
-            assert_eq!(verdict(&check, 200, bad), Err(Failure::BadBody), "{bad}");
+            assert_eq!(verdict(&check, 200, bad), Err(Loss::BadBody), "{bad}");
         }
     }
 
@@ -67,6 +67,6 @@ mod tests {
     fn any_other_path_has_to_keep_its_status() {
         let check = status(400);
         assert_eq!(verdict(&check, 400, "whatever"), Ok(String::new()));
-        assert_eq!(verdict(&check, 200, "whatever"), Err(Failure::BadStatus));
+        assert_eq!(verdict(&check, 200, "whatever"), Err(Loss::BadStatus));
     }
 }

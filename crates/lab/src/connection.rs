@@ -1,4 +1,4 @@
-//! One connection of a client: a request goes out, an answer comes in and is checked. Whatever goes
+//! One connection of a client: a request goes out, a response comes in and is checked. Whatever goes
 //! wrong is named.
 //!
 //! It never sends anything twice: that a request has to be repeated is a finding.
@@ -9,22 +9,22 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::answer::{self, Answer, BODY_BYTES_MAX, Chunks, Framing, Head, NotHttp};
 use crate::check::Check;
-use crate::tally::Failure;
+use crate::response::{self, BODY_BYTES_MAX, Chunks, Framing, Head, NotHttp, Response};
+use crate::tally::Loss;
 
 const BUFFER_BYTES: usize = 2048;
-/// How much of a wrong answer is shown.
+/// How much of a wrong response is shown.
 const SHOWN_BYTES: usize = 120;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// The answer as it came.
+    /// The response as it came.
     buffer: Vec<u8>,
-    /// Where the answer ends in the buffer. What is behind it, nobody has asked for.
+    /// Where the response ends in the buffer. What is behind it, nobody has asked for.
     end: usize,
-    /// The body of the answer, if it came in chunks.
+    /// The body of the response, if it came in chunks.
     chunks: Chunks,
     keeps: bool,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Connection {
 /// A failure with its details.
 #[derive(Debug)]
 pub(crate) struct Failed {
-    pub(crate) failure: Failure,
+    pub(crate) loss: Loss,
     pub(crate) detail: String,
 }
 
@@ -47,26 +47,24 @@ pub(crate) enum Rest {
     Unasked,
 }
 
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
-        Self { failure, detail: String::new() }
+impl From<Loss> for Failed {
+    fn from(loss: Loss) -> Self {
+        Self { loss, detail: String::new() }
     }
 }
 
 impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
-        let failure = match error.kind() {
-            ErrorKind::ConnectionRefused => Failure::Refused,
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
-                Failure::Reset
-            }
-            ErrorKind::UnexpectedEof | ErrorKind::NotConnected => Failure::Closed,
-            ErrorKind::TimedOut => Failure::Timeout,
-            ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory => Failure::NotSent,
-            _ if is_out_of_descriptors(&error) => Failure::NotSent,
-            _ => Failure::Unreachable,
+        let loss = match error.kind() {
+            ErrorKind::ConnectionRefused => Loss::Refused,
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Loss::Reset,
+            ErrorKind::UnexpectedEof | ErrorKind::NotConnected => Loss::Closed,
+            ErrorKind::TimedOut => Loss::Timeout,
+            ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory => Loss::NotSent,
+            _ if is_out_of_descriptors(&error) => Loss::NotSent,
+            _ => Loss::Unreachable,
         };
-        Self { failure, detail: error.to_string() }
+        Self { loss, detail: error.to_string() }
     }
 }
 
@@ -101,7 +99,7 @@ impl Connection {
         }
     }
 
-    /// One request and its answer; the name of who gave it. After a failure, or a wait that was given
+    /// One request and its response; the name of who gave it. After a failure, or a wait that was given
     /// up, the connection must not be used again.
     pub(crate) async fn exchange(&mut self, request: &str, id: &str, check: &Check) -> Result<&str, Failed> {
         self.buffer.clear();
@@ -116,20 +114,20 @@ impl Connection {
         self.keeps = head.keeps && written.is_ok();
         if head.is_for_another {
             let detail = "the answer carries the id of another request".into();
-            return Err(Failed { failure: Failure::Garbled, detail });
+            return Err(Failed { loss: Loss::Garbled, detail });
         }
         let body = match head.framing {
             Framing::Chunked => self.chunks.body.as_slice(),
             Framing::Length(_) | Framing::UntilClose => &self.buffer[head.length..self.end],
         };
-        let answer = Answer { status: head.status, head: &self.buffer[..head.length], body };
-        check(&answer).map_err(|failure| Failed { failure, detail: shown(&answer) })
+        let response = Response { status: head.status, head: &self.buffer[..head.length], body };
+        check(&response).map_err(|loss| Failed { loss, detail: shown(&response) })
     }
 
-    /// The head of the answer, those of interim answers passed over.
+    /// The head of the response, those of interim responses passed over.
     async fn head(&mut self, id: &str) -> Result<Head, Failed> {
         loop {
-            match answer::head(&self.buffer, id) {
+            match response::head(&self.buffer, id) {
                 Ok(Some(head)) if matches!(head.status, 100 | 102..=199) => {
                     self.buffer.drain(..head.length);
                 }
@@ -142,7 +140,7 @@ impl Connection {
         }
     }
 
-    /// Where the answer ends in the buffer, once it is there.
+    /// Where the response ends in the buffer, once it is there.
     async fn body_end(&mut self, head: &Head) -> Result<usize, Failed> {
         loop {
             match head.framing {
@@ -171,19 +169,19 @@ impl Connection {
         match self.stream.read_buf(&mut self.buffer).await? {
             0 => {
                 let detail = format!("after {} bytes of an answer", self.buffer.len());
-                Err(Failed { failure: Failure::Closed, detail })
+                Err(Failed { loss: Loss::Closed, detail })
             }
             _ => Ok(()),
         }
     }
 
     fn garbled(&self) -> Failed {
-        Failed { failure: Failure::Garbled, detail: beginning(&self.buffer) }
+        Failed { loss: Loss::Garbled, detail: beginning(&self.buffer) }
     }
 }
 
-fn shown(answer: &Answer<'_>) -> String {
-    format!("{} {}", answer.status, beginning(answer.body))
+fn shown(response: &Response<'_>) -> String {
+    format!("{} {}", response.status, beginning(response.body))
 }
 
 fn beginning(bytes: &[u8]) -> String {

@@ -34,7 +34,7 @@ const SIGMAS: f64 = 4.0;
 /// A bound on the load bends shares when a machine is busy; whoever measures placement goes without.
 const UNBOUND: &str = "load_factor = 0\n";
 /// How long a request may take.
-const ANSWER_MAX: Duration = Duration::from_secs(20);
+const RESPONSE_MAX: Duration = Duration::from_secs(20);
 /// How long one load may take.
 const LOAD_MAX: Duration = Duration::from_secs(120);
 /// How often progress is shown and interruption looked for.
@@ -104,7 +104,7 @@ pub(crate) struct Counts {
 }
 
 impl Order {
-    /// Somebody to measure, with so many replicas, placed so. One that runs already places as it does.
+    /// Somebody to measure, with this many replicas, placed so. One that runs already places as it does.
     fn subject(&self, replicas: usize, variant: Variant, more: &str) -> Result<Subject, ExperimentError> {
         Ok(match &self.whom {
             Whom::Own(program, driver) => {
@@ -123,13 +123,13 @@ impl Order {
         matches!(self.whom, Whom::Own(..))
     }
 
-    /// The clients of the original: each waits for its answer before it asks again.
+    /// The clients of the original: each waits for its response before it asks again.
     fn clients(&self, subject: &Subject, keys: Keys) -> Load {
         Load {
             target: subject.target.clone(),
             plan: RequestPlan { keys, ..RequestPlan::get("/home") },
             pace: Pace::Closed { clients: self.concurrency },
-            limits: Limits { requests: self.requests, duration: LOAD_MAX, answer: ANSWER_MAX },
+            limits: Limits { requests: self.requests, duration: LOAD_MAX, response: RESPONSE_MAX },
             seed: self.seed,
             check: check::contract_home(),
         }

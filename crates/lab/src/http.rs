@@ -2,30 +2,13 @@
 //! a limit on all of it. It blocks.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::answer::{self, BODY_BYTES_MAX, Chunks, Framing, NotHttp};
+use fleet::Address;
 
-/// Where something can be called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// At a TCP address.
-    Tcp(SocketAddr),
-    /// At a Unix socket.
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for Door {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "http://{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
+use crate::response::{self, BODY_BYTES_MAX, Chunks, Framing, NotHttp};
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,26 +29,26 @@ impl Reply {
 
     /// The value of the first header with this name, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        answer::Answer { status: self.status, head: &self.head, body: &self.body }.header(name)
+        response::Response { status: self.status, head: &self.head, body: &self.body }.header(name)
     }
 }
 
-/// A call that brought no answer.
+/// A call that brought no response.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// Nobody could be reached, or the answer broke off.
-    #[error("{door} does not answer")]
+    /// Nobody could be reached, or the response broke off.
+    #[error("{url} does not answer")]
     Io {
-        /// Who was called.
-        door: String,
+        /// What was called.
+        url: String,
         /// What the system says.
         source: io::Error,
     },
     /// What came is no HTTP.
-    #[error("what {door} answers is no HTTP")]
+    #[error("what {url} answers is no HTTP")]
     NotHttp {
-        /// Who was called.
-        door: String,
+        /// What was called.
+        url: String,
     },
 }
 
@@ -87,67 +70,70 @@ impl Stream for UnixStream {
     }
 }
 
-impl Door {
-    /// One request; a body that is not empty is announced as JSON. Fails if there is no whole answer
-    /// within the limit.
-    pub fn call(
-        &self,
-        (method, path): (&str, &str),
-        body: &str,
-        limit: Duration,
-    ) -> Result<Reply, CallError> {
-        let announced = match (method, body.len()) {
-            ("GET", 0) => String::new(),
-            (_, length) => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
-        };
-        let host = match self {
-            Self::Tcp(address) => address.to_string(),
-            Self::Unix(_) => "localhost".into(),
-        };
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{announced}\r\n");
-        self.send(&(head + body), Instant::now() + limit)
-    }
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path, with a query if there is one.
+    pub path: &'a str,
+    /// The body. One that is not empty is announced as JSON.
+    pub body: &'a str,
+}
 
-    /// `GET` of a path of this host.
-    pub fn get_of(&self, host: &str, path: &str, limit: Duration) -> Result<Reply, CallError> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-        self.send(&request, Instant::now() + limit)
-    }
+/// One request to this address. Fails if there is no whole response within the limit.
+pub(crate) fn call(address: &Address, call: &Call<'_>, limit: Duration) -> Result<Reply, CallError> {
+    let Call { method, path, body } = *call;
+    let announced = match (method, body.len()) {
+        ("GET", 0) => String::new(),
+        (_, length) => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
+    };
+    let host = match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(_) => "localhost".into(),
+    };
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{announced}\r\n");
+    send(address, &(head + body), Instant::now() + limit)
+}
 
-    /// `GET` of a path.
-    pub fn get(&self, path: &str, limit: Duration) -> Result<Reply, CallError> {
-        self.call(("GET", path), "", limit)
-    }
+/// `GET` of a path of this host.
+pub(crate) fn get_of(address: &Address, host: &str, path: &str, limit: Duration) -> Result<Reply, CallError> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    send(address, &request, Instant::now() + limit)
+}
 
-    fn send(&self, request: &str, end: Instant) -> Result<Reply, CallError> {
-        let failed = |source| CallError::Io { door: self.to_string(), source };
-        let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let mut stream: Box<dyn Stream> = match self {
-            Self::Tcp(address) => Box::new(TcpStream::connect_timeout(address, left()).map_err(failed)?),
-            Self::Unix(path) => Box::new(UnixStream::connect(path).map_err(failed)?),
-        };
-        stream.limit(left()).map_err(failed)?;
-        // Who says no early may not read all; the answer tells.
-        let _ = stream.write_all(request.as_bytes());
-        let mut bytes = Vec::new();
-        let mut is_over = false;
-        loop {
-            match reply(&bytes, is_over) {
-                Ok(Some(reply)) => return Ok(reply),
-                Ok(None) if is_over => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
-                Ok(None) => {}
-                Err(NotHttp) => return Err(CallError::NotHttp { door: self.to_string() }),
-            }
-            if Instant::now() >= end {
-                return Err(failed(io::ErrorKind::TimedOut.into()));
-            }
-            stream.limit(left()).map_err(failed)?;
-            let mut read = [0; 16 * 1024];
-            let count = stream.read(&mut read).map_err(|error| failed(timed_out(error)))?;
-            bytes.extend_from_slice(&read[..count]);
-            is_over = count == 0;
+/// `GET` of a path.
+pub(crate) fn get(address: &Address, path: &str, limit: Duration) -> Result<Reply, CallError> {
+    call(address, &Call { method: "GET", path, body: "" }, limit)
+}
+
+fn send(address: &Address, request: &str, end: Instant) -> Result<Reply, CallError> {
+    let failed = |source| CallError::Io { url: address.url(), source };
+    let left = || end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let mut stream: Box<dyn Stream> = match address {
+        Address::Tcp(address) => Box::new(TcpStream::connect_timeout(address, left()).map_err(failed)?),
+        Address::Unix(path) => Box::new(UnixStream::connect(path).map_err(failed)?),
+    };
+    stream.limit(left()).map_err(failed)?;
+    // A server that says no early may not read all; the response tells.
+    let _ = stream.write_all(request.as_bytes());
+    let mut bytes = Vec::new();
+    let mut is_over = false;
+    loop {
+        match reply(&bytes, is_over) {
+            Ok(Some(reply)) => return Ok(reply),
+            Ok(None) if is_over => return Err(failed(io::ErrorKind::UnexpectedEof.into())),
+            Ok(None) => {}
+            Err(NotHttp) => return Err(CallError::NotHttp { url: address.url() }),
         }
+        if Instant::now() >= end {
+            return Err(failed(io::ErrorKind::TimedOut.into()));
+        }
+        stream.limit(left()).map_err(failed)?;
+        let mut read = [0; 16 * 1024];
+        let count = stream.read(&mut read).map_err(|error| failed(timed_out(error)))?;
+        bytes.extend_from_slice(&read[..count]);
+        is_over = count == 0;
     }
 }
 
@@ -156,12 +142,12 @@ fn timed_out(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
 }
 
-/// The answer in these bytes, if it is whole; `is_over` says that no more will come.
+/// The response in these bytes, if it is whole; `is_over` says that no more will come.
 fn reply(bytes: &[u8], is_over: bool) -> Result<Option<Reply>, NotHttp> {
-    if bytes.len() > BODY_BYTES_MAX + answer::HEAD_BYTES_MAX {
+    if bytes.len() > BODY_BYTES_MAX + response::HEAD_BYTES_MAX {
         return Err(NotHttp);
     }
-    let Some(head) = answer::head(bytes, "")? else { return Ok(None) };
+    let Some(head) = response::head(bytes, "")? else { return Ok(None) };
     let rest = &bytes[head.length..];
     let body = match head.framing {
         Framing::Length(length) => rest.get(..length).map(<[u8]>::to_vec),
@@ -181,7 +167,7 @@ mod tests {
     use super::*;
 
     /// Answers one connection with these bytes.
-    fn served(bytes: &'static str) -> Door {
+    fn served(bytes: &'static str) -> Address {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
@@ -189,7 +175,7 @@ mod tests {
             let _ = stream.read(&mut [0; 1024]).unwrap();
             stream.write_all(bytes.as_bytes()).unwrap();
         });
-        Door::Tcp(address)
+        address.into()
     }
 
     #[test]
@@ -199,18 +185,19 @@ mod tests {
             "HTTP/1.1 200 OK\r\nx-a: b\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
             "HTTP/1.0 200 OK\r\nx-a: b\r\n\r\nhi",
         ] {
-            let reply = served(bytes).get("/", Duration::from_secs(10)).unwrap();
+            let reply = get(&served(bytes), "/", Duration::from_secs(10)).unwrap();
             assert_eq!((reply.status, reply.text().as_str(), reply.header("x-a")), (200, "hi", Some("b")));
         }
     }
 
     #[test]
     fn half_an_answer_and_nonsense_are_errors() {
-        let half = served("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi").get("/", Duration::from_secs(10));
+        let half =
+            get(&served("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nhi"), "/", Duration::from_secs(10));
         assert!(
             matches!(half, Err(CallError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof)
         );
-        let nonsense = served("hello\r\n\r\n").get("/", Duration::from_secs(10));
+        let nonsense = get(&served("hello\r\n\r\n"), "/", Duration::from_secs(10));
         assert!(matches!(nonsense, Err(CallError::NotHttp { .. })));
     }
 }

@@ -3,108 +3,27 @@
 //!
 //! Every request that is begun is in the tally, whatever becomes of it.
 
+mod progress;
+mod terms;
+
 mod clients;
 mod shared;
 
 use std::io;
-use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::check::Check;
-use crate::plan::{RequestPlan, Target};
 use crate::schedule::Schedule;
 use crate::tally::Tally;
+use progress::Stop;
 use shared::Shared;
 
-/// The most requests of one load; each leaves a sample of 16 bytes.
-pub const REQUESTS_MAX: u64 = 20_000_000;
-
-/// In which rhythm requests are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// So many clients, each of which waits for its answer before it asks again.
-    Closed {
-        /// How many.
-        clients: NonZeroU32,
-    },
-    /// So many requests a second, whatever becomes of the earlier ones. Latencies count from when a
-    /// request was meant to begin, so that a stall shows in all who would have met it.
-    Open {
-        /// Requests a second.
-        rate: NonZeroU32,
-        /// The most connections at a time. A request that would need one more is not sent, and
-        /// counted as that.
-        connections_max: NonZeroU32,
-    },
-}
-
-/// When a load ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// After so many requests; never more than [`REQUESTS_MAX`].
-    pub requests: u64,
-    /// After so long, at the latest; what is under way is still waited for.
-    pub duration: Duration,
-    /// How long a request may take, connecting included.
-    pub answer: Duration,
-}
-
-/// What is sent to whom, how fast, and for how long.
-pub struct Load {
-    /// Whom it is sent to.
-    pub target: Target,
-    /// What is asked for.
-    pub plan: RequestPlan,
-    /// In which rhythm.
-    pub pace: Pace,
-    /// When it ends.
-    pub limits: Limits,
-    /// What the keys of requests are drawn from.
-    pub seed: u64,
-    /// What a right answer is.
-    pub check: Check,
-}
-
-/// How a load is to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    Not,
-    /// Nothing new is sent; what is under way is waited for.
-    Soon,
-    /// What is under way is given up.
-    AtOnce,
-}
-
-/// How far a load is. Each figure by itself is right; together they may be a moment apart.
-#[derive(Debug, Default)]
-pub struct Progress {
-    begun: AtomicU64,
-    answered: AtomicU64,
-    failed: AtomicU64,
-}
-
-impl Progress {
-    /// Requests that were begun.
-    pub fn begun(&self) -> u64 {
-        self.begun.load(Ordering::Relaxed)
-    }
-
-    /// Right answers.
-    pub fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
-    }
-
-    /// Failures.
-    pub fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
-    }
-}
+pub use progress::Progress;
+pub use terms::{Limits, Load, Pace, REQUESTS_MAX};
 
 /// A load under way. Dropping it ends it at once.
 #[derive(Debug)]
@@ -128,7 +47,7 @@ impl Load {
         };
         let begun = Instant::now();
         let thread = std::thread::Builder::new().name("load".into()).spawn(move || {
-            let shared = Rc::new(Shared::new(self, begun, (stopped, seen)));
+            let shared = Rc::new(Shared::new(self, begun, stopped, seen));
             runtime.block_on(run(Rc::clone(&shared), schedule));
             shared.take_tally()
         })?;
@@ -191,7 +110,7 @@ async fn run(shared: Rc<Shared>, schedule: Schedule) {
         match shared.load.pace {
             Pace::Closed { clients } => clients::closed(&shared, clients.get()).await,
             Pace::Open { rate, connections_max } => {
-                clients::open(&shared, &schedule, (rate.get(), connections_max.get())).await;
+                clients::open(&shared, &schedule, rate.get(), connections_max.get()).await;
             }
         }
     });

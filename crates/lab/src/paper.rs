@@ -7,7 +7,7 @@ mod chart;
 mod files;
 mod page;
 
-pub use chart::{Bar, Chart, Line, Mark};
+pub use chart::{Axes, Bar, Chart, Line, Mark};
 pub use files::{WriteError, write};
 
 use serde::Serialize;

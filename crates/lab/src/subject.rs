@@ -8,9 +8,10 @@ pub use own::{Own, OwnDriver, OwnPlan};
 
 use std::time::Duration;
 
+use fleet::Address;
 use serde_json::{Value, json};
 
-use crate::http::{CallError, Door, Reply};
+use crate::http::{self, Call, CallError, Reply};
 use crate::plan::Target;
 
 /// How long a question may take.
@@ -25,7 +26,7 @@ pub struct Subject {
     /// Where its clients connect.
     pub target: Target,
     /// Its admin API, if it is ours.
-    pub admin: Option<Door>,
+    pub admin: Option<Address>,
     /// The process, if we have started it.
     pub own: Option<Own>,
     /// How many replicas it had, if it ran before.
@@ -39,10 +40,10 @@ pub enum SubjectError {
     #[error("the balancer at {0} cannot be asked")]
     Silent(String, #[source] CallError),
     /// It answers something else than the contract says.
-    #[error("http://{door} does not speak the contract: {call} answered {status} {body:?}")]
+    #[error("http://{address} does not speak the contract: {call} answered {status} {body:?}")]
     Foreign {
-        /// Who answered.
-        door: String,
+        /// Where it listens.
+        address: String,
         /// What was asked.
         call: String,
         /// The status.
@@ -64,29 +65,29 @@ impl Subject {
     }
 
     /// A call of the contract, whatever comes back.
-    pub fn call(&self, (method, path): (&str, &str), body: &str) -> Result<Reply, SubjectError> {
-        let limit = if body.is_empty() { QUESTION_LIMIT } else { CHANGE_LIMIT };
+    pub fn call(&self, call: &Call<'_>) -> Result<Reply, SubjectError> {
+        let limit = if call.body.is_empty() { QUESTION_LIMIT } else { CHANGE_LIMIT };
         let silent = |error| SubjectError::Silent(self.target.address.to_string(), error);
-        Door::Tcp(self.target.address).call((method, path), body, limit).map_err(silent)
+        http::call(&self.target.address.into(), call, limit).map_err(silent)
     }
 
     /// The names of its replicas, in the order in which it shows them.
     pub fn replicas(&self) -> Result<Vec<String>, SubjectError> {
-        let reply = self.call(("GET", "/rep"), "")?;
+        let reply = self.call(&Call { method: "GET", path: "/rep", body: "" })?;
         self.names_in("GET /rep", &reply)
     }
 
-    /// Adds so many; returns when it says that they are there.
+    /// Adds this many; returns when it says that they are there.
     pub fn add(&self, count: usize) -> Result<Vec<String>, SubjectError> {
-        self.change(("POST", "/add"), &[], count)
+        self.change("POST", "/add", &json!({"n": count, "hostnames": []}))
     }
 
     /// Removes these.
     pub fn remove(&self, names: &[&str]) -> Result<Vec<String>, SubjectError> {
-        self.change(("DELETE", "/rm"), names, names.len())
+        self.change("DELETE", "/rm", &json!({"n": names.len(), "hostnames": names}))
     }
 
-    /// Adds replicas, or removes the last ones, until there are so many.
+    /// Adds replicas, or removes the last ones, until there are as many.
     pub fn scale(&self, count: usize) -> Result<Vec<String>, SubjectError> {
         let names = self.replicas()?;
         match names.len() {
@@ -99,14 +100,8 @@ impl Subject {
         }
     }
 
-    fn change(
-        &self,
-        (method, path): (&str, &str),
-        names: &[&str],
-        count: usize,
-    ) -> Result<Vec<String>, SubjectError> {
-        let body = json!({"n": count, "hostnames": names}).to_string();
-        let reply = self.call((method, path), &body)?;
+    fn change(&self, method: &str, path: &str, body: &Value) -> Result<Vec<String>, SubjectError> {
+        let reply = self.call(&Call { method, path, body: &body.to_string() })?;
         self.names_in(&format!("{method} {path}"), &reply)
     }
 
@@ -115,7 +110,7 @@ impl Subject {
         let names = parsed["message"]["replicas"].as_array().filter(|_| reply.status == 200);
         let name = |name: &Value| name.as_str().map(str::to_owned);
         names.and_then(|names| names.iter().map(name).collect()).ok_or_else(|| SubjectError::Foreign {
-            door: self.target.address.to_string(),
+            address: self.target.address.to_string(),
             call: call.to_owned(),
             status: reply.status,
             body: reply.text().chars().take(200).collect(),

@@ -22,22 +22,22 @@ const STEPS_MAX: usize = 36_000;
 /// How a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Failure {
+pub enum Loss {
     /// Nobody listens there.
     Refused,
     /// The host cannot be reached.
     Unreachable,
     /// The connection was reset.
     Reset,
-    /// The connection was closed before the answer was whole.
+    /// The connection was closed before the response was whole.
     Closed,
-    /// The answer was not whole in time.
+    /// The response was not whole in time.
     Timeout,
-    /// The answer has another status than it should have.
+    /// The response has another status than it should have.
     BadStatus,
-    /// The answer has another body than it should have.
+    /// The response has another body than it should have.
     BadBody,
-    /// What came is no answer, or that to another request.
+    /// What came is no response, or that to another request.
     Garbled,
     /// It could not be sent: all connections that the load may have were taken, or the system has no
     /// more for us. The fault is not the other end's alone.
@@ -46,7 +46,7 @@ pub enum Failure {
     Abandoned,
 }
 
-impl Failure {
+impl Loss {
     /// In words, for people.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ pub enum Outcome {
     /// It was answered rightly, by this one of the tally's replicas.
     Answered(u16),
     /// It was not.
-    Failed(Failure),
+    Failed(Loss),
 }
 
 /// One request.
@@ -78,7 +78,7 @@ pub enum Outcome {
 pub struct Sample {
     /// When it was meant to begin, in microseconds since the load began.
     pub at_us: u64,
-    /// From then to the end of the answer or the failure, in microseconds.
+    /// From then to the end of the response or the failure, in microseconds.
     pub latency_us: u32,
     /// What came of it.
     pub outcome: Outcome,
@@ -98,8 +98,8 @@ pub struct Example {
     /// When it was meant to begin, in milliseconds since the load began.
     pub at_ms: u64,
     /// How it failed.
-    pub failure: Failure,
-    /// More about it: what the system says, or how an answer begins.
+    pub failure: Loss,
+    /// More about it: what the system says, or how a response begins.
     pub detail: String,
 }
 
@@ -110,11 +110,11 @@ pub struct Tally {
     pub begun: Instant,
     /// The same moment by the system's clock.
     pub begun_at: SystemTime,
-    /// How long it took, up to the last answer.
+    /// How long it took, up to the last response.
     pub elapsed: Duration,
     /// Every request, in the order in which they ended.
     pub samples: Vec<Sample>,
-    /// Who answered, in the order of their first answers. An empty name stands for nobody knows who.
+    /// Who answered, in the order of their first responses. An empty name stands for nobody knows who.
     pub replicas: Vec<String>,
     /// The first failures, in words.
     pub examples: Vec<Example>,
@@ -126,7 +126,7 @@ pub struct Tally {
     numbers: HashMap<String, u16>,
 }
 
-/// Latencies of right answers, in microseconds.
+/// Latencies of right responses, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Latencies {
     /// How many there are.
@@ -150,7 +150,7 @@ pub struct Step {
     pub at_ms: u64,
     /// Requests that were meant to begin in it.
     pub sent: u64,
-    /// Right answers that came in it, by replica, in the order of the tally's replicas.
+    /// Right responses that came in it, by replica, in the order of the tally's replicas.
     pub answered: Vec<u64>,
     /// Requests that failed in it.
     pub failed: u64,
@@ -213,7 +213,7 @@ impl Tally {
         self.failures().values().sum()
     }
 
-    /// Right answers by who gave them.
+    /// Right responses by who gave them.
     pub fn by_replica(&self) -> BTreeMap<&str, u64> {
         let mut counts = vec![0; self.replicas.len()];
         for sample in &self.samples {
@@ -225,12 +225,12 @@ impl Tally {
     }
 
     /// Failures by kind; kinds without one are left out.
-    pub fn failures(&self) -> BTreeMap<Failure, u64> {
+    pub fn failures(&self) -> BTreeMap<Loss, u64> {
         self.failures_within(&(Duration::ZERO..Duration::MAX))
     }
 
     /// Failures by kind among the requests that were meant to begin in a period.
-    pub fn failures_within(&self, period: &Range<Duration>) -> BTreeMap<Failure, u64> {
+    pub fn failures_within(&self, period: &Range<Duration>) -> BTreeMap<Loss, u64> {
         let mut failures = BTreeMap::new();
         for sample in self.within(period) {
             if let Outcome::Failed(failure) = sample.outcome {
@@ -240,17 +240,17 @@ impl Tally {
         failures
     }
 
-    /// Right answers a second, over the whole load.
+    /// Right responses a second, over the whole load.
     pub fn rate(&self) -> f64 {
         self.answered() as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// Latencies of all right answers.
+    /// Latencies of all right responses.
     pub fn latencies(&self) -> Latencies {
         self.latencies_within(&(Duration::ZERO..Duration::MAX))
     }
 
-    /// Latencies of the right answers to requests that were meant to begin in a period.
+    /// Latencies of the right responses to requests that were meant to begin in a period.
     pub fn latencies_within(&self, period: &Range<Duration>) -> Latencies {
         let samples = self.within(period).filter(|sample| matches!(sample.outcome, Outcome::Answered(_)));
         latencies_of(samples.map(|sample| u64::from(sample.latency_us)))
@@ -261,7 +261,7 @@ impl Tally {
         self.samples.iter().filter(move |sample| period.contains(&Duration::from_micros(sample.at_us)))
     }
 
-    /// The load in steps of [`STEP`], from its begin to its last answer. What lies behind the most
+    /// The load in steps of [`STEP`], from its begin to its last response. What lies behind the most
     /// steps there may be is in the last one.
     pub fn timeline(&self) -> Vec<Step> {
         let place = |us: u64| usize::try_from(u128::from(us) / STEP.as_micros()).unwrap_or(usize::MAX);
@@ -314,7 +314,7 @@ mod tests {
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
-    fn tally(samples: &[(u64, u64, Result<&str, Failure>)]) -> Tally {
+    fn tally(samples: &[(u64, u64, Result<&str, Loss>)]) -> Tally {
         let mut tally = Tally::new(Instant::now());
         for (at, latency, outcome) in samples {
             let outcome = match outcome {
@@ -332,13 +332,13 @@ mod tests {
             (0, 1, Ok("a")),
             (10, 1, Ok("b")),
             (20, 1, Ok("a")),
-            (30, 1, Err(Failure::Reset)),
-            (40, 1, Err(Failure::Reset)),
+            (30, 1, Err(Loss::Reset)),
+            (40, 1, Err(Loss::Reset)),
         ]);
         assert_eq!(tally.by_replica(), BTreeMap::from([("a", 2), ("b", 1)]));
-        assert_eq!(tally.failures(), BTreeMap::from([(Failure::Reset, 2)]));
+        assert_eq!(tally.failures(), BTreeMap::from([(Loss::Reset, 2)]));
         assert_eq!((tally.requests(), tally.answered(), tally.failed()), (5, 3, 2));
-        assert_eq!(tally.failures_within(&(MS(0)..MS(40))), BTreeMap::from([(Failure::Reset, 1)]));
+        assert_eq!(tally.failures_within(&(MS(0)..MS(40))), BTreeMap::from([(Loss::Reset, 1)]));
     }
 
     #[test]
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn the_timeline_has_the_begin_in_one_step_and_the_end_in_another() {
         let timeline =
-            tally(&[(50, 200, Ok("a")), (120, 1, Ok("b")), (130, 5, Err(Failure::Closed))]).timeline();
+            tally(&[(50, 200, Ok("a")), (120, 1, Ok("b")), (130, 5, Err(Loss::Closed))]).timeline();
         let shown: Vec<_> = timeline
             .iter()
             .map(|step| (step.at_ms, step.sent, step.answered.as_slice(), step.failed, step.latency_max_us))

@@ -10,18 +10,18 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use faulty::{Act, Server};
-use lab::{Failure, Limits, Load, Outcome, Pace, RequestPlan, Target};
+use lab::{Limits, Load, Loss, Outcome, Pace, RequestPlan, Target};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Long, because a busy machine must not make a request late that nobody held back.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+const RESPONSE_MAX: Duration = Duration::from_secs(10);
 
 fn load(address: std::net::SocketAddr, pace: Pace, requests: u64) -> Load {
     Load {
         target: Target::new(address),
         plan: RequestPlan::get("/home"),
         pace,
-        limits: Limits { requests, duration: PATIENCE, answer: ANSWER_MAX },
+        limits: Limits { requests, duration: PATIENCE, response: RESPONSE_MAX },
         seed: 1,
         check: lab::contract_home(),
     }
@@ -60,12 +60,12 @@ fn check_faults(pace: Pace) {
     let did = server.did();
     let count = |acts: &[Act]| acts.iter().map(|act| did.get(act).copied().unwrap_or(0)).sum::<u64>();
     let expected = BTreeMap::from([
-        (Failure::Closed, count(&[Act::Close, Act::CutBody])),
-        (Failure::Reset, count(&[Act::Reset])),
-        (Failure::BadStatus, count(&[Act::AnswerStatus503])),
-        (Failure::BadBody, count(&[Act::AnswerWrongBody])),
-        (Failure::Garbled, count(&[Act::AnswerNonsense, Act::AnswerAnother])),
-        (Failure::Timeout, count(&[Act::KeepSilent])),
+        (Loss::Closed, count(&[Act::Close, Act::CutBody])),
+        (Loss::Reset, count(&[Act::Reset])),
+        (Loss::BadStatus, count(&[Act::AnswerStatus503])),
+        (Loss::BadBody, count(&[Act::AnswerWrongBody])),
+        (Loss::Garbled, count(&[Act::AnswerNonsense, Act::AnswerAnother])),
+        (Loss::Timeout, count(&[Act::KeepSilent])),
     ]);
     assert_eq!(tally.failures(), expected, "{:#?}", tally.examples);
     assert_eq!(tally.unasked_answers, count(&[Act::AnswerTwice]));
@@ -118,12 +118,12 @@ fn an_open_load_shows_a_stall_in_every_request_that_was_meant_to_begin_in_it() {
 fn what_an_open_load_cannot_send_is_counted_as_not_sent() {
     let server = Server::start(|_| Act::KeepSilent);
     let mut load = load(server.address, open(200, 5), 50);
-    load.limits.answer = PATIENCE;
+    load.limits.response = PATIENCE;
     let running = load.start().unwrap();
     eventually("45 could not be sent", || running.progress().failed() == 45);
     running.stop_at_once();
     let tally = running.wait();
-    assert_eq!(tally.failures(), BTreeMap::from([(Failure::NotSent, 45), (Failure::Abandoned, 5)]));
+    assert_eq!(tally.failures(), BTreeMap::from([(Loss::NotSent, 45), (Loss::Abandoned, 5)]));
     assert_eq!((tally.requests(), tally.answered()), (50, 0));
 }
 
@@ -134,7 +134,7 @@ fn nobody_listening_is_told_from_an_answer_that_is_missing() {
         listener.local_addr().unwrap()
     };
     let tally = load(address, closed(4), 20).start().unwrap().wait();
-    assert_eq!(tally.failures(), BTreeMap::from([(Failure::Refused, 20)]));
+    assert_eq!(tally.failures(), BTreeMap::from([(Loss::Refused, 20)]));
 }
 
 #[test]

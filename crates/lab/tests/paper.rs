@@ -7,7 +7,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lab::{Bar, Chart, Line, Mark, Paper, Section, Setting, Table};
+use lab::{Axes, Bar, Chart, Line, Mark, Paper, Section, Setting, Table};
 
 fn bars() -> Chart {
     let bar = |label: &str, value, expected| Bar { label: label.into(), value, expected };
@@ -32,7 +32,7 @@ fn lines() -> Chart {
     Chart::Lines {
         id: "lines".into(),
         title: "Answers by replica while one is killed".into(),
-        units: ("seconds".into(), "answers a second".into()),
+        axes: Axes::new("seconds", "answers a second"),
         lines: vec![
             line("server_1", 330.0, false),
             line("server_2", 310.0, false),

@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fleet::{Address, Life};
 use serde_json::Value;
 
-use crate::http::Door;
+use crate::http::{self, Call, Reply};
 
 const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
 const CALL_LIMIT: Duration = Duration::from_secs(10);
@@ -14,7 +15,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// A container that is a replica.
 #[derive(Clone, Debug)]
 pub(super) struct Container {
-    engine: Door,
+    engine: Address,
     /// The engine's name for it, which no other container ever has.
     pub(super) id: String,
     /// Its first process, as this host numbers it.
@@ -23,16 +24,12 @@ pub(super) struct Container {
 
 /// The container with this name, if it is this very life of this service and has this address.
 /// Nothing if there is none, or no engine.
-pub(super) fn container(
-    (service, name): (&str, &str),
-    (seat, incarnation): (u32, u64),
-    address: &str,
-) -> Option<Container> {
-    let engine = Door::Unix(socket()?);
-    let reply = engine.get(&format!("/containers/{name}/json"), CALL_LIMIT).ok()?;
+pub(super) fn container(service: &str, name: &str, life: Life, address: &str) -> Option<Container> {
+    let engine = Address::unix(&socket()?).ok()?;
+    let reply = http::get(&engine, &format!("/containers/{name}/json"), CALL_LIMIT).ok()?;
     let found: Value = serde_json::from_slice(&reply.body).ok().filter(|_| reply.status == 200)?;
     let labels = &found["Config"]["Labels"];
-    let (seat, incarnation) = (seat.to_string(), incarnation.to_string());
+    let (seat, incarnation) = (life.seat.to_string(), life.incarnation.to_string());
     let is_life = labels["evenkeel.service"] == service
         && labels["evenkeel.seat"] == *seat
         && labels["evenkeel.incarnation"] == *incarnation;
@@ -64,8 +61,7 @@ fn has_address(container: &Value, address: &str) -> bool {
 impl Container {
     /// `kill` or `pause`.
     pub(super) fn perform(&self, deed: &str) -> Result<(), String> {
-        let path = format!("/containers/{}/{deed}", self.id);
-        let reply = self.engine.call(("POST", &path), "", CALL_LIMIT).map_err(|error| error.to_string())?;
+        let reply = self.post(deed)?;
         match reply.status {
             204 => Ok(()),
             _ => Err(format!("the Docker engine does not {deed} it: {}", reply.text().trim())),
@@ -74,14 +70,19 @@ impl Container {
 
     /// Unpauses it. That it is gone, has ended, or was never paused, is no failure.
     pub(super) fn go_on(&self) -> Result<(), String> {
-        let path = format!("/containers/{}/unpause", self.id);
-        let reply = self.engine.call(("POST", &path), "", CALL_LIMIT).map_err(|error| error.to_string())?;
+        let reply = self.post("unpause")?;
         match reply.status {
             204 | 304 | 404 | 409 => Ok(()),
             // The engine has no status for these, only words.
             _ if ENDS_OF_A_PAUSE.iter().any(|words| reply.text().contains(words)) => Ok(()),
             _ => Err(format!("the Docker engine does not unpause it: {}", reply.text().trim())),
         }
+    }
+
+    fn post(&self, deed: &str) -> Result<Reply, String> {
+        let path = format!("/containers/{}/{deed}", self.id);
+        let call = Call { method: "POST", path: &path, body: "" };
+        http::call(&self.engine, &call, CALL_LIMIT).map_err(|error| error.to_string())
     }
 
     /// Whether its processes can be seen and signalled from here.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::fault::Fault;
 use super::watch::Watched;
-use crate::tally::{Example, Failure, Step, Tally};
+use crate::tally::{Example, Loss, Step, Tally};
 
 /// What has to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +38,11 @@ impl Objective {
 pub struct Period {
     /// Requests that were meant to begin in it.
     pub requests: u64,
-    /// Those that got no right answer.
+    /// Those that got no right response.
     pub lost: u64,
-    /// Half of the right answers took no longer, in milliseconds.
+    /// Half of the right responses took no longer, in milliseconds.
     pub p50_ms: u64,
-    /// 99 of 100 right answers took no longer, in milliseconds.
+    /// 99 of 100 right responses took no longer, in milliseconds.
     pub p99_ms: u64,
     /// The longest, in milliseconds.
     pub max_ms: u64,
@@ -68,12 +68,12 @@ pub struct Report {
     pub fault: Fault,
     /// To whom.
     pub replica: String,
-    /// Requests, and those that got no right answer.
+    /// Requests, and those that got no right response.
     pub requests: u64,
-    /// Requests that got no right answer.
+    /// Requests that got no right response.
     pub lost: u64,
     /// How they were lost.
-    pub failures: BTreeMap<Failure, u64>,
+    pub failures: BTreeMap<Loss, u64>,
     /// Requests that the balancer sent to a replica once more, and which may so have been done twice; its
     /// own count, and nothing if it cannot be read.
     pub sent_again: Option<u64>,
@@ -89,7 +89,7 @@ pub struct Report {
     pub times: Times,
     /// When the fault began, in milliseconds since the load began.
     pub fault_at_ms: u64,
-    /// Who answered, as far as the answers say. An empty name stands for nobody knows who.
+    /// Who answered, as far as the responses say. An empty name stands for nobody knows who.
     pub answered_by: Vec<String>,
     /// The load in tenths of a second; answers are in the order of `answered_by`.
     pub timeline: Vec<Step>,
@@ -101,13 +101,23 @@ pub struct Report {
     pub missed: Vec<String>,
 }
 
+/// What a report is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) fault: Fault,
+    /// The name of the victim.
+    pub(super) replica: &'a str,
+    pub(super) tally: &'a Tally,
+    /// When the fault began, since the load began.
+    pub(super) fault_at: Duration,
+    pub(super) watched: &'a Watched,
+    /// Requests that the balancer sent to a replica once more, if it tells.
+    pub(super) sent_again: Option<u64>,
+}
+
 impl Report {
-    pub(super) fn new(
-        (fault, replica): (Fault, &str),
-        (tally, fault_at): (&Tally, Duration),
-        (watched, sent_again): (&Watched, Option<u64>),
-        objective: &Objective,
-    ) -> Self {
+    pub(super) fn new(facts: &Facts<'_>, objective: &Objective) -> Self {
+        let Facts { fault, replica, tally, fault_at, watched, sent_again } = *facts;
         // A fault shows until the fleet is whole, and where the replica stays, until it ends.
         let shown_for = watched.whole_after.max(watched.undone_after.filter(|_| !watched.is_gone));
         let shown_until = shown_for.map_or(Duration::MAX, |shown_for| fault_at + shown_for);
@@ -254,7 +264,9 @@ mod tests {
     }
 
     fn report(fault: Fault, tally: &Tally, watched: Watched) -> Report {
-        Report::new((fault, "a"), (tally, ms(1000)), (&watched, Some(0)), &OBJECTIVE)
+        let (replica, fault_at, sent_again) = ("a", ms(1000), Some(0));
+        let facts = Facts { fault, replica, tally, fault_at, watched: &watched, sent_again };
+        Report::new(&facts, &OBJECTIVE)
     }
 
     const HEALED: Watched = Watched {
@@ -278,7 +290,7 @@ mod tests {
     fn each_part_of_the_objective_can_be_missed_alone() {
         let good = tally(ms(50));
         let mut lossy = tally(ms(50));
-        lossy.record(ms(1500), ms(5), Outcome::Failed(Failure::Reset));
+        lossy.record(ms(1500), ms(5), Outcome::Failed(Loss::Reset));
         let late = Watched { whole_after: Some(ms(1001)), ..HEALED };
         let never = Watched { whole_after: None, ..HEALED };
         let in_table = Watched { out_after: None, ..HEALED };

@@ -1,4 +1,4 @@
-//! Who listens on an address, as the kernel of this host knows it: address → socket → processes.
+//! Which processes listen on an address, as the kernel of this host knows it: address → socket → processes.
 //!
 //! Reads only.
 
@@ -6,35 +6,20 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use fleet::Address;
+
 /// How the kernel writes the state of a TCP socket that listens.
 const TCP_LISTEN: &str = "0A";
 /// Bit in the flags of a Unix socket that listens.
 const UNIX_LISTENS: u32 = 0x0001_0000;
 
-/// Where something listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Tcp(SocketAddr),
-    Unix(String),
-}
-
-impl Place {
-    /// From what the admin API calls an address.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        match text.strip_prefix("unix:") {
-            Some(path) => Some(Self::Unix(path.to_owned())),
-            None => text.parse().ok().map(Self::Tcp),
-        }
-    }
-}
-
-/// The processes that hold the listening socket at this place. Those of other users are visible to
+/// The processes that hold the listening socket at this address. Those of other users are visible to
 /// root only.
-pub(super) fn holders(place: &Place) -> Vec<i32> {
+pub(super) fn holders(address: &Address) -> Vec<i32> {
     let read = |name: &str| fs::read_to_string(Path::new("/proc/net").join(name)).unwrap_or_default();
-    let inodes = match place {
-        Place::Tcp(address) => tcp_inodes(&[read("tcp"), read("tcp6")], *address),
-        Place::Unix(path) => unix_inodes(&read("unix"), path),
+    let inodes = match address {
+        Address::Tcp(address) => tcp_inodes(&[read("tcp"), read("tcp6")], *address),
+        Address::Unix(path) => unix_inodes(&read("unix"), &path.to_string_lossy()),
     };
     let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     if links.is_empty() { Vec::new() } else { holders_of(&links) }
@@ -125,17 +110,17 @@ mod tests {
             let listener = TcpListener::bind(address).unwrap();
             let port = listener.local_addr().unwrap().port();
             let ip = if address.starts_with('[') { "[::1]" } else { "127.0.0.1" };
-            let place = Place::parse(&format!("{ip}:{port}")).unwrap();
-            assert!(holders(&place).contains(&me), "{address}");
+            let found: Address = format!("{ip}:{port}").parse().unwrap();
+            assert!(holders(&found).contains(&me), "{address}");
             drop(listener);
-            assert!(!holders(&place).contains(&me), "{address}, when it is closed");
+            assert!(!holders(&found).contains(&me), "{address}, when it is closed");
         }
         let folder = std::env::temp_dir().join(format!("lab sockets {me}"));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("a.sock");
         let listener = UnixListener::bind(&path).unwrap();
-        let place = Place::parse(&format!("unix:{}", path.display())).unwrap();
-        assert!(holders(&place).contains(&me));
+        let address = Address::unix(&path).unwrap();
+        assert!(holders(&address).contains(&me));
         drop(listener);
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use super::DrillError;
+use api::{ReplicaShape, ServiceShape};
+use fleet::{Address, Life};
+
 use super::engine::{self, Container};
+use super::error::DrillError;
 use super::processes::{self, Processes, is_below};
-use super::sockets::{self, Place};
-use super::view::{Replica, Service};
-use crate::http::Door;
+use super::{sockets, view};
 
 /// The variable in which a process that may outlive its balancer carries whose and which life it is:
 /// `OWNER/SERVICE/SEAT.INCARNATION/…`.
@@ -25,27 +26,28 @@ pub(super) enum Body {
 #[derive(Debug)]
 pub(super) struct Victim {
     pub(super) name: String,
-    pub(super) life: (u32, u64),
-    pub(super) place: Place,
+    pub(super) life: Life,
+    pub(super) address: Address,
     pub(super) body: Body,
 }
 
 /// Finds a replica of this service. Refuses what does not belong to the balancer behind this admin
 /// API, unless `is_forced`.
 pub(super) fn find(
-    service: &Service,
-    replica: &Replica,
-    (admin, is_forced): (&Door, bool),
+    service: &ServiceShape,
+    replica: &ReplicaShape,
+    admin: &Address,
+    is_forced: bool,
 ) -> Result<Victim, DrillError> {
     let name = replica.name.clone();
     let refused = |text: String| DrillError::Refused(format!("replica '{name}': {text}"));
-    let address = replica.address.as_deref().ok_or_else(|| refused("it has no address".into()))?;
-    let place = Place::parse(address).ok_or_else(|| refused(format!("'{address}' is no address")))?;
-    let life = replica.life();
-    if let Some(container) = engine::container((&service.name, &name), life, address) {
-        return Ok(Victim { name, life, place, body: Body::Container(container) });
+    let written = replica.address.as_deref().ok_or_else(|| refused("it has no address".into()))?;
+    let address: Address = written.parse().map_err(|_| refused(format!("'{written}' is no address")))?;
+    let life = view::life(replica).ok_or_else(|| refused("it has no seat".into()))?;
+    if let Some(container) = engine::container(&service.name, &name, life, written) {
+        return Ok(Victim { name, life, address, body: Body::Container(container) });
     }
-    let holders = sockets::holders(&place);
+    let holders = sockets::holders(&address);
     let processes = Processes::with_descendants(&holders)
         .map_err(|error| refused(format!("its processes cannot be held: {error}")))?;
     if processes.is_empty() {
@@ -54,39 +56,31 @@ pub(super) fn find(
         );
         return Err(refused(text));
     }
-    let balancers = Place::of(admin).map(|place| sockets::holders(&place)).unwrap_or_default();
+    let balancers = sockets::holders(admin);
     let is_its_own = |pid: &i32| {
-        is_below(*pid, &balancers) || is_kept(processes::variable(*pid, TOKEN).as_deref(), service, life)
+        is_below(*pid, &balancers)
+            || is_kept(processes::variable(*pid, TOKEN).as_deref(), &service.name, life)
     };
     if !holders.iter().all(is_its_own) && !is_forced {
         let text = format!(
-            "what listens on {address} was not started by the balancer behind {admin}, so nobody might start it again; --force does it all the same"
+            "what listens on {address} was not started by the balancer behind {}, so nobody might start it again; --force does it all the same",
+            admin.url()
         );
         return Err(refused(text));
     }
-    Ok(Victim { name, life, place, body: Body::Processes(Arc::new(processes)) })
+    Ok(Victim { name, life, address, body: Body::Processes(Arc::new(processes)) })
 }
 
 /// Whether a process is this life of the service, started by a balancer whose processes may outlive it,
 /// so that it need not be below the one that looks after it now.
-fn is_kept(token: Option<&str>, service: &Service, (seat, incarnation): (u32, u64)) -> bool {
+fn is_kept(token: Option<&str>, service: &str, life: Life) -> bool {
     let mut parts = token.unwrap_or_default().split('/').skip(1);
-    parts.next() == Some(&*service.name) && parts.next() == Some(&*format!("{seat}.{incarnation}"))
-}
-
-impl Place {
-    fn of(door: &Door) -> Option<Self> {
-        match door {
-            Door::Tcp(address) => Some(Self::Tcp(*address)),
-            Door::Unix(path) => path.to_str().map(|path| Self::Unix(path.to_owned())),
-        }
-    }
+    parts.next() == Some(service) && parts.next() == Some(&*life.to_string())
 }
 
 impl std::fmt::Display for Victim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (seat, _) = self.life;
-        write!(f, "replica '{}' in seat {seat} (", self.name)?;
+        write!(f, "replica '{}' in seat {} (", self.name, self.life.seat)?;
         match &self.body {
             Body::Processes(processes) => {
                 let pids: Vec<String> = processes.pids().map(|pid| pid.to_string()).collect();
@@ -104,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_token_speaks_of_one_life_of_one_service() {
-        let service = Service { name: "web".into(), desired: 0, ready: 0, replicas: Vec::new() };
+        let life = Life { seat: placement::Seat::at_index(0), incarnation: 4 };
         for (token, expected) in [
             ("127.0.0.1:5000/web/1.4/abc", true),
             ("127.0.0.1:5000/web/1.5/abc", false),
@@ -112,8 +106,8 @@ mod tests {
             ("web/1.4/abc", false),
             ("", false),
         ] {
-            assert_eq!(is_kept(Some(token), &service, (1, 4)), expected, "{token}");
+            assert_eq!(is_kept(Some(token), "web", life), expected, "{token}");
         }
-        assert!(!is_kept(None, &service, (1, 4)));
+        assert!(!is_kept(None, "web", life));
     }
 }

@@ -2,89 +2,62 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::Deserialize;
+use api::{EventShape, ReplicaShape, ServiceShape};
+use fleet::{Address, Life};
+use placement::Seat;
 
-use super::DrillError;
-use crate::http::Door;
+use super::error::DrillError;
+use crate::http;
 
 /// How long a question may take.
 const QUESTION_LIMIT: Duration = Duration::from_secs(5);
 
-/// A service and its replicas.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Service {
-    pub(super) name: String,
-    pub(super) desired: usize,
-    pub(super) ready: usize,
-    pub(super) replicas: Vec<Replica>,
+/// When something happened.
+pub(super) fn at(event: &EventShape) -> Option<SystemTime> {
+    humantime::parse_rfc3339(&event.at).ok()
 }
 
-/// A replica.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Replica {
-    pub(super) name: String,
-    seat: u32,
-    incarnation: u64,
-    life: Option<String>,
-    pub(super) state: String,
-    pub(super) address: Option<String>,
+/// Whether it happened to this very life.
+pub(super) fn is_about(event: &EventShape, life: Life) -> bool {
+    let begun = event.life.as_deref().and_then(begun);
+    begun.or_else(|| life_of(event.seat?, event.incarnation?)) == Some(life)
 }
 
-/// Something that happened to a replica, or to a service as a whole.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Event {
-    at: String,
-    pub(super) service: String,
-    seat: Option<u32>,
-    incarnation: Option<u64>,
-    life: Option<String>,
-    pub(super) event: String,
-}
-
-impl Event {
-    pub(super) fn at(&self) -> Option<SystemTime> {
-        humantime::parse_rfc3339(&self.at).ok()
-    }
-
-    /// Whether it happened to this very life.
-    pub(super) fn is_about(&self, life: (u32, u64)) -> bool {
-        begun(self.life.as_deref()).or_else(|| self.seat.zip(self.incarnation)) == Some(life)
-    }
-}
-
-impl Replica {
-    /// The seat that it was begun in, which is not the one that it has if it was a spare, and its incarnation.
-    pub(super) fn life(&self) -> (u32, u64) {
-        begun(self.life.as_deref()).unwrap_or((self.seat, self.incarnation))
-    }
+/// Which life a replica is: the seat that it was begun in, which is not the one that it has if it was a
+/// spare, and its incarnation.
+pub(super) fn life(replica: &ReplicaShape) -> Option<Life> {
+    begun(&replica.life).or_else(|| life_of(replica.seat, replica.incarnation))
 }
 
 /// A life as a balancer writes it that knows spares.
-fn begun(life: Option<&str>) -> Option<(u32, u64)> {
-    let (seat, incarnation) = life?.split_once('.')?;
-    Some((seat.parse().ok()?, incarnation.parse().ok()?))
+fn begun(life: &str) -> Option<Life> {
+    let (seat, incarnation) = life.split_once('.')?;
+    life_of(seat.parse().ok()?, incarnation.parse().ok()?)
 }
 
-impl Service {
-    pub(super) fn is_whole(&self) -> bool {
-        self.ready == self.desired && self.replicas.iter().all(|replica| replica.state == "ready")
-    }
+fn life_of(seat: u32, incarnation: u64) -> Option<Life> {
+    Seat::new(seat).map(|seat| Life { seat, incarnation })
+}
 
-    /// Whether this very life is in the routing table.
-    pub(super) fn routes_to(&self, life: (u32, u64)) -> bool {
-        let is_life = |replica: &&Replica| replica.life() == life;
-        self.replicas.iter().find(is_life).is_some_and(|replica| replica.state == "ready")
-    }
+/// Whether as many replicas take traffic as should, and no other is there.
+pub(super) fn is_whole(service: &ServiceShape) -> bool {
+    service.ready == service.desired && service.replicas.iter().all(|replica| replica.state == "ready")
+}
 
-    /// Whether this very life is still there, in whatever state.
-    pub(super) fn has(&self, life: (u32, u64)) -> bool {
-        self.replicas.iter().any(|replica| replica.life() == life)
-    }
+/// Whether this very life is in the routing table.
+pub(super) fn routes_to(service: &ServiceShape, wanted: Life) -> bool {
+    let is_life = |replica: &&ReplicaShape| life(replica) == Some(wanted);
+    service.replicas.iter().find(is_life).is_some_and(|replica| replica.state == "ready")
+}
+
+/// Whether this very life is still there, in whatever state.
+pub(super) fn has(service: &ServiceShape, wanted: Life) -> bool {
+    service.replicas.iter().any(|replica| life(replica) == Some(wanted))
 }
 
 /// The service with this name, or the only one.
-pub(super) fn service(admin: &Door, name: Option<&str>) -> Result<Service, DrillError> {
-    let mut services: Vec<Service> = ask(admin, "/v1/services")?;
+pub(super) fn service(admin: &Address, name: Option<&str>) -> Result<ServiceShape, DrillError> {
+    let mut services: Vec<ServiceShape> = ask(admin, "/v1/services")?;
     let names = || services.iter().map(|service| service.name.clone()).collect::<Vec<_>>().join(", ");
     let position = match name {
         Some(name) => services.iter().position(|service| service.name == name),
@@ -100,21 +73,23 @@ pub(super) fn service(admin: &Door, name: Option<&str>) -> Result<Service, Drill
 }
 
 /// What happened lately, the oldest first.
-pub(super) fn events(admin: &Door) -> Result<Vec<Event>, DrillError> {
+pub(super) fn events(admin: &Address) -> Result<Vec<EventShape>, DrillError> {
     ask(admin, "/v1/events")
 }
 
 /// How often the balancer has sent a request again since its start.
-pub(super) fn replays(admin: &Door, service: &str) -> Option<u64> {
-    let page = admin.get("/metrics", QUESTION_LIMIT).ok()?.text();
+pub(super) fn replays(admin: &Address, service: &str) -> Option<u64> {
+    let page = http::get(admin, "/metrics", QUESTION_LIMIT).ok()?.text();
     let label = format!("service=\"{service}\"");
     let is_it = |line: &&str| line.starts_with("evenkeel_replays_total{") && line.contains(&label);
     page.lines().find(is_it)?.rsplit(' ').next()?.parse().ok()
 }
 
-fn ask<T: serde::de::DeserializeOwned>(admin: &Door, path: &str) -> Result<T, DrillError> {
-    let reply = admin.get(path, QUESTION_LIMIT).map_err(|error| DrillError::NoBalancer(Box::new(error)))?;
-    let not_ours = || DrillError::Refused(format!("{admin} is not the admin API of an Evenkeel balancer"));
+fn ask<T: serde::de::DeserializeOwned>(admin: &Address, path: &str) -> Result<T, DrillError> {
+    let reply = http::get(admin, path, QUESTION_LIMIT);
+    let reply = reply.map_err(|error| DrillError::NoBalancer(Box::new(error)))?;
+    let not_ours =
+        || DrillError::Refused(format!("{} is not the admin API of an Evenkeel balancer", admin.url()));
     if reply.status != 200 {
         return Err(not_ours());
     }

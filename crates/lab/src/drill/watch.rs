@@ -1,19 +1,34 @@
 //! Watching a fleet while a fault lasts: when the victim is out of the table, and when the fleet is whole
 //! again.
 
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::fault::{Fault, UnderWay};
-use super::view::{self, Service};
-use super::{Drill, DrillError, pause};
+use api::{EventShape, ServiceShape};
+use fleet::{Address, Life};
 
+use super::error::DrillError;
+use super::fault::Fault;
+use super::under_way::UnderWay;
+use super::view;
+
+/// How long the load runs before the fault, and after the fleet is whole again.
+pub(super) const CALM: Duration = Duration::from_secs(2);
+/// How often somebody looks whether it was interrupted.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What is watched, since when, and for how long.
 pub(super) struct Watch<'a> {
-    pub(super) drill: &'a Drill,
+    pub(super) admin: &'a Address,
+    /// How long a fault lasts that has an end of its own.
+    pub(super) length: Duration,
+    pub(super) recover_within: Duration,
     pub(super) fault: Fault,
-    pub(super) service: &'a Service,
-    pub(super) life: (u32, u64),
+    pub(super) service: &'a ServiceShape,
+    pub(super) life: Life,
     pub(super) begun: Instant,
+    /// The same moment by the system's clock.
+    pub(super) begun_at: SystemTime,
     pub(super) is_interrupted: &'a AtomicBool,
 }
 
@@ -38,17 +53,17 @@ impl Watch<'_> {
     pub(super) fn follow(&self, under_way: &mut UnderWay) -> Result<Watched, DrillError> {
         let mut watched = Watched::default();
         // A fault that ends by itself may end after the time to recover; then it is seen to its end.
-        let limit = self.drill.objective.recover_within.max(self.drill.length) + super::CALM;
+        let limit = self.recover_within.max(self.length) + CALM;
         loop {
             pause(self.is_interrupted)?;
             // A balancer that does not answer for a moment is looked at again.
-            let seen = view::service(&self.drill.admin, Some(&self.service.name)).ok();
+            let seen = view::service(self.admin, Some(&self.service.name)).ok();
             let now = self.begun.elapsed();
             if let Some(service) = &seen {
                 self.note(&mut watched, service, now);
             }
-            watched.is_gone |= seen.is_some_and(|service| !service.has(self.life));
-            let is_over = now >= self.drill.length || self.fault == Fault::Kill;
+            watched.is_gone |= seen.is_some_and(|service| !view::has(&service, self.life));
+            let is_over = now >= self.length || self.fault == Fault::Kill;
             if watched.undone_after.is_none() && (is_over || watched.is_gone) {
                 // Whoever comes after the victim may have its address, and is not meant.
                 under_way.undo().map_err(DrillError::NotUndone)?;
@@ -62,17 +77,17 @@ impl Watch<'_> {
         }
     }
 
-    fn note(&self, watched: &mut Watched, service: &Service, now: Duration) {
-        let is_out = !service.routes_to(self.life);
+    fn note(&self, watched: &mut Watched, service: &ServiceShape, now: Duration) {
+        let is_out = !view::routes_to(service, self.life);
         if is_out && watched.out_after.is_none() {
             watched.out_after = Some(now);
             watched.sign_after = Some(now);
         }
-        let is_whole = service.ready >= self.service.desired && service.is_whole();
+        let is_whole = service.ready >= self.service.desired && view::is_whole(service);
         // One that was never taken out is well again when its fault has ended.
         let has_been_hit = watched.out_after.is_some()
             || (watched.undone_after.is_some() && !self.fault.has_to_eject())
-            || watched.undone_after.is_some_and(|after| now >= after + super::CALM);
+            || watched.undone_after.is_some_and(|after| now >= after + CALM);
         if !is_whole {
             // It was too early to be glad.
             watched.whole_after = None;
@@ -80,4 +95,28 @@ impl Watch<'_> {
             watched.whole_after = Some(now);
         }
     }
+
+    /// The balancer's own times are better than those of somebody who looks now and then.
+    pub(super) fn with_events(&self, watched: Watched) -> Watched {
+        let Ok(events) = view::events(self.admin) else { return watched };
+        let is_about =
+            |event: &&EventShape| event.service == self.service.name && view::is_about(event, self.life);
+        let of_life = events.iter().filter(is_about);
+        let after = |event: &EventShape| view::at(event)?.duration_since(self.begun_at).ok();
+        let first = |wanted: Option<&str>| {
+            let is_wanted = |event: &&EventShape| wanted.is_none_or(|wanted| event.event == wanted);
+            of_life.clone().filter(is_wanted).find_map(after)
+        };
+        Watched {
+            sign_after: first(None).or(watched.sign_after),
+            out_after: first(Some("out of the table")).or(watched.out_after),
+            ..watched
+        }
+    }
+}
+
+/// A moment, at whose end it may turn out that somebody has interrupted.
+pub(super) fn pause(is_interrupted: &AtomicBool) -> Result<(), DrillError> {
+    std::thread::sleep(LOOK_EVERY);
+    if is_interrupted.load(Ordering::Relaxed) { Err(DrillError::Interrupted) } else { Ok(()) }
 }

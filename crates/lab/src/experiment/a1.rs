@@ -41,7 +41,7 @@ pub fn a1(order: &Order, stage: &mut Stage<'_>) -> Result<Section, ExperimentErr
         let counts = Counts::new(&tally, &names);
         data.push(json!({"placement": name_of(order, *variant), "counts": counts.data()}));
         let shares = if order.is_own() { Some(variant.shares(REPLICAS)) } else { fitting(&counts) };
-        describe(&mut section, (order, *variant), (&counts, shares.as_deref()));
+        describe(&mut section, &name_of(order, *variant), &counts, shares.as_deref());
         let latencies = counts.latencies;
         speed.rows.push(vec![
             name_of(order, *variant),
@@ -68,19 +68,14 @@ fn fitting(counts: &Counts) -> Option<Vec<f64>> {
     known.iter().map(|variant| variant.shares(REPLICAS)).find(|shares| misses(counts, shares).is_empty())
 }
 
-fn describe(
-    section: &mut Section,
-    (order, variant): (&Order, Variant),
-    (counts, shares): (&Counts, Option<&[f64]>),
-) {
-    let name = name_of(order, variant);
+fn describe(section: &mut Section, name: &str, counts: &Counts, shares: Option<&[f64]>) {
     let mut bars = Vec::new();
     for (index, (replica, count)) in counts.by_replica.iter().enumerate() {
         let expected = shares.and_then(|shares| shares.get(index));
         let expected = expected.map(|share| expectation(counts.answered, *share));
         let cell = |value: Option<f64>| value.map_or_else(|| "unknown".into(), |value| format!("{value:.1}"));
         section.tables[0].rows.push(vec![
-            name.clone(),
+            name.to_owned(),
             replica.clone(),
             count.to_string(),
             cell(expected.map(|(middle, _)| middle)),

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::scaled::{self, Size};
 use super::{ExperimentError, Order, Stage, UNBOUND};
-use crate::paper::{Chart, Line, Section, Table};
+use crate::paper::{Axes, Chart, Line, Section, Table};
 use crate::plan::Keys;
 use crate::variant::Variant;
 
@@ -28,7 +28,7 @@ pub fn a2(order: &Order, stage: &mut Stage<'_>) -> Result<Section, ExperimentErr
         let name = if order.is_own() { variant.name() } else { "as it runs" };
         (stage.say)(&format!("  A-2, {name}: {least} to {most} replicas, {} requests each", order.requests));
         let subject = order.subject(order.replicas.0, *variant, UNBOUND)?;
-        let sizes = scaled::walk(order, stage, (&subject, Keys::None))?;
+        let sizes = scaled::walk(order, stage, &subject, Keys::None)?;
         section.misses.extend(scaled::misses_of(&sizes, order.is_own().then_some(*variant)));
         section.text.push(in_words(name, &sizes));
         table.rows.extend(sizes.iter().map(|size| row(name, size)));
@@ -41,18 +41,18 @@ pub fn a2(order: &Order, stage: &mut Stage<'_>) -> Result<Section, ExperimentErr
         data.push(json!({"placement": name, "sizes": sizes}));
     }
     section.tables.push(table);
-    let units = |what: &str| ("replicas".to_owned(), what.to_owned());
+    let axes = |what: &str| Axes::new("replicas", what);
     section.charts.push(Chart::Lines {
         id: "a2-mean".into(),
         title: "A-2: mean load of a replica, and its standard deviation".into(),
-        units: units("answers"),
+        axes: axes("answers"),
         lines: means,
         marks: Vec::new(),
     });
     section.charts.push(Chart::Lines {
         id: "a2-largest".into(),
         title: "A-2: load of the busiest replica over the mean (1 is even)".into(),
-        units: units("largest / mean"),
+        axes: axes("largest / mean"),
         lines: spreads,
         marks: Vec::new(),
     });

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{ExperimentError, Order, Stage, surface};
 use crate::drill::{Drill, DrillError, Fault, Objective, Report};
-use crate::paper::{Chart, Line, Mark, Section, Table};
+use crate::paper::{Axes, Chart, Line, Mark, Section, Table};
 use crate::subject::Subject;
 use crate::variant::Variant;
 
@@ -59,11 +59,7 @@ pub fn a3(order: &Order, stage: &mut Stage<'_>) -> Result<Section, ExperimentErr
     Ok(section)
 }
 
-fn kill(
-    subject: &Subject,
-    admin: crate::http::Door,
-    stage: &mut Stage<'_>,
-) -> Result<Report, ExperimentError> {
+fn kill(subject: &Subject, admin: fleet::Address, stage: &mut Stage<'_>) -> Result<Report, ExperimentError> {
     let drill = Drill {
         admin,
         service: None,
@@ -133,7 +129,7 @@ fn timeline(report: &Report) -> Chart {
     Chart::Lines {
         id: "a3-timeline".into(),
         title: "A-3: answers by replica while one is killed".into(),
-        units: ("seconds".into(), "answers a second".into()),
+        axes: Axes::new("seconds", "answers a second"),
         lines,
         marks,
     }

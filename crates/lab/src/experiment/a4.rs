@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::scaled::{self, Size};
 use super::{Counts, ExperimentError, Order, Stage, failures, misses};
-use crate::paper::{Bar, Chart, Line, Section, Table};
+use crate::paper::{Axes, Bar, Chart, Line, Section, Table};
 use crate::plan::Keys;
 use crate::variant::Variant;
 
@@ -14,11 +14,18 @@ const HOT: f64 = 0.3;
 /// No replica gets more than this multiple of the mean at a time, where there is a bound.
 const BOUND: f64 = 1.25;
 
-/// The three loads that each way of placing gets: name, keys, bound.
-const LOADS: [(&str, Keys, f64); 3] = [
-    ("even keys", Keys::Uniform, 0.0),
-    ("a hot key", Keys::Hot(HOT), 0.0),
-    ("a hot key and a bound", Keys::Hot(HOT), BOUND),
+/// A load that each way of placing gets.
+struct KeyedLoad {
+    name: &'static str,
+    keys: Keys,
+    /// The bound on the load of a replica; 0 is none.
+    bound: f64,
+}
+
+const LOADS: [KeyedLoad; 3] = [
+    KeyedLoad { name: "even keys", keys: Keys::Uniform, bound: 0.0 },
+    KeyedLoad { name: "a hot key", keys: Keys::Hot(HOT), bound: 0.0 },
+    KeyedLoad { name: "a hot key and a bound", keys: Keys::Hot(HOT), bound: BOUND },
 ];
 
 /// Carries it out: for all ways of placing, or, on the one that runs, for its own.
@@ -37,12 +44,12 @@ pub fn a4(order: &Order, stage: &mut Stage<'_>) -> Result<Section, ExperimentErr
     let mut measured = Vec::new();
     for variant in variants {
         for load in loads {
-            measured.push((*variant, load.0, on_three(order, stage, (*variant, *load))?));
+            measured.push((*variant, load.name, on_three(order, stage, *variant, load)?));
         }
     }
     for (variant, load, counts) in &measured {
         section.misses.extend(failures(counts, &format!("under {} with {load}", variant.name())));
-        if order.is_own() && *load == LOADS[0].0 {
+        if order.is_own() && *load == LOADS[0].name {
             let found = misses(counts, &variant.shares(REPLICAS));
             section.misses.extend(found.into_iter().map(|miss| format!("{}: {miss}", variant.name())));
         }
@@ -80,9 +87,11 @@ fn config(bound: f64) -> String {
 fn on_three(
     order: &Order,
     stage: &mut Stage<'_>,
-    (variant, (load, keys, bound)): (Variant, (&str, Keys, f64)),
+    variant: Variant,
+    load: &KeyedLoad,
 ) -> Result<Counts, ExperimentError> {
-    (stage.say)(&format!("  A-4, {}, {load}: {} requests", name_of(order, variant), order.requests));
+    let KeyedLoad { name, keys, bound } = *load;
+    (stage.say)(&format!("  A-4, {}, {name}: {} requests", name_of(order, variant), order.requests));
     let subject = order.subject(REPLICAS, variant, &config(bound))?;
     let names = subject.replicas()?;
     let tally = stage.run(order.clients(&subject, keys), "A-4")?;
@@ -99,7 +108,7 @@ fn walks(
         let (least, most) = order.replicas;
         (stage.say)(&format!("  A-4, {}: {least} to {most} replicas", variant.name()));
         let subject = order.subject(least, *variant, &config(0.0))?;
-        walks.push((*variant, scaled::walk(order, stage, (&subject, Keys::Uniform))?));
+        walks.push((*variant, scaled::walk(order, stage, &subject, Keys::Uniform)?));
     }
     Ok(walks)
 }
@@ -122,7 +131,7 @@ fn show_three(section: &mut Section, order: &Order, measured: &[(Variant, &'stat
         ]);
     }
     section.tables.push(table);
-    for (number, (load, ..)) in LOADS.iter().enumerate() {
+    for (number, KeyedLoad { name: load, .. }) in LOADS.iter().enumerate() {
         let of_load: Vec<_> = measured.iter().filter(|(_, name, _)| name == load).collect();
         let spread = |counts: &Counts| counts.largest_over_mean();
         let by_spread = |one: &&&(Variant, &str, Counts), other: &&&(Variant, &str, Counts)| {
@@ -181,7 +190,7 @@ fn show_walks(section: &mut Section, walks: &[(Variant, Vec<Size>)]) {
     section.charts.push(Chart::Lines {
         id: "a4-sizes".into(),
         title: "A-4: load of the busiest replica over the mean (1 is even)".into(),
-        units: ("replicas".into(), "largest / mean".into()),
+        axes: Axes::new("replicas", "largest / mean"),
         lines,
         marks: Vec::new(),
     });

@@ -33,13 +33,14 @@ pub(super) struct Size {
 pub(super) fn walk(
     order: &Order,
     stage: &mut Stage<'_>,
-    (subject, keys): (&Subject, Keys),
+    subject: &Subject,
+    keys: Keys,
 ) -> Result<Vec<Size>, ExperimentError> {
     let mut sizes = Vec::new();
     for replicas in order.replicas.0..=order.replicas.1 {
         let running = Load {
             pace: Pace::Open { rate: RATE, connections_max: CONNECTIONS_MAX },
-            limits: Limits { requests: u64::MAX, duration: LOAD_MAX, answer: super::ANSWER_MAX },
+            limits: Limits { requests: u64::MAX, duration: LOAD_MAX, response: super::RESPONSE_MAX },
             plan: RequestPlan { keys, ..RequestPlan::get("/home") },
             ..order.clients(subject, keys)
         };

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::{ExperimentError, Stage};
 use crate::check::replica_of;
-use crate::http::Reply;
+use crate::http::{Call, Reply};
 use crate::subject::Subject;
 
 /// What the contract says about a call.
 enum Want {
-    /// The fleet, with so many more replicas than before, these among them and those not.
+    /// The fleet, with this many more replicas than before, these among them and those not.
     Fleet { change: i64, with: &'static [&'static str], without: &'static [&'static str] },
     /// A failure with this text, or with any; nothing has changed.
     Failure(Option<&'static str>),
@@ -28,14 +28,15 @@ pub(super) struct Called {
     pub(super) wrong: Option<String>,
 }
 
-type Call = (&'static str, &'static str, &'static str);
+/// Method, path and body.
+type Words = (&'static str, &'static str, &'static str);
 
 const MORE_ADDED: &str = "<Error> Length of hostname list is more than newly added instances";
 const MORE_REMOVED: &str = "<Error> Length of hostname list is more than removable instances";
 const NO_ENDPOINT: &str = "<Error> '/other' endpoint does not exist in server replicas";
 
 /// The calls in their order; the fleet is in the end as large as in the beginning.
-const CALLS: &[(Call, Want)] = &[
+const CALLS: &[(Words, Want)] = &[
     (("GET", "/rep", ""), Want::Fleet { change: 0, with: &[], without: &[] }),
     (("GET", "/get", ""), Want::Fleet { change: 0, with: &[], without: &[] }),
     (("GET", "/home", ""), Want::Home),
@@ -75,9 +76,9 @@ pub(super) fn calls(subject: &Subject, stage: &Stage<'_>) -> Result<Vec<Called>,
     for ((method, path, body), want) in CALLS {
         stage.look()?;
         let before = subject.replicas()?;
-        let reply = subject.call((method, path), body)?;
+        let reply = subject.call(&Call { method, path, body })?;
         let after = subject.replicas()?;
-        let wrong = want.wrong(&reply, (&before, &after)).or_else(|| not_json(&reply));
+        let wrong = want.wrong(&reply, &before, &after).or_else(|| not_json(&reply));
         let call = format!("{method} {path} {body}").trim_end().to_owned();
         called.push(Called { call, status: reply.status, wrong });
     }
@@ -92,7 +93,7 @@ fn not_json(reply: &Reply) -> Option<String> {
 }
 
 impl Want {
-    fn wrong(&self, reply: &Reply, (before, after): (&[String], &[String])) -> Option<String> {
+    fn wrong(&self, reply: &Reply, before: &[String], after: &[String]) -> Option<String> {
         let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
         let status = |expected: u16| {
             (reply.status != expected).then(|| format!("the status is {}, not {expected}", reply.status))
@@ -144,14 +145,14 @@ mod tests {
         let want = Want::Fleet { change: 1, with: &["S5"], without: &["S6"] };
         let [one, two] = [vec!["a".to_owned()], vec!["a".to_owned(), "S5".to_owned()]];
         let good = r#"{"message":{"N":2,"replicas":["a","S5"]},"status":"successful"}"#;
-        assert_eq!(want.wrong(&reply(200, good), (&one, &two)), None);
+        assert_eq!(want.wrong(&reply(200, good), &one, &two), None);
         for (body, status, before, after) in [
             (good, 500, &one, &two),
             (good, 200, &two, &two),
             (good, 200, &one, &one),
             (r#"{"message":{"N":1,"replicas":["a","S5"]},"status":"successful"}"#, 200, &one, &two),
         ] {
-            assert!(want.wrong(&reply(status, body), (before, after)).is_some(), "{body} {status}");
+            assert!(want.wrong(&reply(status, body), before, after).is_some(), "{body} {status}");
         }
     }
 
@@ -160,9 +161,9 @@ mod tests {
         let want = Want::Failure(Some("no"));
         let (one, two) = (vec!["a".to_owned()], Vec::new());
         let good = r#"{"message":"no","status":"failure"}"#;
-        assert_eq!(want.wrong(&reply(400, good), (&one, &one)), None);
-        assert!(want.wrong(&reply(400, good), (&one, &two)).is_some());
-        assert!(want.wrong(&reply(400, &good.replace("no", "yes")), (&one, &one)).is_some());
-        assert!(want.wrong(&reply(200, good), (&one, &one)).is_some());
+        assert_eq!(want.wrong(&reply(400, good), &one, &one), None);
+        assert!(want.wrong(&reply(400, good), &one, &two).is_some());
+        assert!(want.wrong(&reply(400, &good.replace("no", "yes")), &one, &one).is_some());
+        assert!(want.wrong(&reply(200, good), &one, &one).is_some());
     }
 }

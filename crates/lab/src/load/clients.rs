@@ -1,4 +1,4 @@
-//! The two kinds of clients: those that wait for their answer before they ask again, and those that
+//! The two kinds of clients: those that wait for their response before they ask again, and those that
 //! ask when it is time.
 
 use std::rc::Rc;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::Stop;
+use super::progress::Stop;
 use super::shared::Shared;
 use crate::connection::Connection;
 use crate::schedule::Schedule;
 
-/// So many clients, each with a connection of its own.
+/// This many clients, each with a connection of its own.
 pub(super) async fn closed(shared: &Rc<Shared>, count: u32) {
     let mut clients = JoinSet::new();
     for _ in 0..count {
@@ -25,15 +25,15 @@ async fn client(shared: Rc<Shared>) {
     loop {
         let at = shared.begun.elapsed();
         let Some(index) = shared.claim(at) else { break };
-        // The other end may have closed it, or said something, since the last answer.
+        // The other end may have closed it, or said something, since the last response.
         let connection = kept.filter(|connection| shared.is_fit(connection));
         kept = shared.ask(index, at, connection).await;
     }
     shared.put_idle(kept);
 }
 
-/// So many requests a second, over at most so many connections.
-pub(super) async fn open(shared: &Rc<Shared>, schedule: &Schedule, (rate, connections_max): (u32, u32)) {
+/// This many requests a second, over at most this many connections.
+pub(super) async fn open(shared: &Rc<Shared>, schedule: &Schedule, rate: u32, connections_max: u32) {
     let mut stopped = shared.stopped.clone();
     let mut asked = JoinSet::new();
     loop {
@@ -52,7 +52,7 @@ pub(super) async fn open(shared: &Rc<Shared>, schedule: &Schedule, (rate, connec
             if kept.is_none() {
                 shared.connections.set(shared.connections.get() + 1);
             }
-            asked.spawn_local(once(Rc::clone(shared), (index, at), kept));
+            asked.spawn_local(once(Rc::clone(shared), index, at, kept));
         }
         while asked.try_join_next().is_some() {}
         // A load that is behind its schedule finds no reason to wait, and the others have to go on.
@@ -61,7 +61,7 @@ pub(super) async fn open(shared: &Rc<Shared>, schedule: &Schedule, (rate, connec
     while asked.join_next().await.is_some() {}
 }
 
-async fn once(shared: Rc<Shared>, (index, at): (u64, Duration), kept: Option<Connection>) {
+async fn once(shared: Rc<Shared>, index: u64, at: Duration, kept: Option<Connection>) {
     let kept = shared.ask(index, at, kept).await;
     shared.put_idle(kept);
 }

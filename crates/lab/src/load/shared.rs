@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::{Load, Progress, REQUESTS_MAX, Stop};
+use super::progress::{Progress, Stop};
+use super::terms::{Load, REQUESTS_MAX};
 use crate::connection::{Connection, Failed, Rest};
 use crate::plan::Writer;
-use crate::tally::{Example, Failure, Outcome, Tally};
+use crate::tally::{Example, Loss, Outcome, Tally};
 
 pub(super) struct Shared {
     pub(super) load: Load,
@@ -37,7 +38,8 @@ impl Shared {
     pub(super) fn new(
         load: Load,
         begun: Instant,
-        (stopped, progress): (watch::Receiver<Stop>, Arc<Progress>),
+        stopped: watch::Receiver<Stop>,
+        progress: Arc<Progress>,
     ) -> Self {
         let writer = Writer::new(&load.target, &load.plan, load.seed);
         Self {
@@ -78,18 +80,18 @@ impl Shared {
         let name = self.writer.name(index);
         let mut connection = kept;
         let exchange = self.exchange(index, &name, &mut connection);
-        let exchanged = tokio::time::timeout(self.load.limits.answer, exchange).await;
+        let exchanged = tokio::time::timeout(self.load.limits.response, exchange).await;
         let failed = match exchanged {
             Ok(Ok(replica)) => {
                 asked.outcome = Outcome::Answered(replica);
                 return connection.filter(|connection| self.is_fit(connection));
             }
             Ok(Err(failed)) => failed,
-            Err(_) => Failure::Timeout.into(),
+            Err(_) => Loss::Timeout.into(),
         };
-        asked.outcome = Outcome::Failed(failed.failure);
-        // A wrong answer is an answer: what follows is not disturbed by it.
-        let is_whole = matches!(failed.failure, Failure::BadStatus | Failure::BadBody);
+        asked.outcome = Outcome::Failed(failed.loss);
+        // A wrong response is a response: what follows is not disturbed by it.
+        let is_whole = matches!(failed.loss, Loss::BadStatus | Loss::BadBody);
         self.explain(name, at, failed);
         connection.filter(|connection| is_whole && self.is_fit(connection))
     }
@@ -112,15 +114,15 @@ impl Shared {
 
     /// A request that nothing can be sent for.
     pub(super) fn give_up(&self, index: u64, at: Duration, why: &str) {
-        Asked::begin(self, at).outcome = Outcome::Failed(Failure::NotSent);
-        let failed = Failed { failure: Failure::NotSent, detail: why.to_owned() };
+        Asked::begin(self, at).outcome = Outcome::Failed(Loss::NotSent);
+        let failed = Failed { loss: Loss::NotSent, detail: why.to_owned() };
         self.explain(self.writer.name(index), at, failed);
     }
 
     fn explain(&self, request: String, at: Duration, failed: Failed) {
         let at_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
-        let Failed { failure, detail } = failed;
-        self.tally.borrow_mut().explain(|| Example { request, at_ms, failure, detail });
+        let Failed { loss, detail } = failed;
+        self.tally.borrow_mut().explain(|| Example { request, at_ms, failure: loss, detail });
     }
 
     /// Whether a connection can be used again. One on which something came unasked cannot.
@@ -171,7 +173,7 @@ impl Shared {
 impl<'a> Asked<'a> {
     fn begin(shared: &'a Shared, at: Duration) -> Self {
         shared.progress.begun.fetch_add(1, Ordering::Relaxed);
-        Self { shared, at, outcome: Outcome::Failed(Failure::Abandoned) }
+        Self { shared, at, outcome: Outcome::Failed(Loss::Abandoned) }
     }
 }
 

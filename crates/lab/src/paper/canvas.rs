@@ -10,14 +10,14 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
-use super::chart::{Bar, Chart, Line, Mark};
+use super::chart::{Axes, Bar, Chart, Line, Mark};
 
 const SIZE: (u32, u32) = (860, 420);
 /// What of the width is for the names of lines.
 const LEGEND_WIDTH: u32 = 190;
-/// Lines of so few points have a dot on each.
+/// Lines with few points have a dot on each.
 const DOTS_MAX: usize = 12;
-/// A PNG has so many times the points, for sharp letters.
+/// A PNG has this many times the points, for sharp letters.
 const PNG_SCALE: u32 = 2;
 
 /// Paper, ink and the lines in between. The page replaces these three by those of its own theme.
@@ -83,9 +83,10 @@ fn draw<DB: DrawingBackend>(chart: &Chart, area: &DrawingArea<DB, Shift>, scale:
         let _ = register_font(FAMILY, FontStyle::Bold, notosans::BOLD_TTF);
     });
     area.fill(&PAPER).map_err(|error| error.to_string())?;
+    let canvas = Canvas { chart, area, scale };
     let drawn = match chart {
-        Chart::Bars { unit, bars, .. } => draw_bars(chart, area, (unit, bars, scale)),
-        Chart::Lines { units, lines, marks, .. } => draw_lines(chart, area, (units, lines, marks), scale),
+        Chart::Bars { unit, bars, .. } => canvas.draw_bars(unit, bars),
+        Chart::Lines { axes, lines, marks, .. } => canvas.draw_lines(axes, lines, marks),
     };
     drawn.map_err(|error| error.to_string())?;
     area.present().map_err(|error| error.to_string())
@@ -97,112 +98,112 @@ fn text(size: u32, scale: u32) -> TextStyle<'static> {
     (FAMILY, size * scale).into_font().color(&INK)
 }
 
-fn draw_bars<DB: DrawingBackend>(
-    chart: &Chart,
-    area: &DrawingArea<DB, Shift>,
-    (unit, bars, scale): (&str, &[Bar], u32),
-) -> Drawn<DB> {
-    let top = chart.top() * 1.12;
-    let mut context = ChartBuilder::on(area)
-        .caption(chart.title(), text(17, scale))
-        .margin(14 * scale)
-        .x_label_area_size(44 * scale)
-        .y_label_area_size(64 * scale)
-        .build_cartesian_2d(0.0..bars.len() as f64, 0.0..top)?;
-    context
-        .configure_mesh()
-        .disable_x_mesh()
-        .disable_x_axis()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(GRID)
-        .label_style(text(12, scale))
-        .y_desc(unit)
-        .y_label_formatter(&|value| shown(*value))
-        .draw()?;
-    for (index, bar) in bars.iter().enumerate() {
-        let (left, middle) = (index as f64 + 0.2, index as f64 + 0.5);
-        let right = index as f64 + 0.8;
-        let body = Rectangle::new([(left, 0.0), (right, bar.value)], COLOURS[0].filled());
-        context.draw_series([body])?;
-        let mut label_at = bar.value;
-        if let Some((expected, band)) = bar.expected {
-            let (low, high) = ((expected - band).max(0.0), expected + band);
-            label_at = label_at.max(high);
-            let (edge_left, edge_right) = (left - 0.08, right + 0.08);
-            let band = Rectangle::new([(edge_left, low), (edge_right, high)], COLOURS[1].mix(0.35).filled());
-            context.draw_series([band])?;
-            let line = PathElement::new(
-                [(edge_left, expected), (edge_right, expected)],
-                COLOURS[1].stroke_width(2 * scale),
-            );
-            context.draw_series([line])?;
-        }
-        let above = text(12, scale).pos(Pos::new(HPos::Center, VPos::Bottom));
-        context.draw_series([Text::new(shown(bar.value), (middle, label_at + top * 0.012), above)])?;
-        let below = text(12, scale).pos(Pos::new(HPos::Center, VPos::Top));
-        let (x, y) = context.backend_coord(&(middle, 0.0));
-        let (base_x, base_y) = area.get_base_pixel();
-        for (row, words) in (0..).zip(bar.label.lines()) {
-            let place = (x - base_x, y - base_y + (6 + 16 * row) * scale.cast_signed());
-            area.draw(&Text::new(words.to_owned(), place, below.clone()))?;
-        }
-    }
-    Ok(())
+/// Where a chart is drawn, at its scale.
+struct Canvas<'a, DB: DrawingBackend> {
+    chart: &'a Chart,
+    area: &'a DrawingArea<DB, Shift>,
+    scale: u32,
 }
 
-/// What a chart of lines has: the meaning of its axes, lines, and moments.
-type Strokes<'a> = (&'a (String, String), &'a [Line], &'a [Mark]);
-
-fn draw_lines<DB: DrawingBackend>(
-    chart: &Chart,
-    area: &DrawingArea<DB, Shift>,
-    (units, lines, marks): Strokes<'_>,
-    scale: u32,
-) -> Drawn<DB> {
-    let (left, right) = ends(lines, marks);
-    let top = chart.top() * if marks.is_empty() { 1.08 } else { 1.2 };
-    let (plot, legend) = area.split_horizontally((SIZE.0 - LEGEND_WIDTH) * scale);
-    let mut context = ChartBuilder::on(&plot)
-        .caption(chart.title(), text(17, scale))
-        .margin(14 * scale)
-        .x_label_area_size(44 * scale)
-        .y_label_area_size(64 * scale)
-        .build_cartesian_2d(left..right, 0.0..top)?;
-    let is_counted = right - left <= 8.0 && left.fract() == 0.0 && right.fract() == 0.0;
-    context
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(GRID)
-        .label_style(text(12, scale))
-        .x_desc(&units.0)
-        .y_desc(&units.1)
-        .x_labels(if is_counted { (right - left) as usize + 1 } else { 10 })
-        .x_label_formatter(&|value| shown(*value))
-        .y_label_formatter(&|value| shown(*value))
-        .draw()?;
-    for (index, line) in lines.iter().enumerate() {
-        let style = colour(index, line).stroke_width(2 * scale);
-        context.draw_series([PathElement::new(line.points.clone(), style)])?;
-        if line.points.len() <= DOTS_MAX {
-            let dot = |point: &(f64, f64)| Circle::new(*point, 3 * scale, colour(index, line).filled());
-            context.draw_series(line.points.iter().map(dot))?;
+impl<DB: DrawingBackend> Canvas<'_, DB> {
+    fn draw_bars(&self, unit: &str, bars: &[Bar]) -> Drawn<DB> {
+        let Self { chart, area, scale } = *self;
+        let top = chart.top() * 1.12;
+        let mut context = ChartBuilder::on(area)
+            .caption(chart.title(), text(17, scale))
+            .margin(14 * scale)
+            .x_label_area_size(44 * scale)
+            .y_label_area_size(64 * scale)
+            .build_cartesian_2d(0.0..bars.len() as f64, 0.0..top)?;
+        context
+            .configure_mesh()
+            .disable_x_mesh()
+            .disable_x_axis()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GRID)
+            .axis_style(GRID)
+            .label_style(text(12, scale))
+            .y_desc(unit)
+            .y_label_formatter(&|value| shown(*value))
+            .draw()?;
+        for (index, bar) in bars.iter().enumerate() {
+            let (left, middle) = (index as f64 + 0.2, index as f64 + 0.5);
+            let right = index as f64 + 0.8;
+            let body = Rectangle::new([(left, 0.0), (right, bar.value)], COLOURS[0].filled());
+            context.draw_series([body])?;
+            let mut label_at = bar.value;
+            if let Some((expected, band)) = bar.expected {
+                let (low, high) = ((expected - band).max(0.0), expected + band);
+                label_at = label_at.max(high);
+                let (edge_left, edge_right) = (left - 0.08, right + 0.08);
+                let band =
+                    Rectangle::new([(edge_left, low), (edge_right, high)], COLOURS[1].mix(0.35).filled());
+                context.draw_series([band])?;
+                let line = PathElement::new(
+                    [(edge_left, expected), (edge_right, expected)],
+                    COLOURS[1].stroke_width(2 * scale),
+                );
+                context.draw_series([line])?;
+            }
+            let above = text(12, scale).pos(Pos::new(HPos::Center, VPos::Bottom));
+            context.draw_series([Text::new(shown(bar.value), (middle, label_at + top * 0.012), above)])?;
+            let below = text(12, scale).pos(Pos::new(HPos::Center, VPos::Top));
+            let (x, y) = context.backend_coord(&(middle, 0.0));
+            let (base_x, base_y) = area.get_base_pixel();
+            for (row, words) in (0..).zip(bar.label.lines()) {
+                let place = (x - base_x, y - base_y + (6 + 16 * row) * scale.cast_signed());
+                area.draw(&Text::new(words.to_owned(), place, below.clone()))?;
+            }
         }
+        Ok(())
     }
-    for (index, mark) in marks.iter().enumerate() {
-        let style = INK.mix(0.6).stroke_width(scale);
-        context.draw_series([PathElement::new([(mark.at, 0.0), (mark.at, top)], style)])?;
-        // Words stand where there is room: not across the next mark, and not beyond the end.
-        let room = marks.get(index + 1).map_or(right, |next| next.at) - mark.at;
-        let (side, words) = match room < (right - left) * 0.3 {
-            true => (HPos::Right, format!("{}  ", mark.label)),
-            false => (HPos::Left, format!("  {}", mark.label)),
-        };
-        let style = text(12, scale).pos(Pos::new(side, VPos::Top));
-        context.draw_series([Text::new(words, (mark.at, top * 0.985), style)])?;
+
+    fn draw_lines(&self, axes: &Axes, lines: &[Line], marks: &[Mark]) -> Drawn<DB> {
+        let Self { chart, area, scale } = *self;
+        let (left, right) = ends(lines, marks);
+        let top = chart.top() * if marks.is_empty() { 1.08 } else { 1.2 };
+        let (plot, legend) = area.split_horizontally((SIZE.0 - LEGEND_WIDTH) * scale);
+        let mut context = ChartBuilder::on(&plot)
+            .caption(chart.title(), text(17, scale))
+            .margin(14 * scale)
+            .x_label_area_size(44 * scale)
+            .y_label_area_size(64 * scale)
+            .build_cartesian_2d(left..right, 0.0..top)?;
+        let is_counted = right - left <= 8.0 && left.fract() == 0.0 && right.fract() == 0.0;
+        context
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GRID)
+            .axis_style(GRID)
+            .label_style(text(12, scale))
+            .x_desc(&axes.horizontal)
+            .y_desc(&axes.vertical)
+            .x_labels(if is_counted { (right - left) as usize + 1 } else { 10 })
+            .x_label_formatter(&|value| shown(*value))
+            .y_label_formatter(&|value| shown(*value))
+            .draw()?;
+        for (index, line) in lines.iter().enumerate() {
+            let style = colour(index, line).stroke_width(2 * scale);
+            context.draw_series([PathElement::new(line.points.clone(), style)])?;
+            if line.points.len() <= DOTS_MAX {
+                let dot = |point: &(f64, f64)| Circle::new(*point, 3 * scale, colour(index, line).filled());
+                context.draw_series(line.points.iter().map(dot))?;
+            }
+        }
+        for (index, mark) in marks.iter().enumerate() {
+            let style = INK.mix(0.6).stroke_width(scale);
+            context.draw_series([PathElement::new([(mark.at, 0.0), (mark.at, top)], style)])?;
+            // Words stand where there is room: not across the next mark, and not beyond the end.
+            let room = marks.get(index + 1).map_or(right, |next| next.at) - mark.at;
+            let (side, words) = match room < (right - left) * 0.3 {
+                true => (HPos::Right, format!("{}  ", mark.label)),
+                false => (HPos::Left, format!("  {}", mark.label)),
+            };
+            let style = text(12, scale).pos(Pos::new(side, VPos::Top));
+            context.draw_series([Text::new(words, (mark.at, top * 0.985), style)])?;
+        }
+        draw_legend(&legend, lines, scale)
     }
-    draw_legend(&legend, lines, scale)
 }
 
 /// The first and the last place on the horizontal axis.

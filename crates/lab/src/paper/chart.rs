@@ -31,6 +31,22 @@ pub struct Mark {
     pub label: String,
 }
 
+/// What the axes of a picture mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Axes {
+    /// The one from left to right.
+    pub horizontal: String,
+    /// The one from bottom to top.
+    pub vertical: String,
+}
+
+impl Axes {
+    /// Axes with these words at them.
+    pub fn new(horizontal: &str, vertical: &str) -> Self {
+        Self { horizontal: horizontal.to_owned(), vertical: vertical.to_owned() }
+    }
+}
+
 /// A picture.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chart {
@@ -51,8 +67,8 @@ pub enum Chart {
         id: String,
         /// What it shows.
         title: String,
-        /// What the horizontal and the vertical axis mean.
-        units: (String, String),
+        /// What its axes mean.
+        axes: Axes,
         /// The lines.
         lines: Vec<Line>,
         /// Moments.

@@ -15,7 +15,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{Subject, SubjectError};
-use crate::http::Door;
 use crate::plan::Target;
 use crate::variant::Variant;
 
@@ -93,7 +92,7 @@ impl OwnPlan {
         let (address, admin) = listening(&lines)?;
         // Whoever drops the lines would stop those who read them, and the balancer's words would block it.
         std::thread::spawn(move || lines.iter().for_each(drop));
-        Ok(Subject { target: Target::new(address), admin: Some(Door::Tcp(admin)), own: Some(own), had: None })
+        Ok(Subject { target: Target::new(address), admin: Some(admin.into()), own: Some(own), had: None })
     }
 }
 

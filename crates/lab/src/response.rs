@@ -1,4 +1,4 @@
-//! An answer as it stands in the bytes that came: where its head ends, how long its body is, and
+//! A response as it stands in the bytes that came: where its head ends, how long its body is, and
 //! whether anything follows.
 //!
 //! Pure. It shares no code with the balancer's own codec: an instrument that is built from what it
@@ -13,7 +13,7 @@ const HEADERS_MAX: usize = 100;
 
 /// What a client got, for the check that a caller gives.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
+pub struct Response<'a> {
     /// The status code.
     pub status: u16,
     /// The head as it came, status line included.
@@ -22,7 +22,7 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
 }
 
-impl<'a> Answer<'a> {
+impl<'a> Response<'a> {
     /// The value of the first header with this name, if it is text.
     pub fn header(&self, name: &str) -> Option<&'a str> {
         let head = std::str::from_utf8(self.head).ok()?;
@@ -39,7 +39,7 @@ pub(crate) enum Framing {
     UntilClose,
 }
 
-/// What the head of an answer says.
+/// What the head of a response says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) status: u16,
@@ -51,11 +51,11 @@ pub(crate) struct Head {
     pub(crate) is_for_another: bool,
 }
 
-/// The bytes are no answer.
+/// The bytes are no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotHttp;
 
-/// Reads the head of an answer to the request with this id. Nothing if it is not whole yet.
+/// Reads the head of a response to the request with this id. Nothing if it is not whole yet.
 pub(crate) fn head(bytes: &[u8], id: &str) -> Result<Option<Head>, NotHttp> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_header_is_found_whatever_its_case() {
         let head = b"HTTP/1.1 200 OK\r\nServer: x\r\nX-Replica:  web_2 \r\n\r\n";
-        let answer = Answer { status: 200, head, body: b"" };
+        let answer = Response { status: 200, head, body: b"" };
         assert_eq!(answer.header("x-replica"), Some("web_2"));
         assert_eq!(answer.header("x-other"), None);
     }
