@@ -3,16 +3,16 @@
 mod drill;
 mod lab;
 mod place;
+mod up;
 
 pub(crate) use drill::{DrillOptions, FaultChoice};
 pub(crate) use lab::{LabChoice, LabOptions};
 pub(crate) use place::{Algorithm, MemberWord, PlaceOptions, PlacementOptions, SAMPLES, SimulateOptions};
+pub(crate) use up::{DemoDriver, UpOptions};
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use fleet::Address;
 
 /// An HTTP load balancer that owns its replicas: it starts them, watches their heartbeats, routes
@@ -95,34 +95,4 @@ pub(crate) enum Command {
     /// Run a replica that may outlive the balancer; the order comes on standard input.
     #[command(hide = true)]
     Keep,
-}
-
-#[derive(Clone, Debug, Args)]
-pub(crate) struct UpOptions {
-    /// The configuration file; see `evenkeel validate`.
-    #[arg(long, env = "EVENKEEL_CONFIG", value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Where clients connect [default: 127.0.0.1:5000].
-    #[arg(long, env = "EVENKEEL_LISTEN", value_name = "ADDR")]
-    pub(crate) listen: Option<SocketAddr>,
-    /// Where the admin API listens: an address, or unix:/path [default: 127.0.0.1:5001].
-    #[arg(long, env = "EVENKEEL_ADMIN", value_name = "ADDR")]
-    pub(crate) admin: Option<String>,
-    /// How many replicas the first service begins with [default: 3].
-    #[arg(long, short = 'n', env = "EVENKEEL_REPLICAS", value_name = "N")]
-    pub(crate) replicas: Option<u32>,
-    /// How the demo replicas run; only without a configuration file [default: process].
-    #[arg(long, conflicts_with = "config")]
-    pub(crate) driver: Option<DemoDriver>,
-    /// Write log lines as JSON.
-    #[arg(long, env = "EVENKEEL_LOG_JSON", value_parser = BoolishValueParser::new())]
-    pub(crate) log_json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DemoDriver {
-    /// As child processes.
-    Process,
-    /// As containers of the image evenkeel-replica; `make image` builds it.
-    Docker,
 }

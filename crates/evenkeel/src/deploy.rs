@@ -15,7 +15,7 @@ pub(crate) fn deployer(options: &UpOptions, settings: &Settings, shared: &Shared
     let (options, running) = (options.clone(), settings.services.clone());
     let (owner, state) = (shared.owner.clone(), shared.state.clone());
     Box::new(move |name| {
-        let asked = up::settings(&options).map_err(|(_, text)| text)?;
+        let asked = up::settings(&options).map_err(|stopped| stopped.to_string())?;
         let find = |services: &[ServiceSettings]| services.iter().find(|one| one.name == name).cloned();
         let running = find(&running).ok_or_else(|| format!("there is no service '{name}'"))?;
         let asked = find(&asked.services)

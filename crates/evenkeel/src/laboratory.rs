@@ -30,7 +30,7 @@ pub(crate) fn run(options: &LabOptions) -> Outcome {
     }
     match misses {
         0 => Ok(()),
-        count => Err((Stopped::Failed, format!("{count} of the expectations did not come true"))),
+        count => Err(Stopped::Failed(format!("{count} of the expectations did not come true"))),
     }
 }
 
@@ -39,7 +39,7 @@ fn carry_out(
     experiments: &[Experiment],
     order: &Order,
     is_interrupted: &AtomicBool,
-) -> Result<Vec<Section>, (Stopped, String)> {
+) -> Result<Vec<Section>, Stopped> {
     let mut sections: Vec<Section> = Vec::new();
     for experiment in experiments {
         let mut stage = Stage { is_interrupted, say: &mut |line| say!("{line}") };
@@ -66,7 +66,7 @@ fn tell(section: &Section) {
     section.misses.iter().for_each(|miss| say!("  NOT as expected: {miss}"));
 }
 
-fn order(options: &LabOptions) -> Result<Order, (Stopped, String)> {
+fn order(options: &LabOptions) -> Result<Order, Stopped> {
     let whom = match options.target {
         Some(address) => Whom::Running(Target::new(address)),
         None => Whom::Own(std::env::current_exe().map_err(failed)?, driver(options)),

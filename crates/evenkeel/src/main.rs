@@ -4,6 +4,7 @@
 mod cli;
 
 mod say;
+mod stopped;
 
 mod descriptors;
 mod entrance;
@@ -32,20 +33,7 @@ use fleet::Address;
 use cli::{Cli, Command};
 use fleet::in_full;
 pub(crate) use say::say;
-
-/// Exit codes: what kept the program from doing its job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stopped {
-    /// It failed.
-    Failed = 1,
-    /// What was typed makes no sense; clap ends the program with the same code.
-    WrongUsage = 2,
-    /// The configuration is wrong.
-    BadConfiguration = 78,
-}
-
-/// A failure that has been told to the user already, or that carries what to tell.
-type Outcome = Result<(), (Stopped, String)>;
+pub(crate) use stopped::{Outcome, Stopped, failed};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -62,9 +50,9 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err((stopped, text)) => {
-            say::complain(text.trim_end());
-            ExitCode::from(stopped as u8)
+        Err(stopped) => {
+            say::complain(stopped.to_string().trim_end());
+            ExitCode::from(stopped.exit_code())
         }
     }
 }
@@ -78,9 +66,4 @@ fn running(command: console::Command) -> Outcome {
         Err(error) => return Err(failed(format!("--admin {admin}: {error}"))),
     };
     console::run(command, address).map_err(failed)
-}
-
-/// A failure with its text; `error: ` is put in front.
-fn failed(text: impl std::fmt::Display) -> (Stopped, String) {
-    (Stopped::Failed, format!("error: {text}"))
 }

@@ -1,23 +1,21 @@
 //! `evenkeel place` and `evenkeel simulate`: who serves which key, and what a change would move. They
 //! ask the library that a balancer asks, and no balancer.
 
+mod refusal;
+
 mod algorithm;
 mod members;
 
 mod keys;
 mod show;
 
-use std::io;
+use placement::{Placement, movement, sample_keys};
 
-use clap::CommandFactory;
-use clap::error::ErrorKind;
-use fleet::in_full;
-use placement::{NoRoom, Placement, movement, sample_keys};
-
-use crate::cli::{Algorithm, Cli, PlaceOptions, SAMPLES, SimulateOptions};
-use crate::{Outcome, Stopped, failed};
-use keys::{KeyLines, UnreadableKeys};
+use crate::Outcome;
+use crate::cli::{Algorithm, PlaceOptions, SAMPLES, SimulateOptions};
+use keys::KeyLines;
 use members::Members;
+use refusal::Refusal;
 
 /// `evenkeel place`
 pub(crate) fn place(options: &PlaceOptions) -> Outcome {
@@ -97,55 +95,4 @@ fn answer_simulate(options: &SimulateOptions) -> Result<(), Refusal> {
     // A replica that was added is known to the later one only, one that was removed to the earlier.
     let label = |seat| after.label(seat).or_else(|| before.label(seat));
     Ok(show::movement(&movement, label, options.json)?)
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-enum Refusal {
-    /// What was typed makes no sense.
-    Usage(String),
-    /// The replicas do not fit.
-    NoRoom(NoRoom),
-    /// The keys cannot be read.
-    Keys(UnreadableKeys),
-    /// The answer cannot be written.
-    Output(io::Error),
-}
-
-impl Refusal {
-    /// What the user is told; wrong usage in the words and the form that clap has for it.
-    fn told(self, command: &str) -> Outcome {
-        match self {
-            Self::Usage(text) => {
-                let mut program = Cli::command();
-                program.build();
-                let command = program.find_subcommand_mut(command).expect("it is running");
-                let error = command.error(ErrorKind::ValueValidation, text);
-                Err((Stopped::WrongUsage, error.to_string()))
-            }
-            Self::NoRoom(error) => Err(failed(error)),
-            Self::Keys(error) => Err(failed(in_full(&error))),
-            // Nobody reads any more, as when a pager was closed: there is nobody to tell.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Self::Output(error) => Err(failed(format!("the answer cannot be written: {error}"))),
-        }
-    }
-}
-
-impl From<NoRoom> for Refusal {
-    fn from(error: NoRoom) -> Self {
-        Self::NoRoom(error)
-    }
-}
-
-impl From<UnreadableKeys> for Refusal {
-    fn from(error: UnreadableKeys) -> Self {
-        Self::Keys(error)
-    }
-}
-
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
 }

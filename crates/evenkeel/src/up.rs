@@ -30,12 +30,10 @@ pub(crate) fn validate(path: &Path) -> Outcome {
     warnings.without_time().with_target(false).with_ansi(false).init();
     let settings = config::read(path).map_err(|error| {
         let plural = if error.count() == 1 { "" } else { "s" };
-        (
-            Stopped::BadConfiguration,
-            format!("{error}\n\n{}: {} problem{plural}", path.display(), error.count()),
-        )
+        let words = format!("{error}\n\n{}: {} problem{plural}", path.display(), error.count());
+        Stopped::BadConfiguration(words)
     })?;
-    let doors = entrance::load(&settings).map_err(|text| (Stopped::BadConfiguration, text))?;
+    let doors = entrance::load(&settings).map_err(Stopped::BadConfiguration)?;
     let names: Vec<&str> = settings.services.iter().map(|service| service.name.as_str()).collect();
     let addresses: Vec<String> = doors.iter().map(|door| door.address.to_string()).collect();
     say!("{} is fine: {} on {}", path.display(), names.join(", "), addresses.join(", "));
@@ -55,7 +53,7 @@ pub(crate) fn run(options: &UpOptions) -> Outcome {
     } else {
         log.with_ansi(false).init();
     }
-    let doors = entrance::load(&settings).map_err(|text| (Stopped::BadConfiguration, text))?;
+    let doors = entrance::load(&settings).map_err(Stopped::BadConfiguration)?;
     let connections_max = descriptors::connections_max(settings.connections_max, descriptors::raise_limit());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let outcome = runtime.block_on(balance((options, &settings), doors, connections_max));
@@ -65,8 +63,8 @@ pub(crate) fn run(options: &UpOptions) -> Outcome {
 }
 
 /// Flag beats environment beats file beats default.
-pub(crate) fn settings(options: &UpOptions) -> Result<Settings, (Stopped, String)> {
-    let bad = |text: String| (Stopped::BadConfiguration, text);
+pub(crate) fn settings(options: &UpOptions) -> Result<Settings, Stopped> {
+    let bad = Stopped::BadConfiguration;
     let mut settings = match &options.config {
         Some(path) => config::read(path).map_err(|error| bad(error.to_string()))?,
         None => Settings::demo(),
@@ -169,7 +167,7 @@ fn had_replicas(controls: &[Control]) -> Vec<bool> {
     controls.iter().map(|control| !control.handle.view().replicas.is_empty()).collect()
 }
 
-async fn bind_admin(settings: &Settings) -> Result<AdminListener, (Stopped, String)> {
+async fn bind_admin(settings: &Settings) -> Result<AdminListener, Stopped> {
     let (address, shown) = match &settings.admin {
         config::AdminAddress::Tcp(address) => (Address::Tcp(*address), address.to_string()),
         config::AdminAddress::Unix(path) => {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{DemoDriver, drill};
+use super::drill;
+use super::up::DemoDriver;
 
 pub(super) const LAB_EXAMPLES: &str = "\
 Try it:

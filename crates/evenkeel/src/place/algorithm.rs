@@ -5,7 +5,7 @@ use placement::{
     Classic, ClassicSettings, Named, NamedAlgorithm, Placement, Rendezvous, RingLayout, SeatNames,
 };
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::cli::{Algorithm, PlacementOptions};
 
 /// A placement without members. Only rings and Maglev tables look at the names.

@@ -7,7 +7,8 @@ use std::fmt;
 use placement::{Member, Placement, Seat, SeatNames};
 use serde::Serialize;
 
-use super::{Refusal, algorithm};
+use super::algorithm;
+use super::refusal::Refusal;
 use crate::cli::{Algorithm, MemberWord, PlacementOptions};
 
 /// The members of a placement, in the order in which they were given.
