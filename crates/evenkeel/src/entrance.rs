@@ -12,8 +12,8 @@ use control::Control;
 use hyper::http::request::Parts;
 use hyper::{Method, Response};
 use proxy::{
-    AccessLog, AccessLogDestination, AccessLogSettings, ClientSettings, Listeners, LocalAnswer,
-    LocalEndpoints, ProxyHandle, ProxySettings, ResponseStyle, ServiceCounters, TlsServer,
+    AccessLog, AccessLogDestination, AccessLogSettings, ClientSettings, Listeners, LocalEndpoints,
+    LocalResponse, ProxyHandle, ProxySettings, ResponseStyle, ServiceCounters, TlsServer,
 };
 
 use crate::{in_full, say, wiring};
@@ -208,7 +208,7 @@ impl LocalEndpoints for ContractEndpoints {
         ResponseStyle::Contract
     }
 
-    fn answer(&self, head: Parts, body: Bytes) -> LocalAnswer {
+    fn answer(&self, head: Parts, body: Bytes) -> LocalResponse {
         let contract = self.0.clone();
         Box::pin(async move {
             let answer: Response<Bytes> = contract.answer(head.uri.path(), body).await;

@@ -23,8 +23,8 @@ pub use clients::listeners::{ListenError, Listeners};
 pub use clients::tls::{CertificateFiles, TlsError, TlsServer, TlsSettings, TlsVersion};
 pub use respond::response::ResponseStyle;
 pub use settings::{
-    ClientSettings, ClientTimeouts, ListenerSettings, LocalAnswer, LocalEndpoints, Protocol, ServiceSettings,
-    ServiceTimeouts,
+    ClientSettings, ClientTimeouts, ListenerSettings, LocalEndpoints, LocalResponse, Protocol,
+    ServiceSettings, ServiceTimeouts,
 };
 pub use telling::access_log::{AccessLog, AccessLogDestination, AccessLogFormat, AccessLogSettings};
 pub use telling::counters::{ServiceCounters, Totals};

@@ -27,16 +27,16 @@ pub(crate) const DISCARD_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) const DISCARD_TIMEOUT: Duration = Duration::from_millis(100);
 /// The largest body of a request to the balancer itself.
 pub(crate) const LOCAL_BODY_MAX: usize = 64 * 1024;
-/// The longest answer of a replica that is not trusted that is read whole before it is passed on.
-pub(crate) const HELD_ANSWER_MAX: u64 = 64 * 1024;
-/// So much of a body of known length is waited for before a replica is bothered with the request,
-pub(crate) const GATHERED_BODY: usize = 8 * 1024;
-/// for so long, because an answer may come early,
-pub(crate) const GATHER_PATIENCE: Duration = Duration::from_millis(100);
-/// or for as long as it takes, while more than this many requests of a worker are waited for.
-pub(crate) const GATHERING_FEW: usize = 64;
-/// In such a crowd each is looked at once in so many ticks.
-pub(crate) const CROWD_TURNS: u32 = 10;
+/// The longest response of a replica that is not trusted that is read whole before it is passed on.
+pub(crate) const HELD_RESPONSE_MAX: u64 = 64 * 1024;
+/// How much of a body of known length is waited for before a replica is bothered with the request.
+pub(crate) const BUFFERED_BODY: usize = 8 * 1024;
+/// How long it is waited for, because a response may come early,
+pub(crate) const BUFFER_PATIENCE: Duration = Duration::from_millis(100);
+/// unless more than this many requests of a worker are waited for: then for as long as it takes.
+pub(crate) const BUFFERED_FEW: usize = 64;
+/// Each of more than those is looked at once in this many ticks.
+pub(crate) const BUFFERED_TURNS: u32 = 10;
 /// The most idle connections to one replica that a worker keeps.
 pub(crate) const IDLE_CONNECTIONS_MAX: usize = 1024;
 /// How long a connection to a replica is kept that nobody needs.
@@ -49,7 +49,7 @@ pub(crate) const WAITING_MAX: usize = 1024;
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often one request may be sent anew, whatever the budget.
 pub(crate) const REPLAYS_MAX: usize = 16;
-/// The most answers before the one that counts.
+/// The most responses before the one that counts.
 pub(crate) const INTERIM_MAX: usize = 16;
 /// The most streams at a time on one HTTP/2 connection of a client.
 pub(crate) const HTTP2_STREAMS_MAX: u32 = 128;
@@ -58,7 +58,7 @@ pub(crate) const HTTP2_STREAM_WINDOW: u32 = 256 << 10;
 /// The same for all bodies on one connection of a client. A few that are held up leave room for others.
 pub(crate) const HTTP2_CLIENT_WINDOW: u32 = 4 << 20;
 /// The same for one connection to a replica: all that the protocol has words for, because whoever does not
-/// read an answer must not hold up the answers to others. What bounds it are the windows of the streams.
+/// read a response must not hold up the responses to others. What bounds it are the windows of the streams.
 pub(crate) const HTTP2_REPLICA_WINDOW: u32 = (1 << 31) - 1;
 /// How much of one body may lie here before its connection takes it, in bytes.
 pub(crate) const HTTP2_SEND_BUFFER: usize = 128 << 10;
@@ -111,11 +111,11 @@ pub enum Protocol {
 pub struct ServiceTimeouts {
     /// To accept a connection.
     pub connect: Duration,
-    /// To begin an answer, from the last byte of the request on; each attempt anew.
+    /// To begin a response, from the last byte of the request on; each attempt anew.
     pub response: Duration,
-    /// To send the next bytes of an answer that has begun.
+    /// To send the next bytes of a response that has begun.
     pub idle: Duration,
-    /// For a request as a whole, from its head to the last byte of its answer. None by default.
+    /// For a request as a whole, from its head to the last byte of its response. None by default.
     pub request: Option<Duration>,
     /// For the next bytes, in either direction, after a change of protocol (WebSocket).
     pub upgrade_idle: Duration,
@@ -163,7 +163,7 @@ pub struct ClientTimeouts {
     pub body_grace: Duration,
     /// The least rate of a body that we wait for, in bytes per second.
     pub body_rate_min: u64,
-    /// For taking any byte of an answer.
+    /// For taking any byte of a response.
     pub write: Duration,
 }
 
@@ -211,8 +211,8 @@ impl ListenerSettings {
     }
 }
 
-/// An answer of the balancer's own, whole.
-pub type LocalAnswer = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
+/// A response of the balancer's own, whole.
+pub type LocalResponse = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
 
 /// Requests on the public listener that the balancer answers itself.
 pub trait LocalEndpoints: fmt::Debug + Send + Sync {
@@ -223,5 +223,5 @@ pub trait LocalEndpoints: fmt::Debug + Send + Sync {
     fn style(&self) -> ResponseStyle;
 
     /// The response; the body is whole and of bounded size.
-    fn answer(&self, head: Parts, body: Bytes) -> LocalAnswer;
+    fn answer(&self, head: Parts, body: Bytes) -> LocalResponse;
 }

@@ -31,13 +31,13 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Rc<Deadlines>,
     pub(crate) date: Date,
     /// How many requests are waited for, because little of their bodies has come.
-    pub(crate) gathering: Cell<usize>,
+    pub(crate) buffering: Cell<usize>,
     /// Whose turn it was last, in a crowd of them.
-    pub(crate) crowd_turn: Cell<u32>,
+    pub(crate) buffering_turn: Cell<u32>,
     /// Turns true when the proxy is to stop.
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) drain_deadline: Duration,
-    /// From then on each answer ends its connection.
+    /// From then on each response ends its connection.
     pub(crate) is_stopping: Cell<bool>,
     /// From then on idle connections end.
     pub(crate) is_over: Cell<bool>,
@@ -69,8 +69,8 @@ impl Worker {
             pipes,
             deadlines: Deadlines::new(),
             date: Date::default(),
-            gathering: Cell::new(0),
-            crowd_turn: Cell::new(0),
+            buffering: Cell::new(0),
+            buffering_turn: Cell::new(0),
             stop,
             drain_deadline,
             is_stopping: Cell::new(false),

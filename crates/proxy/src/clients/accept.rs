@@ -96,7 +96,7 @@ impl Door {
             () = self.accept_all(&socket) => {}
             _ = stop.wait_for(|is_stopping| *is_stopping) => {}
         }
-        // Whom the kernel has told "connected" is served before the socket is closed.
+        // A client that the kernel has told "connected" is served before the socket is closed.
         while let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
             match tokio::time::timeout(Duration::ZERO, socket.accept()).await {
                 Ok(Ok((stream, peer))) => self.take_in(stream, peer, permit),

@@ -7,15 +7,15 @@ use h1::{BodyLength, ResponseHead};
 use crate::wire::connection::Connection;
 use crate::wire::peer::Peer;
 
-/// Somebody who has sent a request and waits for its answer.
+/// Somebody who has sent a request and waits for its response.
 pub(crate) trait Client: Peer {
     /// What the request is called in every log on its way.
     fn request_id(&self) -> Option<&[u8]>;
 
-    /// Begins the answer; its body is so long and follows with [`Peer::poll_send`].
-    fn begin_answer(&mut self, head: &ResponseHead, length: BodyLength);
+    /// Begins the response; its body has this length and follows with [`Peer::poll_send`].
+    fn begin_response(&mut self, head: &ResponseHead, length: BodyLength);
 
-    /// Sends an answer before the one that counts.
+    /// Sends a response before the one that counts.
     fn send_interim(&mut self, head: &ResponseHead);
 
     /// Whether it has left.
@@ -24,13 +24,13 @@ pub(crate) trait Client: Peer {
     /// Nothing that comes behind this request can be understood.
     fn end_after_this(&mut self);
 
-    /// The answer ends here, and must not look complete.
+    /// The response ends here, and must not look complete.
     fn spoil(&mut self);
 
     /// Both sides change to another protocol; whether this client's connection can.
     fn become_raw(&mut self) -> bool;
 
-    /// The connection that has nothing but this answer on it, if there is one.
+    /// The connection that has nothing but this response on it, if there is one.
     fn own_connection(&mut self) -> Option<&mut Connection>;
 
     /// Says that nothing more will be sent, after a change of protocol.

@@ -1,5 +1,5 @@
-//! The first moments of a client connection: who it is, whether it is encrypted, and which protocol
-//! it speaks.
+//! The first moments of a client connection: whose it is, whether it is encrypted, and which protocol is
+//! spoken on it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use crate::worker::Worker;
 /// Serves a connection from its first byte to its end.
 pub(crate) async fn serve(worker: &Rc<Worker>, stream: TcpStream, accepted: Accepted) {
     let Accepted { peer, listener, admission } = accepted;
-    // Without it small answers wait for acknowledgements; that it fails on a dead socket is fine.
+    // Without it small responses wait for acknowledgements; that it fails on a dead socket is fine.
     let _ = stream.set_nodelay(true);
     let (wire, address) = if listener.tls.is_none() && !listener.proxy_protocol {
         (Wire::Tcp(stream), peer)

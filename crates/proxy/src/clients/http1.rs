@@ -25,7 +25,7 @@ use crate::worker::Worker;
 /// What HTTP/2 with prior knowledge begins with: RFC 9113, 3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A client's connection, and what its request said about the answer.
+/// A client's connection, and what its request said about the response.
 pub(crate) struct Http1Client {
     pub(crate) connection: Connection,
     worker: Rc<Worker>,
@@ -38,7 +38,7 @@ pub(crate) struct Http1Client {
     /// Whether another request may follow.
     keeps_alive: bool,
     request_id: Option<Vec<u8>>,
-    /// Whether the head of an answer has been written.
+    /// Whether the head of a response has been written.
     is_answered: bool,
 }
 
@@ -186,7 +186,7 @@ impl Http1Client {
         self.keeps_alive = false;
         self.connection.is_ended = false;
         let reply = ResponseStyle::default().of_failure(failure);
-        self.begin_answer(&reply.head, reply.length(self.method));
+        self.begin_response(&reply.head, reply.length(self.method));
         if self.method != Method::Head {
             self.connection.output().extend_from_slice(&reply.body);
         }
@@ -288,7 +288,7 @@ impl Client for Http1Client {
         self.request_id.as_deref()
     }
 
-    fn begin_answer(&mut self, head: &ResponseHead, length: BodyLength) {
+    fn begin_response(&mut self, head: &ResponseHead, length: BodyLength) {
         self.is_answered = true;
         self.write_status(head);
         let framing = self.framing(head, length);
@@ -303,7 +303,7 @@ impl Client for Http1Client {
         let request_id = self.request_id.take();
         let output = self.connection.output();
         let mut has_date = false;
-        forward::answer_fields(head, |name, value| {
+        forward::response_fields(head, |name, value| {
             has_date |= name.eq_ignore_ascii_case(b"date");
             if request_id.is_none() || !name.eq_ignore_ascii_case(b"x-request-id") {
                 write_field(output, name, value);
@@ -337,7 +337,7 @@ impl Client for Http1Client {
         }
         self.write_status(head);
         let output = self.connection.output();
-        forward::answer_fields(head, |name, value| write_field(output, name, value));
+        forward::response_fields(head, |name, value| write_field(output, name, value));
         output.extend_from_slice(b"\r\n");
     }
 

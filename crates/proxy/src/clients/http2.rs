@@ -289,13 +289,13 @@ impl Client for Http2Client<'_> {
         self.request_id.as_deref()
     }
 
-    fn begin_answer(&mut self, head: &ResponseHead, length: BodyLength) {
+    fn begin_response(&mut self, head: &ResponseHead, length: BodyLength) {
         self.is_answered = true;
-        let mut answer = Response::new(());
-        *answer.status_mut() =
+        let mut response = Response::new(());
+        *response.status_mut() =
             http::StatusCode::from_u16(head.status()).unwrap_or(http::StatusCode::BAD_GATEWAY);
-        let map = answer.headers_mut();
-        forward::answer_fields(head, |name, value| fields::append(map, name, value));
+        let map = response.headers_mut();
+        forward::response_fields(head, |name, value| fields::append(map, name, value));
         if !map.contains_key(http::header::DATE) {
             fields::append(map, b"date", self.worker.date.text().as_bytes());
         }
@@ -313,7 +313,7 @@ impl Client for Http2Client<'_> {
         let is_over =
             matches!(length, BodyLength::None | BodyLength::Exact(0)) || self.method == Method::Head;
         // If it fails the stream is gone, which the next look at it shows.
-        if let Ok(stream) = self.respond.send_response(answer, is_over)
+        if let Ok(stream) = self.respond.send_response(response, is_over)
             && !is_over
         {
             self.outgoing = Outgoing::new(stream);
@@ -321,12 +321,12 @@ impl Client for Http2Client<'_> {
     }
 
     fn send_interim(&mut self, head: &ResponseHead) {
-        let mut answer = Response::new(());
-        *answer.status_mut() =
+        let mut response = Response::new(());
+        *response.status_mut() =
             http::StatusCode::from_u16(head.status()).unwrap_or(http::StatusCode::PROCESSING);
-        forward::answer_fields(head, |name, value| fields::append(answer.headers_mut(), name, value));
+        forward::response_fields(head, |name, value| fields::append(response.headers_mut(), name, value));
         // Not worth failing a request for.
-        let _ = self.respond.send_informational(answer);
+        let _ = self.respond.send_informational(response);
     }
 
     fn poll_left(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -372,7 +372,7 @@ impl Peer for Http2Client<'_> {
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
-        // What stands behind an answer to HEAD is for nobody.
+        // What stands behind a response to HEAD is for nobody.
         if self.method == Method::Head {
             return Poll::Ready(Ok(bytes.len()));
         }

@@ -16,6 +16,75 @@ use crate::settings::{ClientSettings, ListenerSettings};
 const BACKLOG: i32 = 4096;
 
 /// Bound sockets, one of each listener for each worker. Nobody can connect before they are served.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::{TcpListener, TcpStream};
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use fleet::{Gate, Life, Replica, ReplicaName, Responses, RoutingTable, routing};
+/// use placement::{Member, Placement, Rendezvous, Seat};
+/// use proxy::{ClientSettings, KeyRule, ListenerSettings, Listeners, ProxySettings, ServiceSettings};
+///
+/// // One replica, which has one thing to say.
+/// let application = TcpListener::bind("127.0.0.1:0")?;
+/// let address = application.local_addr()?.into();
+/// std::thread::spawn(move || -> std::io::Result<()> {
+///     let (mut stream, _) = application.accept()?;
+///     let _ = stream.read(&mut [0; 1024])?;
+///     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+/// });
+///
+/// // A table with that replica in the first seat, and routes to its service.
+/// let seat = Seat::new(1).ok_or("a seat has a number from 1 up")?;
+/// let replica = Replica {
+///     seat,
+///     life: Life { seat, incarnation: 1 },
+///     name: ReplicaName::parse("web_1")?,
+///     address,
+///     weight: 1,
+///     gate: Gate::default(),
+///     responses: Responses::default(),
+/// };
+/// let mut placement = Placement::Rendezvous(Rendezvous::default());
+/// placement.insert(Member::new(seat))?;
+/// let table = RoutingTable::new(1, placement, &[Arc::new(replica)], 0.0);
+/// let key_hash = table.key_hash();
+/// let (_table_publisher, table) = routing(table);
+/// let (suspicions, _suspected) = tokio::sync::mpsc::channel(16);
+/// let service = ServiceSettings {
+///     name: "web".into(),
+///     host: "*".into(),
+///     path: "/".into(),
+///     key: KeyRule::Random,
+///     key_hash,
+///     style: Default::default(),
+///     protocol: Default::default(),
+///     timeouts: Default::default(),
+///     table,
+///     suspicions,
+/// };
+/// let (_routes_publisher, routes) = proxy::routes(vec![service]);
+///
+/// let listeners = Listeners::bind(&[ListenerSettings::plain("127.0.0.1:0".parse()?)], 1)?;
+/// let address = listeners.addresses()[0];
+/// let proxy = listeners.serve(&ProxySettings {
+///     routes,
+///     local: None,
+///     drain_deadline: Duration::from_secs(1),
+///     clients: ClientSettings::default(),
+///     access_log: None,
+/// })?;
+///
+/// let mut client = TcpStream::connect(address)?;
+/// client.write_all(b"GET / HTTP/1.1\r\nhost: example\r\nconnection: close\r\n\r\n")?;
+/// let mut response = String::new();
+/// client.read_to_string(&mut response)?;
+/// assert!(response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("\r\n\r\nhello"));
+/// proxy.stop();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Listeners {
     listeners: Vec<Bound>,

@@ -66,7 +66,7 @@ enum Link {
 
 impl Pool {
     pub(crate) fn new(buffers: &Rc<Buffers>, protocol: Protocol) -> Self {
-        // Answers may have any names; only requests could pretend to come from a proxy.
+        // Responses may have any names; only requests could pretend to come from a proxy.
         let limits = HeadLimits { underscores: Underscores::Keep, ..HeadLimits::default() };
         Self { idle: Rc::default(), shared: Shared::default(), buffers: Rc::clone(buffers), limits, protocol }
     }
@@ -79,7 +79,7 @@ impl Pool {
     /// The idle connection that was used last, if one is usable; `is_careful` as for [`Idle::take`].
     /// Connections for many requests are never idle in this sense.
     pub(crate) async fn take(&self, replica: &Replica, is_careful: bool) -> Option<Lease> {
-        let holder = (replica.seat, replica.life);
+        let holder = Holder { seat: replica.seat, life: replica.life };
         poll_fn(|context| {
             let mut idle = self.idle.borrow_mut();
             let taken = idle.get_mut(holder).and_then(|idle| idle.take(context, is_careful));
@@ -91,7 +91,7 @@ impl Pool {
 
     /// A new connection, or a part of one that is there or is being opened.
     pub(crate) async fn connect(&self, replica: &Replica, timeout: Duration) -> Result<Lease, Failure> {
-        let holder = (replica.seat, replica.life);
+        let holder = Holder { seat: replica.seat, life: replica.life };
         if self.protocol == Protocol::H2c {
             // In a box: every connection of a client would otherwise carry the room that this needs.
             let joined = Box::pin(self.shared.join(replica.life, self.open_http2(&replica.address, timeout)));
@@ -107,10 +107,14 @@ impl Pool {
     }
 
     async fn open_http2(&self, address: &Address, timeout: Duration) -> Result<SendRequest<Bytes>, Failure> {
-        let begin = (&self.limits, timeout);
+        let limits = &self.limits;
         match address {
-            Address::Tcp(address) => http2::connect(connect_tcp(*address, timeout).await?, begin).await,
-            Address::Unix(path) => http2::connect(in_time(timeout, connect_unix(path)).await?, begin).await,
+            Address::Tcp(address) => {
+                http2::connect(connect_tcp(*address, timeout).await?, limits, timeout).await
+            }
+            Address::Unix(path) => {
+                http2::connect(in_time(timeout, connect_unix(path)).await?, limits, timeout).await
+            }
         }
     }
 
@@ -215,19 +219,19 @@ impl Lease {
         }
     }
 
-    /// The head of the next answer, interim or final.
-    pub(crate) fn poll_answer(
+    /// The head of the next response, interim or final.
+    pub(crate) fn poll_response(
         &mut self,
         context: &mut Context<'_>,
-        answer: &mut ResponseHead,
+        response: &mut ResponseHead,
     ) -> Poll<Result<(), Broken>> {
         let connection = match &mut self.link {
             Link::Http1(connection) => connection,
-            Link::Http2(stream) => return stream.poll_answer(context, (answer, &self.limits)),
+            Link::Http2(stream) => return stream.poll_response(context, response, &self.limits),
         };
         let parsed = match ready!(connection.poll_head(context, &self.limits)) {
             Ok(length) => {
-                let parsed = answer.parse(&connection.input.bytes()[..length], &self.limits);
+                let parsed = response.parse(&connection.input.bytes()[..length], &self.limits);
                 connection.input.consume(length);
                 connection.expect_head();
                 parsed
@@ -241,7 +245,7 @@ impl Lease {
         }))
     }
 
-    /// The final head has come, and a body so long follows it.
+    /// The final head has come, and a body of this length follows it.
     pub(crate) fn expect_body(&mut self, length: BodyLength) {
         match &mut self.link {
             Link::Http1(connection) => connection.expect_body(length),
@@ -263,7 +267,7 @@ impl Lease {
         }
     }
 
-    /// The connection that has nothing but this answer on it, if there is one.
+    /// The connection that has nothing but this response on it, if there is one.
     pub(crate) fn own_connection(&mut self) -> Option<&mut Connection> {
         match &mut self.link {
             Link::Http1(connection) => Some(connection),
@@ -307,7 +311,7 @@ impl Lease {
         self.idle_for.is_some()
     }
 
-    /// It broke before an answer came.
+    /// It broke before a response came.
     pub(crate) fn broke(&self) {
         if let Some(idle_for) = self.idle_for {
             self.idle.borrow_mut().of(self.holder).broke_after(idle_for);

@@ -12,15 +12,15 @@ pub(crate) enum Failure {
     Unreachable,
     /// The connection was gone before anything was sent on it.
     Unsent,
-    /// The connection broke after something was sent and before an answer began.
+    /// The connection broke after something was sent and before a response began.
     Broken,
-    /// The replica was given up while we waited for its answer.
+    /// The replica was given up while we waited for its response.
     Abandoned,
-    /// No answer within the limit.
+    /// No response within the limit.
     TimedOut,
     /// What came was no HTTP.
     Garbled,
-    /// A replica whose answers are not to be trusted now answered badly; another one is better asked.
+    /// A replica whose responses are not to be trusted now answered badly; another one is better asked.
     Distrusted,
     /// The client has left.
     ClientLeft,
@@ -82,7 +82,7 @@ impl Failure {
     pub(crate) fn replay(self) -> Replay {
         match self {
             Self::Refused | Self::Unreachable | Self::Unsent => Replay::Always,
-            // Whether it may be sent again was asked before the answer was thrown away.
+            // Whether it may be sent again was asked before the response was thrown away.
             Self::Distrusted => Replay::Always,
             Self::Broken | Self::Abandoned => Replay::IfIdempotent,
             // Every replica that is asked again could be kept busy as long.

@@ -8,7 +8,7 @@ use crate::respond::failure::Failure;
 use crate::respond::response::Reply;
 use crate::respond::send;
 use crate::settings::{LOCAL_BODY_MAX, LocalEndpoints};
-use crate::travel::buffering;
+use crate::travel::buffering::{self, Limit};
 use crate::travel::context::RequestContext;
 
 /// Whether a request is one of them.
@@ -39,7 +39,7 @@ async fn ask<C: Client>(
     head: &RequestHead,
     client: &mut C,
 ) -> Result<Reply, Failure> {
-    let body = buffering::whole(request, (head, client), (LOCAL_BODY_MAX, None)).await?;
+    let body = buffering::whole(request, head, client, Limit { bytes: LOCAL_BODY_MAX, end: None }).await?;
     let parts = parts(head).ok_or(Failure::BadHead(BadHead::Target))?;
     Ok(into_reply(local.answer(parts, Bytes::from(body)).await))
 }

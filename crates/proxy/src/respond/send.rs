@@ -46,14 +46,14 @@ pub(crate) async fn reply<C: Client>(
         client.end_after_this();
     }
     let length = reply.length(head.method());
-    client.begin_answer(&reply.head, length);
-    let due = request.watch.now() + request.worker.clients.timeouts.write;
-    request.watch.wake_at(Some(due));
+    client.begin_response(&reply.head, length);
+    let due = request.deadline.now() + request.worker.clients.timeouts.write;
+    request.deadline.wake_at(Some(due));
     let mut rest = if length == BodyLength::None { &[][..] } else { &reply.body[..] };
     let mut is_finished = false;
     let sent = poll_fn(|context| {
-        request.watch.register(context.waker());
-        if request.watch.now() > due {
+        request.deadline.register(context.waker());
+        if request.deadline.now() > due {
             return Poll::Ready(Err(Broken::Gone));
         }
         while !rest.is_empty() {

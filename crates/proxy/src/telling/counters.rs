@@ -18,7 +18,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn count_answer(&self, status: u16) {
+    pub(crate) fn count_response(&self, status: u16) {
         let class = usize::from(status / 100).min(5);
         add_one(&self.responses[class]);
     }
@@ -50,7 +50,7 @@ struct Counted {
 /// What a service did since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Answers to clients by the first digit of their status.
+    /// Responses to clients by the first digit of their status.
     pub responses: [u64; 6],
     /// Requests sent to replicas.
     pub attempts: u64,
@@ -58,7 +58,7 @@ pub struct Totals {
     pub replays: u64,
     /// Requests that had to wait for a replica.
     pub waits: u64,
-    /// Requests that ended with an answer of ours, because no replica gave one.
+    /// Requests that ended with a response of ours, because no replica gave one.
     pub unserved: u64,
 }
 
@@ -134,8 +134,8 @@ mod tests {
         let counters = ServiceCounters::new(reader, Vec::new());
         for round in 1..=3 {
             let [own, others] = [(); 2].map(|()| counters.register("web"));
-            own.count_answer(200);
-            others.count_answer(200);
+            own.count_response(200);
+            others.count_response(200);
             drop((own, others));
             assert_eq!(counters.totals()["web"].responses[2], 2 * round);
         }

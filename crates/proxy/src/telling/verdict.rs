@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use crate::respond::failure::Failure;
 use crate::telling::access_log::Ending;
 
-/// Of so many attempts of a worker with a service, one is timed. A power of two.
+/// Of how many attempts of a worker with a service one is timed. A power of two.
 pub(crate) const TIMED_PARTS: u64 = 2;
 
 /// What is to be noted.
@@ -20,12 +20,12 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    /// Of the head of an answer. The others of this class are about the request.
+    /// Of the head of a response. The others of this class are about the request.
     pub(crate) fn of_status(status: u16) -> Self {
         if matches!(status, 500 | 502..=504) { Self::Bad } else { Self::Good }
     }
 
-    /// Of how an answer ended whose head was good.
+    /// Of how a response ended whose head was good.
     pub(crate) fn of_ending(ending: Ending) -> Self {
         match ending {
             Ending::Complete => Self::Good,
@@ -34,7 +34,7 @@ impl Verdict {
         }
     }
 
-    /// Of an attempt that brought no answer. A connection that was kept may break without the replica
+    /// Of an attempt that brought no response. A connection that was kept may break without the replica
     /// being at fault; whoever does not listen, or was given up, is the heartbeats' affair.
     pub(crate) fn of_failure(failure: Failure, was_kept: bool) -> Self {
         match failure {

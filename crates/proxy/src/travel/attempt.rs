@@ -99,7 +99,7 @@ impl<C: Client> Delivery<'_, C> {
         let (length, exchanged) = (exchange.response.body(head.method()), exchange.exchanged());
         if let Some(reply) = service.settings.style.instead_of(status, head.path()) {
             send::reply(request, head, self.errand.client, &reply).await;
-            let is_read = lease.discard_body(length, request.watch).await;
+            let is_read = lease.discard_body(length, request.deadline).await;
             Verdict::Good.note(claim, suspicions);
             return Ok(if is_read { exchanged } else { Exchanged::Spent });
         }

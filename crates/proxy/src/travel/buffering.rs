@@ -12,20 +12,27 @@ use h1::{BodyLength, RequestHead, ResponseHead};
 
 use crate::clients::client::Client;
 use crate::respond::failure::Failure;
-use crate::settings::{CROWD_TURNS, GATHER_PATIENCE, GATHERED_BODY, GATHERING_FEW};
+use crate::settings::{BUFFER_PATIENCE, BUFFERED_BODY, BUFFERED_FEW, BUFFERED_TURNS};
 use crate::travel::context::RequestContext;
 use crate::travel::pace::ClientPace;
 use crate::wire::deadlines::TICK;
 use crate::wire::peer::Broken;
 
-/// Reads a body that we must have whole, of at most so many bytes and until then, with the deadlines
-/// that every body has.
+/// How much of a body is read, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) bytes: usize,
+    pub(crate) end: Option<Instant>,
+}
+
+/// Reads a body that we must have whole, within this limit and the deadlines that every body has.
 pub(crate) async fn whole<C: Client>(
     request: &RequestContext<'_>,
-    (head, client): (&RequestHead, &mut C),
-    (most, end): (usize, Option<Instant>),
+    head: &RequestHead,
+    client: &mut C,
+    limit: Limit,
 ) -> Result<Vec<u8>, Failure> {
-    if matches!(head.body(), BodyLength::Exact(length) if length > most as u64) {
+    if matches!(head.body(), BodyLength::Exact(length) if length > limit.bytes as u64) {
         return Err(Failure::BodyTooLarge);
     }
     if head.expects_continue() && head.body() != BodyLength::None {
@@ -33,18 +40,19 @@ pub(crate) async fn whole<C: Client>(
         go_on.start(100);
         client.send_interim(&go_on);
     }
-    let body = read(request, client, (most + 1, end), None).await?;
-    if body.len() > most { Err(Failure::BodyTooLarge) } else { Ok(body) }
+    let body = read(request, client, Limit { bytes: limit.bytes + 1, ..limit }, None).await?;
+    if body.len() > limit.bytes { Err(Failure::BodyTooLarge) } else { Ok(body) }
 }
 
 /// Waits for the beginning of a body whose length is known, and takes it out. Nothing is taken where it
 /// is there already, as it is with whoever sends at a normal pace.
 pub(crate) async fn beginning<C: Client>(
     request: &RequestContext<'_>,
-    (length, client): (u64, &mut C),
+    client: &mut C,
+    length: u64,
     end: Option<Instant>,
 ) -> Result<Vec<u8>, Failure> {
-    let enough = GATHERED_BODY.min(usize::try_from(length).unwrap_or(usize::MAX));
+    let enough = BUFFERED_BODY.min(usize::try_from(length).unwrap_or(usize::MAX));
     let is_there = |context: &mut Context<'_>| {
         let body = client.poll_body(context);
         Poll::Ready(matches!(body, Poll::Ready(Ok(bytes)) if bytes.len() >= enough))
@@ -52,32 +60,32 @@ pub(crate) async fn beginning<C: Client>(
     if poll_fn(is_there).await {
         return Ok(Vec::new());
     }
-    let gathering = Gathering::begin(request);
-    read(request, client, (enough, end), Some(&gathering)).await
+    let buffering = Buffering::begin(request);
+    read(request, client, Limit { bytes: enough, end }, Some(&buffering)).await
 }
 
 /// One of the requests that are waited for.
-struct Gathering<'a> {
+struct Buffering<'a> {
     request: &'a RequestContext<'a>,
     since: Instant,
     /// One of a crowd is left alone until then, whatever arrives.
     rests_until: Cell<Option<Instant>>,
 }
 
-impl<'a> Gathering<'a> {
+impl<'a> Buffering<'a> {
     fn begin(request: &'a RequestContext<'a>) -> Self {
-        let count = &request.worker.gathering;
+        let count = &request.worker.buffering;
         count.set(count.get() + 1);
-        Self { request, since: request.watch.now(), rests_until: Cell::new(None) }
+        Self { request, since: request.deadline.now(), rests_until: Cell::new(None) }
     }
 
-    /// Few who send little are passed on, they may be waiting for an answer. A crowd of them is slow on
+    /// Few who send little are passed on, they may be waiting for a response. A crowd of them is slow on
     /// purpose, or would be as much of a burden as if it were.
     fn look(&self) -> Poll<()> {
-        let go_on = self.since + GATHER_PATIENCE;
-        if self.request.watch.now() < go_on {
-            self.request.watch.wake_no_later_than(go_on);
-        } else if self.request.worker.gathering.get() <= GATHERING_FEW {
+        let go_on = self.since + BUFFER_PATIENCE;
+        if self.request.deadline.now() < go_on {
+            self.request.deadline.wake_no_later_than(go_on);
+        } else if self.request.worker.buffering.get() <= BUFFERED_FEW {
             return Poll::Ready(());
         } else {
             self.rest();
@@ -89,20 +97,20 @@ impl<'a> Gathering<'a> {
     /// would else be read all at once, and everybody else would wait until that is done.
     fn rest(&self) {
         let turns = match self.rests_until.get() {
-            Some(_) => CROWD_TURNS,
+            Some(_) => BUFFERED_TURNS,
             None => {
-                let turn = &self.request.worker.crowd_turn;
-                turn.set(turn.get() % CROWD_TURNS + 1);
+                let turn = &self.request.worker.buffering_turn;
+                turn.set(turn.get() % BUFFERED_TURNS + 1);
                 turn.get()
             }
         };
-        let end = self.request.watch.now() + TICK * turns;
+        let end = self.request.deadline.now() + TICK * turns;
         self.rests_until.set(Some(end));
-        self.request.watch.wake_no_later_than(end);
+        self.request.deadline.wake_no_later_than(end);
     }
 
     fn is_resting(&self) -> bool {
-        self.rests_until.get().is_some_and(|end| self.request.watch.now() < end)
+        self.rests_until.get().is_some_and(|end| self.request.deadline.now() < end)
     }
 
     /// Whether its turns and not its bytes say when it is looked at.
@@ -111,30 +119,30 @@ impl<'a> Gathering<'a> {
     }
 }
 
-impl Drop for Gathering<'_> {
+impl Drop for Buffering<'_> {
     fn drop(&mut self) {
-        let count = &self.request.worker.gathering;
+        let count = &self.request.worker.buffering;
         count.set(count.get() - 1);
     }
 }
 
-/// Reads until there is enough, or the body has ended, or whoever gathers has waited long enough.
+/// Reads until there is enough, or the body has ended, or whoever buffers has waited long enough.
 async fn read<C: Client>(
     request: &RequestContext<'_>,
     client: &mut C,
-    (enough, end): (usize, Option<Instant>),
-    gathering: Option<&Gathering<'_>>,
+    limit: Limit,
+    buffering: Option<&Buffering<'_>>,
 ) -> Result<Vec<u8>, Failure> {
     let mut pace = ClientPace::begin();
     let mut read = Vec::new();
     poll_fn(|context| {
-        request.watch.register(context.waker());
-        if gathering.is_some_and(Gathering::is_resting) {
+        request.deadline.register(context.waker());
+        if buffering.is_some_and(Buffering::is_resting) {
             return Poll::Pending;
         }
-        let has_turns = gathering.is_some_and(Gathering::has_turns);
+        let has_turns = buffering.is_some_and(Buffering::has_turns);
         let mut unheard = Context::from_waker(Waker::noop());
-        while read.len() < enough {
+        while read.len() < limit.bytes {
             let length = match client.poll_body(if has_turns { &mut unheard } else { context }) {
                 Poll::Ready(Ok([])) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(bytes)) => {
@@ -144,15 +152,15 @@ async fn read<C: Client>(
                 Poll::Ready(Err(Broken::Gone)) => return Poll::Ready(Err(Failure::ClientLeft)),
                 Poll::Ready(Err(Broken::Garbled)) => return Poll::Ready(Err(Failure::ClientBroke)),
                 Poll::Pending => {
-                    // An interim answer that was kept may be what the client waits for.
+                    // An interim response that was kept may be what the client waits for.
                     let _ = client.poll_flush(context);
                     if pace.is_too_slow(request, read.len() as u64) {
                         return Poll::Ready(Err(Failure::ClientTooSlow));
                     }
-                    if gathering.is_some_and(|gathering| gathering.look().is_ready()) {
+                    if buffering.is_some_and(|buffering| buffering.look().is_ready()) {
                         return Poll::Ready(Ok(()));
                     }
-                    return look_at_the_clock(request, end);
+                    return look_at_the_clock(request, limit.end);
                 }
             };
             client.consume(length);
@@ -166,6 +174,6 @@ async fn read<C: Client>(
 /// Whether the time that the request may take is over.
 fn look_at_the_clock(request: &RequestContext<'_>, end: Option<Instant>) -> Poll<Result<(), Failure>> {
     let Some(end) = end else { return Poll::Pending };
-    request.watch.wake_no_later_than(end);
-    if request.watch.now() >= end { Poll::Ready(Err(Failure::TookTooLong)) } else { Poll::Pending }
+    request.deadline.wake_no_later_than(end);
+    if request.deadline.now() >= end { Poll::Ready(Err(Failure::TookTooLong)) } else { Poll::Pending }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::replicas::upstream::Lease;
 use crate::service::Service;
-use crate::settings::HELD_ANSWER_MAX;
+use crate::settings::HELD_RESPONSE_MAX;
 use crate::travel::context::RequestContext;
 use crate::travel::pace::Patience;
 use crate::wire::peer::{Broken, Peer};
@@ -34,7 +34,7 @@ pub(crate) fn pay_for_another(service: &Service, claim: &Claim) -> bool {
 
 /// Whether a response with a body so long is waited for.
 pub(crate) fn can_hold(length: u64) -> bool {
-    (1..=HELD_ANSWER_MAX).contains(&length)
+    (1..=HELD_RESPONSE_MAX).contains(&length)
 }
 
 /// Reads the body that is expected whole, however slowly it comes, as long as something comes.
@@ -46,7 +46,7 @@ pub(crate) async fn read_whole(
     let mut patience = Patience::begin(request);
     let mut whole = Vec::new();
     poll_fn(|context| {
-        request.watch.register(context.waker());
+        request.deadline.register(context.waker());
         loop {
             let length = match lease.poll_body(context) {
                 Poll::Ready(Ok([])) => return Poll::Ready(Ok(())),
@@ -55,7 +55,7 @@ pub(crate) async fn read_whole(
                     bytes.len()
                 }
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
-                Poll::Pending if patience.is_over(request, (whole.len() as u64, idle)) => {
+                Poll::Pending if patience.is_over(request, whole.len() as u64, idle) => {
                     return Poll::Ready(Err(Broken::Gone));
                 }
                 Poll::Pending => return Poll::Pending,

@@ -20,7 +20,7 @@ const REQUEST_ID_MAX: usize = 128;
 pub(crate) struct RequestContext<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) origin: &'a Origin,
-    pub(crate) watch: &'a Deadline,
+    pub(crate) deadline: &'a Deadline,
     /// When it began, by the worker's own time.
     pub(crate) begun: Instant,
     /// What our own responses to it look like.
@@ -33,7 +33,7 @@ pub(crate) struct RequestContext<'a> {
 pub(crate) struct Account {
     pub(crate) status: Cell<u16>,
     pub(crate) bytes: Cell<u64>,
-    /// Whether an answer before the one that counts was passed on.
+    /// Whether a response before the one that counts was passed on.
     pub(crate) has_interim: Cell<bool>,
     pub(crate) attempts: Cell<u32>,
     pub(crate) replica: RefCell<Option<ReplicaName>>,
@@ -46,7 +46,7 @@ impl<'a> RequestContext<'a> {
         Self {
             worker,
             origin,
-            watch: deadline,
+            deadline,
             begun: deadline.now(),
             style: Cell::default(),
             account: Account::default(),
@@ -66,26 +66,24 @@ impl<'a> RequestContext<'a> {
     }
 }
 
-/// When a request began, by clocks that others have, too. Only looked at for the access log.
-pub(crate) struct Clocks {
+/// How a request began: when, by clocks that others have, too, and what it is called. Only for the access
+/// log.
+pub(crate) struct Beginning {
     wall: SystemTime,
     steady: Instant,
+    request_id: Option<Vec<u8>>,
 }
 
-impl Clocks {
-    pub(crate) fn read() -> Self {
-        Self { wall: SystemTime::now(), steady: Instant::now() }
+impl Beginning {
+    pub(crate) fn now(request_id: Option<&[u8]>) -> Self {
+        let request_id = request_id.map(<[u8]>::to_vec);
+        Self { wall: SystemTime::now(), steady: Instant::now(), request_id }
     }
 }
 
 impl RequestContext<'_> {
     /// Writes the line about a request that is over.
-    pub(crate) fn log(
-        &self,
-        begun: &Clocks,
-        head: &RequestHead,
-        (service, id): (Option<&str>, Option<&[u8]>),
-    ) {
+    pub(crate) fn log(&self, begun: &Beginning, head: &RequestHead, service: Option<&str>) {
         let Some(log) = &self.worker.access_log else { return };
         let mut target = Vec::new();
         head.write_origin(&mut target);
@@ -104,7 +102,7 @@ impl RequestContext<'_> {
             host: head.host(),
             referer: head.fields().all_named(b"referer").next(),
             user_agent: head.fields().all_named(b"user-agent").next(),
-            request_id: id,
+            request_id: begun.request_id.as_deref(),
             service,
             replica: replica.as_ref().map(ReplicaName::as_str),
             attempts: self.account.attempts.get(),

@@ -7,7 +7,7 @@ use crate::respond::failure::Failure;
 use crate::respond::local;
 use crate::respond::send;
 use crate::service::Service;
-use crate::travel::context::{Clocks, RequestContext};
+use crate::travel::context::{Beginning, RequestContext};
 use crate::travel::errand::Errand;
 use crate::travel::guards;
 use crate::travel::rounds;
@@ -15,8 +15,7 @@ use crate::travel::rounds;
 /// Answers one request. Never fails: every failure has a response, and where that is too late the client
 /// sees that what it got is not whole.
 pub(crate) async fn answer<C: Client>(request: &RequestContext<'_>, head: &mut RequestHead, client: &mut C) {
-    let begun =
-        request.worker.access_log.as_ref().map(|_| (Clocks::read(), client.request_id().map(<[u8]>::to_vec)));
+    let begun = request.worker.access_log.as_ref().map(|_| Beginning::now(client.request_id()));
     let service = request.worker.find(head);
     match &request.worker.local {
         Some(local) if local::is_local(local.as_ref(), head) => {
@@ -24,9 +23,9 @@ pub(crate) async fn answer<C: Client>(request: &RequestContext<'_>, head: &mut R
         }
         _ => forward(request, service.as_deref(), head, client).await,
     }
-    if let Some((begun, id)) = &begun {
+    if let Some(begun) = &begun {
         let name = service.as_ref().map(|service| service.settings.name.as_str());
-        request.log(begun, head, (name, id.as_deref()));
+        request.log(begun, head, name);
     }
 }
 
@@ -49,5 +48,5 @@ async fn forward<C: Client>(
         Err(Failure::ClientLeft) => send::left(request, client),
         Err(failure) => send::fail(request, head, client, failure).await,
     }
-    service.counters.count_answer(request.account.status.get());
+    service.counters.count_response(request.account.status.get());
 }

@@ -29,6 +29,6 @@ impl<C> Errand<'_, C> {
 
     /// How much is left of it.
     pub(crate) fn time_left(&self) -> Option<Duration> {
-        Some(self.end()?.saturating_duration_since(self.request.watch.now()))
+        Some(self.end()?.saturating_duration_since(self.request.deadline.now()))
     }
 }

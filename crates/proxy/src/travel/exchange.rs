@@ -16,7 +16,7 @@ use crate::travel::errand::Errand;
 use crate::travel::pace::{ClientPace, Patience};
 use crate::travel::upload::Upload;
 use crate::wire::peer::{BodyCopy, Broken, CopyFault, Peer};
-use crate::wire::splice::Splice;
+use crate::wire::splice::{Ends, Splice};
 
 /// A request and the connection that it goes over.
 pub(crate) struct Exchange<'a, C> {
@@ -53,10 +53,10 @@ impl<C: Client> Exchange<'_, C> {
         let mut patience = Patience::begin(self.errand.request);
         let mut pace = ClientPace::begin();
         poll_fn(|context| {
-            self.errand.request.watch.register(context.waker());
+            self.errand.request.deadline.register(context.waker());
             self.poll_sending(context)?;
-            while let Poll::Ready(answered) = self.lease.poll_answer(context, self.response) {
-                if let Err(broken) = answered {
+            while let Poll::Ready(arrived) = self.lease.poll_response(context, self.response) {
+                if let Err(broken) = arrived {
                     return Poll::Ready(Err(self.failure_of(broken)));
                 }
                 if !self.response.is_interim() || self.is_upgrade() {
@@ -107,7 +107,7 @@ impl<C: Client> Exchange<'_, C> {
         } else {
             (self.timeouts().response, Failure::TimedOut)
         };
-        if patience.is_over(self.errand.request, (self.moved(), limit)) {
+        if patience.is_over(self.errand.request, self.moved(), limit) {
             return Poll::Ready(Err(late));
         }
         self.poll_end().map(|()| Err(Failure::TookTooLong))
@@ -133,8 +133,8 @@ impl<C: Client> Exchange<'_, C> {
     /// the time of the next look.
     fn poll_end(&self) -> Poll<()> {
         let Some(end) = self.errand.end() else { return Poll::Pending };
-        self.errand.request.watch.wake_no_later_than(end);
-        if self.errand.request.watch.now() >= end { Poll::Ready(()) } else { Poll::Pending }
+        self.errand.request.deadline.wake_no_later_than(end);
+        if self.errand.request.deadline.now() >= end { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn timeouts(&self) -> &ServiceTimeouts {
@@ -190,15 +190,17 @@ impl<C: Client> Exchange<'_, C> {
         self.upload.will_not_be_sent_again();
         let length = self.response.body(self.errand.head.method());
         self.lease.expect_body(length);
-        self.errand.client.begin_answer(self.response, length);
+        self.errand.client.begin_response(self.response, length);
         let mut download = BodyCopy::default();
         let mut splice = self.splice();
         let mut patience = Patience::begin(self.errand.request);
         let ending = poll_fn(|context| {
-            self.errand.request.watch.register(context.waker());
+            self.errand.request.deadline.register(context.waker());
             let polled = match (&mut splice, self.lease.own_connection(), self.errand.client.own_connection())
             {
-                (Some(splice), Some(from), Some(to)) => splice.poll((from, to), &mut download, context),
+                (Some(splice), Some(from), Some(to)) => {
+                    splice.poll(Ends { from, to }, &mut download, context)
+                }
                 _ => download.poll(self.lease, self.errand.client, context),
             };
             match polled {
@@ -245,7 +247,7 @@ impl<C: Client> Exchange<'_, C> {
             (self.timeouts().idle, Ending::ReplicaFailed)
         };
         let moved = download.bytes.wrapping_add(self.moved()).wrapping_add(u64::from(download.is_held_up));
-        if patience.is_over(self.errand.request, (moved, limit)) {
+        if patience.is_over(self.errand.request, moved, limit) {
             return Poll::Ready(late);
         }
         self.poll_end().map(|()| late)
@@ -273,7 +275,7 @@ impl<C: Client> Exchange<'_, C> {
 
     /// Both sides speak a protocol of their own now: bytes go both ways until neither has more.
     pub(crate) async fn tunnel(&mut self) {
-        self.errand.client.begin_answer(self.response, BodyLength::None);
+        self.errand.client.begin_response(self.response, BodyLength::None);
         self.lease.become_raw();
         if !self.errand.client.become_raw() {
             return self.errand.client.spoil();
@@ -281,7 +283,7 @@ impl<C: Client> Exchange<'_, C> {
         let (mut up, mut down) = (Tunnel::default(), Tunnel::default());
         let mut patience = Patience::begin(self.errand.request);
         poll_fn(|context| {
-            self.errand.request.watch.register(context.waker());
+            self.errand.request.deadline.register(context.waker());
             let up_is_over = up.poll(self.errand.client, self.lease, context);
             if up_is_over && !up.is_shut {
                 up.is_shut = self.lease.poll_shutdown(context).is_ready();
@@ -291,7 +293,7 @@ impl<C: Client> Exchange<'_, C> {
                 down.is_shut = self.errand.client.poll_shutdown(context).is_ready();
             }
             let moved = up.copy.bytes + down.copy.bytes;
-            let is_late = patience.is_over(self.errand.request, (moved, self.timeouts().upgrade_idle));
+            let is_late = patience.is_over(self.errand.request, moved, self.timeouts().upgrade_idle);
             let is_broken = up.is_broken || down.is_broken;
             if is_late || is_broken || (up.is_shut && down.is_shut) { Poll::Ready(()) } else { Poll::Pending }
         })

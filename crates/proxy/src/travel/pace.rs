@@ -22,18 +22,18 @@ impl ClientPace {
 
     /// The client is not waited for now.
     pub(crate) fn pause(&mut self, request: &RequestContext<'_>) {
-        self.count(request.watch.now());
+        self.count(request.deadline.now());
         self.waiting_since = None;
     }
 
     /// To be asked whenever the client is waited for, with how much came in all. Sees to it that it
     /// will be asked again.
     pub(crate) fn is_too_slow(&mut self, request: &RequestContext<'_>, bytes: u64) -> bool {
-        let now = request.watch.now();
+        let now = request.deadline.now();
         let timeouts = &request.worker.clients.timeouts;
         self.count(now);
         self.waiting_since = Some(now);
-        request.watch.wake_at(Some(now + LOOK_INTERVAL));
+        request.deadline.wake_at(Some(now + LOOK_INTERVAL));
         let earned = bytes as f64 / timeouts.body_rate_min.max(1) as f64;
         self.waited.as_secs_f64() > timeouts.body_grace.as_secs_f64() + earned
     }
@@ -52,18 +52,18 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn begin(request: &RequestContext<'_>) -> Self {
-        Self { since: request.watch.now(), seen: 0 }
+        Self { since: request.deadline.now(), seen: 0 }
     }
 
     /// Whether nothing has moved for so long; `moved` grows with every progress. Sees to it that it will
     /// be asked again.
-    pub(crate) fn is_over(&mut self, request: &RequestContext<'_>, (moved, limit): (u64, Duration)) -> bool {
-        let now = request.watch.now();
+    pub(crate) fn is_over(&mut self, request: &RequestContext<'_>, moved: u64, limit: Duration) -> bool {
+        let now = request.deadline.now();
         if moved != self.seen {
             (self.since, self.seen) = (now, moved);
         }
         let due = self.since + limit;
-        request.watch.wake_at(Some(due));
+        request.deadline.wake_at(Some(due));
         now >= due
     }
 }

@@ -8,7 +8,7 @@ use crate::clients::client::Client;
 use crate::replicas::upstream::Lease;
 use crate::respond::failure::Failure;
 use crate::settings::Protocol;
-use crate::travel::buffering;
+use crate::travel::buffering::{self, Limit};
 use crate::travel::errand::Errand;
 use crate::wire::peer::{BodyCopy, Broken, CopyFault, Peer};
 
@@ -23,7 +23,7 @@ pub(crate) enum Upload {
 /// A body that lies here.
 pub(crate) struct Whole {
     body: Vec<u8>,
-    /// So much of it was sent in this attempt.
+    /// How much of it was sent in this attempt.
     sent: usize,
 }
 
@@ -60,11 +60,11 @@ impl Upload {
             BodyLength::Exact(length)
                 if head.method().is_idempotent() && length <= whole_max && !head.expects_continue() =>
             {
-                let most = (length as usize, end);
-                Ok(Self::whole(buffering::whole(request, (head, &mut *errand.client), most).await?))
+                let limit = Limit { bytes: length as usize, end };
+                Ok(Self::whole(buffering::whole(request, head, errand.client, limit).await?))
             }
             BodyLength::Exact(length) if !head.expects_continue() => {
-                let beginning = buffering::beginning(request, (length, &mut *errand.client), end).await?;
+                let beginning = buffering::beginning(request, errand.client, length, end).await?;
                 Ok(Self::streamed(beginning, kept_max))
             }
             _ => Ok(Self::streamed(Vec::new(), kept_max)),

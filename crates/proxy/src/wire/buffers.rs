@@ -16,7 +16,7 @@ const SMALL: usize = 16 << 10;
 const LARGE: usize = 128 << 10;
 /// The most of each kind that is kept for later.
 const KEPT_MAX: usize = 64;
-/// So many large ones are lent for speed. Clients that are slow to read hold what they are lent, and
+/// How many large ones are lent for speed. Clients that are slow to read hold what they are lent, and
 /// thousands of them must make do with less.
 const LENT_LARGE_MAX: usize = 256;
 
@@ -92,7 +92,7 @@ impl Buffers {
         self.spare_requests.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Heads are kept empty: the next request may fail before one is filled, and its answer must not
+    /// Heads are kept empty: the next request may fail before one is filled, and its response must not
     /// tell anything of somebody else's.
     pub(crate) fn put_request(&self, mut head: Box<RequestHead>) {
         head.clear();

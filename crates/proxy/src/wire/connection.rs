@@ -25,7 +25,7 @@ pub(crate) struct Connection {
     pub(crate) wire: Wire,
     pub(crate) input: Input,
     pub(crate) output: Vec<u8>,
-    /// So many bytes of the output were sent.
+    /// How many bytes of the output were sent.
     sent: usize,
     buffers: Rc<Buffers>,
     head_end: HeadEnd,
@@ -42,7 +42,7 @@ pub(crate) struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Writer {
     Plain,
-    /// So many bytes before the end of the chunk that was begun.
+    /// How many bytes are left before the end of the chunk that was begun.
     Chunked(usize),
 }
 
@@ -106,7 +106,7 @@ impl Connection {
         }
     }
 
-    /// The body that comes in is so long.
+    /// The body that comes in has this length.
     pub(crate) fn expect_body(&mut self, length: BodyLength) {
         self.reader = BodyReader::new(length);
     }
@@ -131,7 +131,7 @@ impl Connection {
         self.reader.bytes_left()
     }
 
-    /// So many bytes of the body have passed without being looked at.
+    /// This many bytes of the body have passed without being looked at.
     pub(crate) fn consume_unseen(&mut self, count: usize) {
         self.reader.take(count);
     }
@@ -141,7 +141,7 @@ impl Connection {
         self.writer == Writer::Plain
     }
 
-    /// The body that goes out is so long.
+    /// The body that goes out has this length.
     pub(crate) fn promise_body(&mut self, length: BodyLength) {
         self.writer = match length {
             BodyLength::Chunked => Writer::Chunked(0),
@@ -170,7 +170,7 @@ impl Connection {
     /// Sends what is kept.
     pub(crate) fn poll_send_kept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.output.len() {
-            let count = ready!(self.wire.poll_write(context, (&self.output[self.sent..], &[])))?;
+            let count = ready!(self.wire.poll_write(context, &self.output[self.sent..], &[]))?;
             self.sent += count;
             self.bytes_sent += count as u64;
         }
@@ -238,8 +238,8 @@ impl Connection {
         loop {
             let kept = &self.output[self.sent..];
             let kept_length = kept.len();
-            let written = if kept.is_empty() { (bytes, &[][..]) } else { (kept, bytes) };
-            let written = ready!(self.wire.poll_write(context, written))?;
+            let (first, second) = if kept.is_empty() { (bytes, &[][..]) } else { (kept, bytes) };
+            let written = ready!(self.wire.poll_write(context, first, second))?;
             self.bytes_sent += written as u64;
             let of_kept = written.min(kept_length);
             self.sent += of_kept;

@@ -102,7 +102,7 @@ impl Deadlines {
         Deadline { entry, deadlines: Rc::clone(self) }
     }
 
-    /// Wakes some of the first so many, from the last to the first, and says how many are left. Whoever
+    /// Wakes some of the first ones, from the last to the first, and says how many are left. Whoever
     /// leaves meanwhile gives its place to the last of all, who was woken.
     fn wake_some(&self, left: usize, is_meant: impl Fn(&Entry) -> bool) -> usize {
         let list = self.list.borrow();

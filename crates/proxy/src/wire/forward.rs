@@ -90,8 +90,8 @@ pub(crate) fn write_request(out: &mut Vec<u8>, head: &RequestHead, passage: &Pas
     out.extend_from_slice(b"\r\n");
 }
 
-/// Calls back with each field of an answer that a client gets, but for those that frame the body.
-pub(crate) fn answer_fields(head: &ResponseHead, mut put: impl FnMut(&[u8], &[u8])) {
+/// Calls back with each field of a response that a client gets, but for those that frame the body.
+pub(crate) fn response_fields(head: &ResponseHead, mut put: impl FnMut(&[u8], &[u8])) {
     for field in head.fields().iter() {
         let is_passed = match field.name {
             FieldName::ContentLength => false,

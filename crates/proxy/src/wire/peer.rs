@@ -18,13 +18,13 @@ pub(crate) trait Peer {
     /// What has arrived of the body that this side sends and was not used; nothing at its end.
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<&[u8], Broken>>;
 
-    /// So many of these bytes were used.
+    /// This many of these bytes were used.
     fn consume(&mut self, count: usize);
 
     /// The trailers of the body that has ended.
     fn trailers(&self) -> Option<&Fields>;
 
-    /// Sends some bytes of a body, or keeps them to send them soon; how many is the answer.
+    /// Sends some bytes of a body, or keeps them to send them soon; the result is how many.
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>>;
 
     /// The body that was sent is complete.

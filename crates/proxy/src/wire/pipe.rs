@@ -14,7 +14,7 @@ const KEPT_MAX: usize = 32;
 /// The most pipes of a worker. Each takes two descriptors, and as much of the kernel's memory as a slow
 /// client leaves in it.
 const PIPES_MAX: usize = 128;
-/// One pipe to so many connections: their descriptors are counted without pipes.
+/// How many connections there are to one pipe: their descriptors are counted without pipes.
 const CONNECTIONS_PER_PIPE: usize = 32;
 
 /// The pipes of a worker.
@@ -31,7 +31,7 @@ pub(crate) struct Pipe {
 }
 
 impl Pipes {
-    /// For a worker that may have so many connections.
+    /// For a worker that may have this many connections.
     pub(crate) fn new(connections_max: usize) -> Rc<Self> {
         let left = Cell::new((connections_max / CONNECTIONS_PER_PIPE).clamp(1, PIPES_MAX));
         Rc::new(Self { idle: RefCell::default(), left })

@@ -14,9 +14,15 @@ const WORTH_IT: u64 = 48 << 10;
 /// A body on its way through a pipe. It counts like any other [`BodyCopy`].
 pub(crate) struct Splice {
     pipe: Option<Pipe>,
-    /// So many bytes lie in the pipe.
+    /// How many bytes lie in the pipe.
     held: usize,
     pipes: Rc<Pipes>,
+}
+
+/// The connections that a body comes from and goes to.
+pub(crate) struct Ends<'a> {
+    pub(crate) from: &'a mut Connection,
+    pub(crate) to: &'a mut Connection,
 }
 
 impl Splice {
@@ -33,10 +39,11 @@ impl Splice {
     /// Moves what there is to move, until the body has ended and all of it was sent on.
     pub(crate) fn poll(
         &mut self,
-        (from, to): (&mut Connection, &mut Connection),
+        ends: Ends<'_>,
         copy: &mut BodyCopy,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), CopyFault>> {
+        let Ends { from, to } = ends;
         let Some(pipe) = &self.pipe else { return Poll::Ready(Ok(())) };
         // What came along with the head goes first.
         while !from.input.is_empty() {

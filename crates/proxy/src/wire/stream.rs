@@ -43,7 +43,8 @@ impl Wire {
     pub(crate) fn poll_write(
         &mut self,
         context: &mut Context<'_>,
-        (first, second): (&[u8], &[u8]),
+        first: &[u8],
+        second: &[u8],
     ) -> Poll<io::Result<usize>> {
         let slices = [IoSlice::new(first), IoSlice::new(second)];
         // One piece goes the shorter way through the kernel.

@@ -1,5 +1,5 @@
-//! A client's connection as the library wants it: first what was read already, then the rest. Whoever takes
-//! nothing from it for too long can be told.
+//! A client's connection as the library wants it: first what was read already, then the rest. It shows when
+//! nothing is taken from it for too long.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -81,7 +81,7 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.connection.wire.poll_write(context, (bytes, &[]));
+        let written = self.connection.wire.poll_write(context, bytes, &[]);
         self.note(written)
     }
 
@@ -92,8 +92,8 @@ impl AsyncWrite for Transport {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut pieces = pieces.iter().map(|piece| &**piece).filter(|piece| !piece.is_empty());
-        let two = (pieces.next().unwrap_or_default(), pieces.next().unwrap_or_default());
-        let written = self.connection.wire.poll_write(context, two);
+        let [first, second] = [(); 2].map(|()| pieces.next().unwrap_or_default());
+        let written = self.connection.wire.poll_write(context, first, second);
         self.note(written)
     }
 

@@ -3,8 +3,12 @@
 use fleet::Life;
 use placement::Seat;
 
-/// Who has a seat of the fleet, and which. Spares that have taken one began elsewhere.
-pub(crate) type Holder = (Seat, Life);
+/// Which replica has which seat of the fleet. Spares that have taken one began elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) seat: Seat,
+    pub(crate) life: Life,
+}
 
 /// What belongs to the replicas of a service. Who takes a seat has nothing of the one before.
 pub(crate) struct BySeat<T> {
@@ -19,13 +23,14 @@ impl<T> Default for BySeat<T> {
 
 impl<T: Default> BySeat<T> {
     /// What this replica has, if it has anything.
-    pub(crate) fn get_mut(&mut self, (seat, life): Holder) -> Option<&mut T> {
-        let (owner, thing) = self.places.get_mut(seat.index())?.as_mut()?;
-        (*owner == life).then_some(thing)
+    pub(crate) fn get_mut(&mut self, holder: Holder) -> Option<&mut T> {
+        let (owner, thing) = self.places.get_mut(holder.seat.index())?.as_mut()?;
+        (*owner == holder.life).then_some(thing)
     }
 
     /// What this replica has, or will have from now on.
-    pub(crate) fn of(&mut self, (seat, life): Holder) -> &mut T {
+    pub(crate) fn of(&mut self, holder: Holder) -> &mut T {
+        let Holder { seat, life } = holder;
         let index = seat.index();
         if self.places.len() <= index {
             self.places.resize_with(index + 1, || None);
@@ -57,26 +62,26 @@ mod tests {
     use super::*;
 
     /// Who has this seat, by the seat and incarnation that it began with.
-    fn holder(seat: u32, began: (u32, u64)) -> Holder {
+    fn holder(seat: u32, first_seat: u32, incarnation: u64) -> Holder {
         let seat_of = |number| Seat::new(number).unwrap();
-        (seat_of(seat), Life { seat: seat_of(began.0), incarnation: began.1 })
+        Holder { seat: seat_of(seat), life: Life { seat: seat_of(first_seat), incarnation } }
     }
 
     #[test]
     fn who_takes_a_seat_has_nothing_of_the_one_before() {
         let mut things = BySeat::<Vec<u8>>::default();
-        let (first, second, spare) = (holder(3, (3, 1)), holder(3, (3, 2)), holder(3, (70_000, 1)));
+        let (first, second, spare) = (holder(3, 3, 1), holder(3, 3, 2), holder(3, 70_000, 1));
         things.of(first).push(7);
         assert_eq!(things.get_mut(first), Some(&mut vec![7]));
         assert_eq!(things.get_mut(second), None);
-        assert_eq!(things.get_mut(holder(9, (9, 1))), None);
+        assert_eq!(things.get_mut(holder(9, 9, 1)), None);
         assert!(things.of(second).is_empty());
         assert_eq!(things.get_mut(first), None);
         assert!(things.of(spare).is_empty());
         assert_eq!(things.places.len(), 3, "as long as the fleet");
-        let other = holder(1, (1, 1));
+        let other = holder(1, 1, 1);
         things.of(other).push(8);
-        things.keep_only(|kept| kept == other.1);
+        things.keep_only(|kept| kept == other.life);
         assert_eq!(things.values_mut().collect::<Vec<_>>(), [&mut vec![8]]);
     }
 }

@@ -25,7 +25,7 @@ const UNTOLD_STREAMS: usize = 100;
 /// One stream to a replica.
 pub(crate) struct Http2Stream {
     place: Place,
-    answer: Option<ResponseFuture>,
+    response: Option<ResponseFuture>,
     pub(crate) incoming: Incoming,
     pub(crate) outgoing: Outgoing,
     /// Whether the replica may have seen the request.
@@ -37,7 +37,8 @@ pub(crate) struct Http2Stream {
 /// Begins to speak on a new connection; what drives it is a task of its own.
 pub(crate) async fn connect<S>(
     stream: S,
-    (limits, timeout): (&HeadLimits, Duration),
+    limits: &HeadLimits,
+    timeout: Duration,
 ) -> Result<SendRequest<Bytes>, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -72,7 +73,7 @@ impl Http2Stream {
     pub(super) fn new(place: Place) -> Self {
         Self {
             place,
-            answer: None,
+            response: None,
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             has_sent: false,
@@ -80,14 +81,14 @@ impl Http2Stream {
         }
     }
 
-    /// Sends the head. Whether that went well shows when the answer is waited for; a head that HTTP/2 has
+    /// Sends the head. Whether that went well shows when the response is waited for; a head that HTTP/2 has
     /// no words for fails.
     pub(crate) fn begin_request(&mut self, head: &RequestHead, passage: &Passage<'_>) -> Result<(), BadHead> {
         let request = request(head, passage)?;
         let is_over = matches!(head.body(), BodyLength::None | BodyLength::Exact(0));
-        if let Ok((answer, stream)) = self.place.sender.send_request(request, is_over) {
+        if let Ok((response, stream)) = self.place.sender.send_request(request, is_over) {
             self.has_sent = true;
-            self.answer = Some(answer);
+            self.response = Some(response);
             if !is_over {
                 self.outgoing = Outgoing::new(stream);
             }
@@ -95,14 +96,15 @@ impl Http2Stream {
         Ok(())
     }
 
-    pub(crate) fn poll_answer(
+    pub(crate) fn poll_response(
         &mut self,
         context: &mut Context<'_>,
-        (answer, limits): (&mut ResponseHead, &HeadLimits),
+        response: &mut ResponseHead,
+        limits: &HeadLimits,
     ) -> Poll<Result<(), Broken>> {
-        let Some(future) = &mut self.answer else { return Poll::Ready(Err(Broken::Gone)) };
+        let Some(future) = &mut self.response else { return Poll::Ready(Err(Broken::Gone)) };
         match future.poll_informational(context) {
-            Poll::Ready(Some(Ok(interim))) => return Poll::Ready(start(answer, &interim, limits)),
+            Poll::Ready(Some(Ok(interim))) => return Poll::Ready(start(response, &interim, limits)),
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.broken(&error))),
             Poll::Ready(None) | Poll::Pending => {}
         }
@@ -112,17 +114,17 @@ impl Http2Stream {
             Err(error) => return Poll::Ready(Err(self.broken(&error))),
         };
         let (parts, body) = arrived.into_parts();
-        let started = start(answer, &Response::from_parts(parts, ()), limits);
-        self.take_body(answer, body);
+        let started = start(response, &Response::from_parts(parts, ()), limits);
+        self.take_body(response, body);
         Poll::Ready(started)
     }
 
-    fn take_body(&mut self, answer: &mut ResponseHead, body: RecvStream) {
-        let has_body = !matches!(answer.status(), 100..=199 | 204 | 304);
-        match answer.declared_length() {
-            None if has_body && body.is_end_stream() => answer.set_body(BodyLength::Exact(0)),
+    fn take_body(&mut self, response: &mut ResponseHead, body: RecvStream) {
+        let has_body = !matches!(response.status(), 100..=199 | 204 | 304);
+        match response.declared_length() {
+            None if has_body && body.is_end_stream() => response.set_body(BodyLength::Exact(0)),
             // Trailers may follow, which would be lost with a body that is known to be none.
-            Some(BodyLength::Exact(0)) if !body.is_end_stream() => answer.set_body(BodyLength::Chunked),
+            Some(BodyLength::Exact(0)) if !body.is_end_stream() => response.set_body(BodyLength::Chunked),
             _ => {}
         }
         self.incoming = Incoming::new(body, Underscores::Keep);
@@ -143,16 +145,16 @@ impl Http2Stream {
     }
 }
 
-fn start(answer: &mut ResponseHead, arrived: &Response<()>, limits: &HeadLimits) -> Result<(), Broken> {
-    answer.start(arrived.status().as_u16());
+fn start(response: &mut ResponseHead, arrived: &Response<()>, limits: &HeadLimits) -> Result<(), Broken> {
+    response.start(arrived.status().as_u16());
     for (name, value) in arrived.headers() {
-        answer.push(name.as_str().as_bytes(), value.as_bytes());
+        response.push(name.as_str().as_bytes(), value.as_bytes());
     }
     if let Some(length) = fields::content_length(arrived.headers()) {
-        answer.set_body(BodyLength::Exact(length));
+        response.set_body(BodyLength::Exact(length));
     }
-    let is_known = (100..600).contains(&answer.status());
-    if is_known && answer.fields().len() <= limits.fields_max { Ok(()) } else { Err(Broken::Garbled) }
+    let is_known = (100..600).contains(&response.status());
+    if is_known && response.fields().len() <= limits.fields_max { Ok(()) } else { Err(Broken::Garbled) }
 }
 
 fn request(head: &RequestHead, passage: &Passage<'_>) -> Result<Request<()>, BadHead> {

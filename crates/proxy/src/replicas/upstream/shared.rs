@@ -35,7 +35,7 @@ struct SharedConnection {
     idle_since: Option<Instant>,
 }
 
-/// What those wait for who come while a connection is being opened.
+/// What streams wait for that come while a connection is being opened.
 #[derive(Default)]
 struct Opening {
     is_over: Notify,
@@ -55,7 +55,7 @@ enum Next {
 }
 
 impl Shared {
-    /// A place, and whether the connection was there before. Whoever comes while one is being opened
+    /// A place, and whether the connection was there before. What comes while one is being opened
     /// shares what becomes of it.
     pub(super) async fn join(
         &self,
@@ -93,7 +93,7 @@ impl Shared {
             return Next::WaitFor(Rc::clone(opening));
         }
         if crowd.connections.len() >= HTTP2_CONNECTIONS_MAX {
-            // The library lets it wait until a stream ends, and the limit for its answer counts already.
+            // The library lets it wait until a stream ends, and the limit for its response counts already.
             let least = crowd.connections.iter_mut().min_by_key(|connection| connection.streams.get());
             if let Some(connection) = least {
                 return Next::Join(connection.place());

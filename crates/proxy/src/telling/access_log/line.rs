@@ -57,7 +57,7 @@ pub(crate) enum HttpVersion {
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) enum Ending {
-    /// The client got all of an answer.
+    /// The client got all of a response.
     #[default]
     Complete,
     /// The client did not wait for it.
