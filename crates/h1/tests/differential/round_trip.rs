@@ -31,7 +31,7 @@ fn request(bytes: &[u8]) -> Result<bool, ()> {
     line.extend_from_slice(b" HTTP/1.1\r\n");
     write_field(&mut line, b"Host", head.host().unwrap_or(b"none"));
     let is_named = |name: &[u8]| head.is_named_by_connection(name);
-    let written = write(line, head.fields(), is_named, (head.body(), &body));
+    let written = write(line, head.fields(), is_named, Framed { length: head.body(), body: &body });
 
     let Ok(Some(end)) = HeadEnd::default().find(&written, &HeadLimits::default()) else {
         unexplained(bytes, "what was written is no head")
@@ -81,7 +81,7 @@ fn response(bytes: &[u8]) -> Result<bool, ()> {
     let is_named = |name: &[u8]| head.is_named_by_connection(name);
     // Whoever reads it again must find an end.
     let framing = if length == BodyLength::UntilClose { BodyLength::Chunked } else { length };
-    let written = write(line, head.fields(), is_named, (framing, &body));
+    let written = write(line, head.fields(), is_named, Framed { length: framing, body: &body });
 
     let Ok(Some(end)) = HeadEnd::default().find(&written, &HeadLimits::default()) else {
         unexplained(bytes, "what was written is no head")
@@ -114,16 +114,18 @@ fn find(bytes: &[u8]) -> Result<Option<usize>, ()> {
     HeadEnd::default().find(bytes, &limits).map_err(drop)
 }
 
+/// A body, and how it is framed when it goes on.
+struct Framed<'a> {
+    length: BodyLength,
+    body: &'a Decoded,
+}
+
 /// The start line, the fields that go on, the framing, the body.
-fn write(
-    mut out: Vec<u8>,
-    fields: &Fields,
-    is_named: impl Fn(&[u8]) -> bool,
-    (length, body): (BodyLength, &Decoded),
-) -> Vec<u8> {
+fn write(mut out: Vec<u8>, fields: &Fields, is_named: impl Fn(&[u8]) -> bool, body: Framed<'_>) -> Vec<u8> {
     for (name, value) in passing(fields, &is_named) {
         write_field(&mut out, name, value);
     }
+    let Framed { length, body } = body;
     match length {
         BodyLength::Exact(length) => {
             out.extend_from_slice(b"Content-Length: ");

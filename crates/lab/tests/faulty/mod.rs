@@ -78,7 +78,7 @@ fn serve(mut stream: TcpStream, book: &Mutex<Book>, act: &dyn Fn(u64) -> Act) {
         let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
         let index: u64 = id.rsplit('-').next().unwrap().parse().unwrap();
         let act = act(index);
-        let stays = perform(&mut stream, book, (act, id, index));
+        let stays = perform(&mut stream, book, act, &Asked { id, index });
         if !stays {
             return;
         }
@@ -97,10 +97,17 @@ fn next_head(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<String> {
     }
 }
 
+/// A request: its id, and how many came before it.
+struct Asked<'a> {
+    id: &'a str,
+    index: u64,
+}
+
 /// Says whether the connection stays.
-fn perform(stream: &mut TcpStream, book: &Mutex<Book>, (act, id, index): (Act, &str, u64)) -> bool {
+fn perform(stream: &mut TcpStream, book: &Mutex<Book>, act: Act, asked: &Asked<'_>) -> bool {
     let stall_end = note(book, act);
     std::thread::sleep(stall_end.saturating_duration_since(Instant::now()));
+    let Asked { id, index } = *asked;
     let name = format!("server_{}", index % 3);
     let body = format!("{{\"message\":\"Hello from Server: {name}\",\"status\":\"successful\"}}");
     let good = |id: &str| {
