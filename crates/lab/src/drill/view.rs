@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use api::{EventShape, ReplicaShape, ServiceShape};
+use api::{EventShape, ReplicaShape, Route, ServiceShape};
 use fleet::{Address, Life};
 use placement::Seat;
 
@@ -57,7 +57,7 @@ pub(super) fn has(service: &ServiceShape, wanted: Life) -> bool {
 
 /// The service with this name, or the only one.
 pub(super) fn service(admin: &Address, name: Option<&str>) -> Result<ServiceShape, DrillError> {
-    let mut services: Vec<ServiceShape> = ask(admin, "/v1/services")?;
+    let mut services: Vec<ServiceShape> = ask(admin, Route::Services)?;
     let names = || services.iter().map(|service| service.name.clone()).collect::<Vec<_>>().join(", ");
     let position = match name {
         Some(name) => services.iter().position(|service| service.name == name),
@@ -74,19 +74,20 @@ pub(super) fn service(admin: &Address, name: Option<&str>) -> Result<ServiceShap
 
 /// What happened lately, the oldest first.
 pub(super) fn events(admin: &Address) -> Result<Vec<EventShape>, DrillError> {
-    ask(admin, "/v1/events")
+    ask(admin, Route::Events)
 }
 
 /// How often the balancer has sent a request again since its start.
 pub(super) fn replays(admin: &Address, service: &str) -> Option<u64> {
-    let page = http::get(admin, "/metrics", QUESTION_LIMIT).ok()?.text();
+    let page = http::get(admin, &Route::Metrics.path(""), QUESTION_LIMIT).ok()?.text();
     let label = format!("service=\"{service}\"");
     let is_it = |line: &&str| line.starts_with("evenkeel_replays_total{") && line.contains(&label);
     page.lines().find(is_it)?.rsplit(' ').next()?.parse().ok()
 }
 
-fn ask<T: serde::de::DeserializeOwned>(admin: &Address, path: &str) -> Result<T, DrillError> {
-    let reply = http::get(admin, path, QUESTION_LIMIT);
+/// What a route shows that is about no service.
+fn ask<T: serde::de::DeserializeOwned>(admin: &Address, route: Route) -> Result<T, DrillError> {
+    let reply = http::get(admin, &route.path(""), QUESTION_LIMIT);
     let reply = reply.map_err(|error| DrillError::NoBalancer(Box::new(error)))?;
     let not_ours =
         || DrillError::Refused(format!("{} is not the admin API of an Evenkeel balancer", admin.url()));
