@@ -11,8 +11,11 @@ mod handle;
 mod happening;
 mod journal;
 
+mod store;
+mod stored_file;
+mod state_dir;
+
 mod clock;
-mod wish;
 
 mod heartbeat;
 mod perform;
@@ -24,5 +27,6 @@ pub use happening::{Departure, Happening, PauseEnd, Record, Subject};
 pub use heartbeat::{HeartbeatProtocol, HeartbeatSettings, Heartbeats, Prober};
 pub use journal::Journal;
 pub use reconciler::{Control, PAUSE_MAX, ReconcilerSettings, StartError};
+pub use state_dir::StateDir;
+pub use store::{Revision, Store, StoreError, Stored};
 pub use view::ServiceView;
-pub use wish::{StateDir, WishError, WishStore};

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use control::{
     Control, EditError, Happening, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StateDir,
+    Store,
 };
 use driver::{Driver, ScriptedDriver};
-use fleet::{Address, Edit, FleetSettings, Found, FoundState, HealthSettings, Life, ReplicaName};
+use fleet::{Address, Desired, Edit, FleetSettings, Found, FoundState, HealthSettings, Life, ReplicaName};
 use placement::{Key, Placement, Rendezvous, Seat};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
@@ -279,6 +280,37 @@ async fn what_cannot_be_stored_is_not_done() {
     std::fs::remove_dir(folder.path().join("web.new")).unwrap();
     stage.control.handle.edit(Edit::Remove { count: 1, names: Vec::new() }).await.unwrap();
     assert_eq!(stage.names().len(), 1);
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_stored_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(folder.path());
+    let stage = Stage::set(Some(state.clone()), |_| {}).await;
+    stage.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    let stored = state.read("web").await.unwrap().unwrap();
+    let others = Desired { generation: 7, ..stored.desired };
+    state.write("web", &others, stored.revision).await.unwrap();
+    for _ in 0..2 {
+        let edit = Edit::Remove { count: 1, names: Vec::new() };
+        let error = stage.control.handle.edit(edit).await.unwrap_err().to_string();
+        assert!(error.contains("somebody else has changed") && error.contains("web.wish"), "{error}");
+    }
+    assert_eq!(stage.names(), ["web_1", "web_2"]);
+    assert_eq!(state.read("web").await.unwrap().unwrap().desired, others);
+}
+
+#[tokio::test]
+async fn in_a_folder_that_nobody_chose_what_is_stored_goes_with_the_last_replica() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("web.wish");
+    // Not even damage matters.
+    std::fs::write(&path, "{").unwrap();
+    let state = StateDir::open(folder.path(), false).unwrap();
+    let stage = Stage::set(Some(state.clone()), |_| {}).await;
+    assert!(!stage.control.is_restored);
+    stage.control.handle.edit(Edit::Fill { count: 1 }).await.unwrap();
+    assert_eq!(state.read("web").await.unwrap().unwrap().desired.replicas.len(), 1);
 }
 
 #[tokio::test]

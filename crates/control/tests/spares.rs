@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use control::{
     Control, Departure, Happening, HeartbeatProtocol, HeartbeatSettings, Heartbeats, Journal,
-    ReconcilerSettings, StateDir, WishError, WishStore,
+    ReconcilerSettings, Revision, StateDir, Store, StoreError, Stored,
 };
 use driver::{Driver, EventSender, ScriptedDriver};
 use fleet::{
@@ -21,6 +21,7 @@ use futures_util::future::{BoxFuture, FutureExt, pending};
 use placement::{Placement, Rendezvous, Seat};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 async fn healthy() -> Address {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -38,7 +39,7 @@ async fn answer(mut stream: TcpStream) {
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
 }
 
-fn settings(spares: u32, state: Option<Arc<dyn WishStore>>) -> ReconcilerSettings {
+fn settings(spares: u32, state: Option<Arc<dyn Store>>) -> ReconcilerSettings {
     ReconcilerSettings {
         service: "web".into(),
         fleet: FleetSettings {
@@ -138,7 +139,7 @@ fn life(text: &str) -> Life {
 }
 
 /// The lock is let go when the reconciler has ended.
-async fn open(path: &Path) -> Arc<dyn WishStore> {
+async fn open(path: &Path) -> Arc<dyn Store> {
     loop {
         match StateDir::open(path, true) {
             Ok(state) => return Arc::new(state),
@@ -220,15 +221,39 @@ async fn a_stored_wish_that_gives_two_seats_to_one_life_is_refused() {
 
 /// A disk that stops to answer.
 #[derive(Debug, Default)]
-struct Stuck(AtomicBool);
+struct Stuck {
+    is_stuck: AtomicBool,
+    revision: watch::Sender<Revision>,
+}
 
-impl WishStore for Stuck {
-    fn read(&self, _: &str, _: bool) -> Result<Desired, WishError> {
-        Ok(Desired::new(1))
+impl Store for Stuck {
+    fn read(&self, _: &str) -> BoxFuture<'static, Result<Option<Stored>, StoreError>> {
+        async { Ok(None) }.boxed()
     }
 
-    fn write(&self, _: &str, _: &Desired) -> BoxFuture<'static, Result<(), WishError>> {
-        if self.0.load(Ordering::Relaxed) { pending().boxed() } else { async { Ok(()) }.boxed() }
+    fn write(
+        &self,
+        _: &str,
+        _: &Desired,
+        expected: Revision,
+    ) -> BoxFuture<'static, Result<Revision, StoreError>> {
+        if self.is_stuck.load(Ordering::Relaxed) {
+            return pending().boxed();
+        }
+        self.revision.send_replace(expected.next());
+        async move { Ok(expected.next()) }.boxed()
+    }
+
+    fn watch(&self, _: &str) -> watch::Receiver<Revision> {
+        self.revision.subscribe()
+    }
+
+    fn outlasts_fleets(&self) -> bool {
+        true
+    }
+
+    fn location(&self, service: &str) -> String {
+        service.to_string()
     }
 }
 
@@ -236,7 +261,7 @@ impl WishStore for Stuck {
 async fn no_seat_waits_for_the_disk() {
     let disk = Arc::<Stuck>::default();
     let stage = Stage::begun(settings(2, Some(disk.clone()))).await;
-    disk.0.store(true, Ordering::Relaxed);
+    disk.is_stuck.store(true, Ordering::Relaxed);
     stage.dies("2.1").await;
     stage.eventually("the first seat is taken", |stage| stage.table() == "1:1.1 2:10001.1").await;
     stage.dies("1.1").await;

@@ -6,13 +6,13 @@
 use std::path::PathBuf;
 
 use config::{OnExit, Settings};
-use control::{StateDir, WishError};
+use control::{StateDir, StoreError};
 
 /// The folder in a state directory in which kept processes are written down.
 const PROCESSES: &str = "processes";
 
 /// Opens the folder of the wish, if there is to be one, or if an earlier balancer left something.
-pub(crate) fn open(settings: &Settings, owner: &str) -> Result<Option<StateDir>, WishError> {
+pub(crate) fn open(settings: &Settings, owner: &str) -> Result<Option<StateDir>, StoreError> {
     let keeps_replicas =
         settings.services.iter().any(|service| service.on_exit == OnExit::Keep && service.is_owned());
     match &settings.state_dir {

@@ -21,8 +21,8 @@ use crate::handle::Handle;
 use crate::heartbeat::{HeartbeatSettings, Heartbeats};
 use crate::journal::Journal;
 use crate::perform::{Lists, Performer};
+use crate::store::{Store, StoreError};
 use crate::view::ServiceView;
-use crate::wish::{WishError, WishStore};
 
 /// Room for commands. Callers wait when it is full.
 const COMMANDS_CAPACITY: usize = 256;
@@ -42,8 +42,8 @@ pub struct ReconcilerSettings {
     pub weights: Vec<u32>,
     /// The bound on a replica's load; below 1 there is none.
     pub load_factor: f64,
-    /// Where the wish is kept, if it is.
-    pub state: Option<Arc<dyn WishStore>>,
+    /// Where it is stored what should run, if it is.
+    pub state: Option<Arc<dyn Store>>,
     /// Where it is written down what happens to replicas.
     pub journal: Journal,
 }
@@ -62,7 +62,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Reads the wish, finds what an earlier balancer left, and starts the reconciler. `make_driver`
+    /// Reads what should run, finds what an earlier balancer left, and starts the reconciler. `make_driver`
     /// is given the line on which the driver reports.
     pub async fn start<F>(
         settings: ReconcilerSettings,
@@ -80,14 +80,13 @@ impl Control {
         let clock = Clock::start();
         let service = settings.service.as_str();
         let found = driver.list().await?;
-        let desired = match &settings.state {
-            Some(state) => state.read(service, !found.is_empty())?,
-            None => Desired::new(fastrand::u64(..)),
-        };
+        let mut storing = Storing::new(service, settings.state, settings.journal.clone());
+        let stored = storing.read(!found.is_empty()).await?;
+        let desired = stored.unwrap_or_else(|| Desired::new(fastrand::u64(..)));
         let is_restored = desired.generation > 0;
-        let storing = Storing::new((service, settings.state), &desired, settings.journal.clone());
         let seating = Seating::new(settings.placement, settings.weights);
-        let mut fleet = Fleet::new(settings.fleet.clone(), seating, desired)?;
+        let fleet = Fleet::new(settings.fleet.clone(), seating, desired);
+        let mut fleet = fleet.map_err(|why| StartError::DoesNotFit { location: storing.location(), why })?;
         fleet.adopt(&found, |life| driver.release_of(life), clock.now());
         let outdated = fleet.settle_releases(driver.release(), |life| driver.release_of(life));
         if outdated > 0 {
@@ -141,7 +140,7 @@ pub enum StartError {
     #[error(transparent)]
     Driver(#[from] driver::DriverError),
     #[error(transparent)]
-    Wish(#[from] WishError),
-    #[error("what should run does not fit the configured placement: {0}")]
-    DoesNotFit(#[from] NoRoom),
+    Store(#[from] StoreError),
+    #[error("what {location} asks for does not fit the configured placement: {why}")]
+    DoesNotFit { location: String, why: NoRoom },
 }

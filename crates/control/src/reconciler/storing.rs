@@ -1,4 +1,4 @@
-//! The wish on its way to disk, and what is said when it does not get there.
+//! The desired state on its way to the store, and what is said when it does not get there.
 //!
 //! An edit that cannot be stored is not done; that is its caller's affair. That nothing can be stored
 //! is everybody's: it is shown for as long as it lasts, and tried again until it is over.
@@ -13,12 +13,14 @@ use tokio::task::{JoinError, JoinHandle};
 use crate::handle::EditError;
 use crate::happening::Happening;
 use crate::journal::Journal;
-use crate::wish::{WishError, WishStore};
+use crate::store::{Revision, Store, StoreError};
 
-/// Stores the wish of one service.
+/// Stores what should run of one service.
 pub(super) struct Storing {
     service: String,
-    state: Option<Arc<dyn WishStore>>,
+    store: Option<Arc<dyn Store>>,
+    /// What was read or stored the last time, and so what the next write follows.
+    revision: Revision,
     /// Why the last attempt failed, if it did.
     trouble: Option<String>,
     journal: Journal,
@@ -28,17 +30,32 @@ pub(super) struct Storing {
     under_way: Option<Write>,
 }
 
-type Write = JoinHandle<Result<(), WishError>>;
+type Write = JoinHandle<Result<Revision, StoreError>>;
 
 impl Storing {
-    /// With what was read from there.
-    pub(super) fn new(
-        (service, state): (&str, Option<Arc<dyn WishStore>>),
-        stored: &Desired,
-        journal: Journal,
-    ) -> Self {
-        let (service, seats_of_spares) = (service.to_string(), stored.seats_of_spares());
-        Self { service, state, trouble: None, journal, seats_of_spares, under_way: None }
+    pub(super) fn new(service: &str, store: Option<Arc<dyn Store>>, journal: Journal) -> Self {
+        let service = service.to_string();
+        let (revision, seats_of_spares) = (Revision::NONE, Vec::new());
+        Self { service, store, revision, trouble: None, journal, seats_of_spares, under_way: None }
+    }
+
+    /// What was stored, if that counts: not every store keeps it for longer than there is a trace of the
+    /// fleet (`is_left`). What does not count is not even looked at, and written over.
+    pub(super) async fn read(&mut self, is_left: bool) -> Result<Option<Desired>, StoreError> {
+        let Some(store) = &self.store else { return Ok(None) };
+        self.revision = *store.watch(&self.service).borrow();
+        if !is_left && !store.outlasts_fleets() {
+            return Ok(None);
+        }
+        let Some(stored) = store.read(&self.service).await? else { return Ok(None) };
+        self.revision = stored.revision;
+        self.seats_of_spares = stored.desired.seats_of_spares();
+        Ok(Some(stored.desired))
+    }
+
+    /// Where it is stored, for people.
+    pub(super) fn location(&self) -> String {
+        self.store.as_ref().map(|store| store.location(&self.service)).unwrap_or_default()
     }
 
     /// Why nothing can be stored at present, if so.
@@ -46,36 +63,38 @@ impl Storing {
         self.trouble.clone()
     }
 
-    /// Stores a wish; when this returns without error, it is on disk.
+    /// Stores what should run; when this returns without error, no crash can lose it.
     pub(super) async fn store(&mut self, desired: &Desired) -> Result<(), EditError> {
         // What is older must not be written over what is newer.
         if self.under_way.is_some() {
             self.written().await;
         }
-        let Some(state) = &self.state else { return Ok(()) };
+        let Some(store) = &self.store else { return Ok(()) };
         self.seats_of_spares = desired.seats_of_spares();
-        let stored = state.write(&self.service, desired).await.map_err(|error| in_full(&error));
+        let written = store.write(&self.service, desired, self.revision).await;
+        let stored = self.follow(written.map_err(|error| in_full(&error)));
         self.note(stored.as_ref().err());
         stored.map_err(EditError::NotStored)
     }
 
-    /// Begins to store a wish, if its seats of spares are not those that were stored, and nothing is under
-    /// way. If it fails, that is noted.
+    /// Begins to store what should run, if its seats of spares are not those that were stored, and nothing is
+    /// under way. If it fails, that is noted.
     pub(super) fn store_seats_of_spares(&mut self, desired: &Desired) {
-        let Some(state) = self.state.as_ref().filter(|_| self.under_way.is_none()) else { return };
+        let Some(store) = self.store.as_ref().filter(|_| self.under_way.is_none()) else { return };
         let seats = desired.seats_of_spares();
         if seats != self.seats_of_spares {
             self.seats_of_spares = seats;
-            self.under_way = Some(tokio::spawn(state.write(&self.service, desired)));
+            self.under_way = Some(tokio::spawn(store.write(&self.service, desired, self.revision)));
         }
     }
 
     /// Waits for the end of the write that is under way; for ever, if there is none.
     pub(super) async fn written(&mut self) {
         let Some(write) = &mut self.under_way else { return pending().await };
-        let failure = failure_of(&write.await);
+        let written = in_words(write.await);
         self.under_way = None;
-        self.note(failure.as_ref());
+        let stored = self.follow(written);
+        self.note(stored.as_ref().err());
     }
 
     /// After a failure, stores what should run once more, so that the trouble is over when its cause
@@ -85,6 +104,13 @@ impl Storing {
             // What came of it is noted.
             let _ = self.store(desired).await;
         }
+    }
+
+    /// The next write follows this one. After a failure it follows the same as this one did, so that
+    /// whatever somebody else has stored meanwhile is never written over.
+    fn follow(&mut self, written: Result<Revision, String>) -> Result<(), String> {
+        self.revision = written?;
+        Ok(())
     }
 
     fn note(&mut self, failure: Option<&String>) {
@@ -105,9 +131,9 @@ impl Storing {
     }
 }
 
-fn failure_of(written: &Result<Result<(), WishError>, JoinError>) -> Option<String> {
+fn in_words(written: Result<Result<Revision, StoreError>, JoinError>) -> Result<Revision, String> {
     match written {
-        Ok(stored) => stored.as_ref().err().map(|error| in_full(error)),
-        Err(error) => Some(format!("cannot store what should run: {error}")),
+        Ok(stored) => stored.map_err(|error| in_full(&error)),
+        Err(error) => Err(format!("cannot store what should run: {error}")),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::{
-    Control, HeartbeatProtocol, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, WishStore,
+    Control, HeartbeatProtocol, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, Store,
 };
 use driver::Driver;
 use fleet::{Desired, Edit, FleetSettings, HealthSettings, Life};
@@ -295,7 +295,7 @@ impl Script {
         }
     }
 
-    fn settings(&self, state: Arc<dyn WishStore>) -> ReconcilerSettings {
+    fn settings(&self, state: Arc<dyn Store>) -> ReconcilerSettings {
         ReconcilerSettings {
             service: "web".into(),
             fleet: self.fleet.clone(),

@@ -8,10 +8,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use control::Revision;
 use driver::EventSender;
 use fleet::{Address, Desired, Life};
 use placement::Seat;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::chance::{Chance, Faults};
@@ -38,6 +39,8 @@ pub(crate) struct State {
     pub(crate) containers: BTreeMap<u64, Container>,
     pub(crate) tickets: BTreeMap<u64, Ticket>,
     pub(crate) disk: Option<Desired>,
+    /// Rises with each write that succeeded.
+    pub(crate) revision: watch::Sender<Revision>,
     /// How many writes to the disk are under way.
     pub(crate) writes: u32,
     /// Addresses that questions do not reach, and until when.
@@ -90,6 +93,7 @@ impl World {
             containers: BTreeMap::new(),
             tickets: BTreeMap::new(),
             disk: None,
+            revision: watch::Sender::default(),
             writes: 0,
             cuts: BTreeMap::new(),
             blackout_until: Duration::ZERO,
