@@ -8,14 +8,14 @@ use config::{DriverChoice, ServiceSettings, Settings};
 
 use crate::cli::UpOptions;
 use crate::wiring::Shared;
-use crate::{in_full, up, wiring};
+use crate::{in_full, settings, wiring};
 
 /// Reads the configuration as it was read at the start.
 pub(crate) fn deployer(options: &UpOptions, settings: &Settings, shared: &Shared) -> Deployer {
     let (options, running) = (options.clone(), settings.services.clone());
     let (owner, state) = (shared.owner.clone(), shared.state.clone());
     Box::new(move |name| {
-        let asked = up::settings(&options).map_err(|stopped| stopped.to_string())?;
+        let asked = settings::chosen(&options).map_err(|stopped| stopped.to_string())?;
         let find = |services: &[ServiceSettings]| services.iter().find(|one| one.name == name).cloned();
         let running = find(&running).ok_or_else(|| format!("there is no service '{name}'"))?;
         let asked = find(&asked.services)
@@ -25,7 +25,7 @@ pub(crate) fn deployer(options: &UpOptions, settings: &Settings, shared: &Shared
             let fixed: Vec<String> = fixed.iter().map(|key| format!("`{key}`")).collect();
             return Err(format!("{} of service '{name}' changed; {RESTART}", fixed.join(", ")));
         }
-        let spec = wiring::spec(&asked, (&owner, state.as_ref())).map_err(|error| in_full(&error))?;
+        let spec = wiring::spec(&asked, &owner, state.as_ref()).map_err(|error| in_full(&error))?;
         let spec = spec.ok_or("the replicas of this service are not ours to replace")?;
         Ok(DeployOrder { spec, rollout: asked.rollout.clone() })
     })

@@ -9,6 +9,7 @@ mod stopped;
 mod descriptors;
 mod entrance;
 mod owner;
+mod settings;
 mod signals;
 mod state;
 mod up;

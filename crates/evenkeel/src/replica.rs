@@ -108,7 +108,7 @@ async fn serve(listener: Listener, home: Bytes, mut signals: EndSignals) {
 async fn connection(stream: Box<dyn Stream>, home: Bytes, mut stopped: watch::Receiver<bool>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let home = home.clone();
-        async move { Ok::<_, Infallible>(answer(&request, home)) }
+        async move { Ok::<_, Infallible>(respond(&request, home)) }
     });
     let mut connection =
         std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
@@ -123,7 +123,7 @@ async fn connection(stream: Box<dyn Stream>, home: Bytes, mut stopped: watch::Re
     }
 }
 
-fn answer(request: &Request<Incoming>, home: Bytes) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Incoming>, home: Bytes) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/home") => {
             let mut response = Response::new(Full::new(home));

@@ -9,10 +9,12 @@ use control::{Control, Handle, Heartbeats, Journal};
 use fleet::{Address, Edit};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{DemoDriver, UpOptions};
+use crate::cli::UpOptions;
 use crate::entrance::{self, Doors, Entrance, Serving};
 use crate::signals::EndSignals;
-use crate::{Outcome, Stopped, deploy, descriptors, explain, failed, in_full, owner, say, state, wiring};
+use crate::{
+    Outcome, Stopped, deploy, descriptors, explain, failed, in_full, owner, say, settings, state, wiring,
+};
 
 /// How long all replicas that were there before are waited for, once some of them take traffic.
 const TAKE_UP_PATIENCE: Duration = Duration::from_secs(5);
@@ -42,7 +44,7 @@ pub(crate) fn validate(path: &Path) -> Outcome {
 
 /// Runs a balancer until it is told to end.
 pub(crate) fn run(options: &UpOptions) -> Outcome {
-    let settings = settings(options)?;
+    let settings = settings::chosen(options)?;
     let (writer, _flushes_on_drop) = tracing_appender::non_blocking::NonBlockingBuilder::default()
         .buffered_lines_limit(LOG_LINES_MAX)
         .finish(std::io::stderr());
@@ -56,43 +58,13 @@ pub(crate) fn run(options: &UpOptions) -> Outcome {
     let doors = entrance::load(&settings).map_err(Stopped::BadConfiguration)?;
     let connections_max = descriptors::connections_max(settings.connections_max, descriptors::raise_limit());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let outcome = runtime.block_on(balance((options, &settings), doors, connections_max));
+    let outcome = runtime.block_on(balance(options, &settings, doors, connections_max));
     // After a second signal workers may still be draining; the end does not wait for them.
     runtime.shutdown_background();
     outcome
 }
 
-/// Flag beats environment beats file beats default.
-pub(crate) fn settings(options: &UpOptions) -> Result<Settings, Stopped> {
-    let bad = Stopped::BadConfiguration;
-    let mut settings = match &options.config {
-        Some(path) => config::read(path).map_err(|error| bad(error.to_string()))?,
-        None => Settings::demo(),
-    };
-    if let Some(listen) = options.listen {
-        settings.listen = Some(listen);
-    }
-    if let Some(admin) = &options.admin {
-        settings.admin =
-            config::admin_address(admin).map_err(|error| bad(format!("error: --admin {admin}: {error}")))?;
-    }
-    if options.driver == Some(DemoDriver::Docker) {
-        settings.use_docker_for_demo();
-    }
-    if let Some(replicas) = options.replicas {
-        settings
-            .override_replicas(replicas)
-            .map_err(|error| bad(format!("error: --replicas {replicas}: {error}")))?;
-    }
-    settings.check_addresses().map_err(|text| bad(format!("error: {text}")))?;
-    Ok(settings)
-}
-
-async fn balance(
-    (options, settings): (&UpOptions, &Settings),
-    doors: Doors,
-    connections_max: usize,
-) -> Outcome {
+async fn balance(options: &UpOptions, settings: &Settings, doors: Doors, connections_max: usize) -> Outcome {
     let mut signals = EndSignals::listen().map_err(failed)?;
     say!("evenkeel {}", env!("CARGO_PKG_VERSION"));
     // Everything that can be in somebody else's way is claimed before the first replica starts.

@@ -116,7 +116,7 @@ async fn driver(
     shared: &Shared,
     events: EventSender,
 ) -> Result<Arc<dyn Driver>, DriverError> {
-    Ok(match (spec(service, (&shared.owner, shared.state.as_ref()))?, &service.driver) {
+    Ok(match (spec(service, &shared.owner, shared.state.as_ref())?, &service.driver) {
         (Some(Spec::Process(settings)), _) => Arc::new(ProcessDriver::new(settings, events)?),
         (Some(Spec::Docker(settings)), _) => Arc::new(DockerDriver::connect(*settings, events).await?),
         (None, DriverChoice::Static { addresses }) => Arc::new(StaticDriver::new(addresses.clone())),
@@ -128,7 +128,8 @@ async fn driver(
 /// `owner` is whose they are, and `state` where is kept what outlives this balancer.
 pub(crate) fn spec(
     service: &ServiceSettings,
-    (owner, state): (&str, Option<&StateDir>),
+    owner: &str,
+    state: Option<&StateDir>,
 ) -> Result<Option<Spec>, DriverError> {
     let environment = ReplicaEnvironment {
         service: service.name.clone(),
