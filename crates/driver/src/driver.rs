@@ -16,6 +16,26 @@ pub type EventSender = mpsc::Sender<Event>;
 /// Starts, stops and lists the replicas of one service. Exits and freezes are reported as events,
 /// through the [`EventSender`] that the driver was made with. Dropping a future that a method
 /// returned leaves the work half done; call `stop` to tidy up.
+///
+/// ```
+/// use driver::{Driver, ScriptedDriver, StartOrder};
+/// use fleet::{Life, Release, ReplicaName, StopHow};
+/// use placement::Seat;
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+/// # runtime.block_on(async {
+/// let scripted = ScriptedDriver::new("127.0.0.1:9001".parse().unwrap());
+/// let driver: &dyn Driver = &scripted;
+/// driver.prepare().await?;
+/// let life = Life { seat: Seat::at_index(0), incarnation: 1 };
+/// let name = ReplicaName::parse("server_1").unwrap();
+/// let address = driver.start(StartOrder { life, name, release: Release::default() }).await?;
+/// assert_eq!(address.to_string(), "127.0.0.1:9001");
+/// driver.stop(life, StopHow::Graceful).await?;
+/// assert_eq!(scripted.script().orders, ["start 1.1 server_1", "stop 1.1"]);
+/// # Ok::<(), driver::DriverError>(())
+/// # }).unwrap();
+/// ```
 pub trait Driver: Releases {
     /// Checks, before anything is started, that starting can work: the engine answers, the image
     /// or the program exists. Creates what replicas share, such as their network.

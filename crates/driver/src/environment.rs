@@ -1,4 +1,4 @@
-//! The variables that tell a replica where to listen and who it is, the same under every driver.
+//! The variables that tell a replica where to listen and which it is, the same under every driver.
 
 use std::collections::BTreeMap;
 

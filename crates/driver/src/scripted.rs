@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, FutureExt, ready};
 
 use crate::{Driver, DriverError, Releases, Spec, StartOrder};
 
-/// What a [`ScriptedDriver`] answers, and what it was told.
+/// What a [`ScriptedDriver`] says, and what it was told.
 #[derive(Debug)]
 pub struct Script {
     /// Where a started replica is said to listen.
@@ -17,7 +17,7 @@ pub struct Script {
     pub failures: VecDeque<String>,
     /// What a list shows.
     pub found: Vec<Found>,
-    /// Who is said to be frozen.
+    /// Which are said to be frozen.
     pub frozen: Vec<Life>,
     /// What is said to be run by those that are found.
     pub releases: BTreeMap<Life, Release>,

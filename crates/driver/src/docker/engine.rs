@@ -95,7 +95,7 @@ impl Engine {
         self.presence.clone()
     }
 
-    /// Whether it says anything at all; an answer that says no shows that, too.
+    /// Whether it says anything at all; a response that says no shows that, too.
     pub(super) async fn is_there(&self) -> Result<(), CallError> {
         match limited(PRESENCE_LIMIT, self.docker.ping()).await {
             Ok(_) | Err(CallError::Refused { .. }) => Ok(()),
@@ -184,20 +184,20 @@ impl Engine {
     async fn gone(&self, id: &str) -> Result<(), CallError> {
         let options = WaitContainerOptionsBuilder::default().condition("removed").build();
         let mut waiting = Box::pin(self.docker.wait_container(id, Some(options)));
-        let answer = self.within(DEED_LIMIT, async {
+        let waited = self.within(DEED_LIMIT, async {
             match waiting.next().await {
                 // The library takes a bad exit code for an error; without a text it is none of the wait.
                 Some(Err(LibraryError::DockerContainerWaitError { error, .. })) if error.is_empty() => Ok(()),
-                answer => answer.transpose().map(drop),
+                end => end.transpose().map(drop),
             }
         });
-        match answer.await {
+        match waited.await {
             Err(error) if error.is_missing() => Ok(()),
             outcome => outcome,
         }
     }
 
-    /// Makes a call, for as long as it may take and there is hope for an answer.
+    /// Makes a call, for as long as it may take and there is hope for a response.
     async fn within<T>(
         &self,
         limit: Duration,

@@ -24,10 +24,10 @@ pub(super) enum CallError {
     /// The engine said nothing in time.
     #[error("no answer within {0:?}")]
     NoAnswer(Duration),
-    /// The call did not get through, or its answer did not: nobody knows whether it was done.
+    /// The call did not get through, or its response did not: nobody knows whether it was done.
     #[error("{0}")]
     Lost(String),
-    /// The answer could not be read.
+    /// The response could not be read.
     #[error("{0}")]
     Broken(String),
 }

@@ -1,6 +1,6 @@
-//! From the engine's answers to what the fleet wants to know of a replica.
+//! From the engine's responses to what the fleet wants to know of a replica.
 //!
-//! Pure. Owns where in an answer an address, a state or an exit code stands.
+//! Pure. Owns where in a response an address, a state or an exit code stands.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

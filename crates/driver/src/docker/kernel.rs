@@ -2,7 +2,7 @@
 //!
 //! The engine tells of an exit some 50 ms after it; the kernel does within one. All of this is for
 //! speed and for what the engine does not see: where processes are not visible (another PID
-//! namespace, a remote or rootless engine) every answer here is "do not know", and nothing breaks.
+//! namespace, a remote or rootless engine) all that is said here is "do not know", and nothing breaks.
 
 use std::fs;
 use std::io;

@@ -44,7 +44,7 @@ enum End {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Stage {
-    /// It is being created or started; how that ends is the answer to the order, not an event.
+    /// It is being created or started; how that ends is told to whoever ordered it, and no event.
     #[default]
     Starting,
     Started,
@@ -131,7 +131,7 @@ impl Lives {
     }
 
     /// Waits until the engine has told how a life ended of which the kernel has shown that it did.
-    /// Who removes it earlier does not learn it.
+    /// Whoever removes it earlier does not learn it.
     pub(super) async fn farewell(&self, life: Life) {
         let Some(mut end) = self.entries().get(&life).map(|entry| entry.end.subscribe()) else { return };
         let told = end.wait_for(|end| *end != End::Seen);

@@ -19,7 +19,7 @@ use crate::EventSender;
 pub(super) const LAST_WORDS_LIMIT: Duration = Duration::from_millis(10);
 pub(super) const LATE_WORDS_LIMIT: Duration = Duration::from_secs(1);
 
-/// Who sees what happens, and where it is told.
+/// Sees what happens, and tells it.
 #[derive(Clone, Debug)]
 pub(super) struct Witness {
     pub(super) engine: Engine,

@@ -1,7 +1,7 @@
-//! Who a process is beyond its number, and what runs in its session.
+//! What a process is beyond its number, and what runs in its session.
 //!
 //! Numbers are used again; a number together with the time of its start and the boot that it was
-//! in is not. Whoever is to be signalled is held first and looked at then, so that a signal never
+//! in is not. What is to be signalled is held first and looked at then, so that a signal never
 //! reaches somebody else.
 
 use std::fs;
@@ -39,7 +39,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Who this process is.
+    /// What identifies this process.
     pub(super) fn own() -> io::Result<Self> {
         let pid = rustix::process::getpid();
         let stat = Stat::of(pid).ok_or(io::ErrorKind::NotFound)?;
@@ -75,7 +75,7 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Takes hold of whoever has this number now; a child that was not yet waited for has it.
+    /// Takes hold of the process that has this number now; a child that was not yet waited for has it.
     pub(super) fn of(pid: Pid) -> Option<Self> {
         let process = pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
         Some(Self { pid, process: register(process).ok()? })
@@ -159,7 +159,7 @@ impl Stat {
 pub(super) struct Leftovers {
     /// How their tokens begin.
     pub(super) token: String,
-    /// Whose tokens begin so too, but who are alive and well.
+    /// Whose tokens begin so too, but which are alive and well.
     pub(super) spared: Vec<String>,
     /// The session that they must be in, if it is known.
     pub(super) session: Option<i32>,

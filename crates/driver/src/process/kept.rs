@@ -2,7 +2,7 @@
 //! found again by its record, and watched through a hold on its keeper.
 //!
 //! A keeper ends with its replica and the other way round, so that a keeper's end is the end of a
-//! life. Nobody but a keeper that is held is ever signalled, and whoever carries the token of a life
+//! life. Nobody but a keeper that is held is ever signalled, and what carries the token of a life
 //! that is over.
 
 use std::io;

@@ -26,7 +26,7 @@ struct Order {
 
 impl Starter {
     pub(super) fn new() -> io::Result<Self> {
-        // Whoever orders waits for the answer, so there is never more than one order.
+        // Whoever orders waits for the outcome, so there is never more than one order.
         let (orders, incoming) = sync_channel::<Order>(1);
         let carry_out = move || incoming.into_iter().for_each(Order::carry_out);
         std::thread::Builder::new().name("starts".to_owned()).spawn(carry_out)?;
@@ -36,10 +36,10 @@ impl Starter {
     /// Begins a process.
     pub(super) async fn begin(&mut self, command: Command) -> io::Result<Child> {
         let gone = || io::Error::other("the thread that begins processes is gone");
-        let (begun, answer) = oneshot::channel();
+        let (begun, outcome) = oneshot::channel();
         let order = Order { command, runtime: Handle::current(), begun };
         self.orders.try_send(order).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        outcome.await.map_err(|_| gone())?
     }
 }
 
