@@ -26,7 +26,7 @@ use crate::wire::peer::{Broken, Peer};
 use crate::wire::stream::Wire;
 use by_seat::{BySeat, Holder};
 use http2::Http2Stream;
-use shared::Shared;
+use shared::{Joined, Shared};
 
 /// How long to wait before a Unix socket is tried again whose queue is full.
 const QUEUE_PAUSE: Duration = Duration::from_millis(1);
@@ -95,7 +95,7 @@ impl Pool {
         if self.protocol == Protocol::H2c {
             // In a box: every connection of a client would otherwise carry the room that this needs.
             let joined = Box::pin(self.shared.join(replica.life, self.open_http2(&replica.address, timeout)));
-            let (place, is_reused) = joined.await?;
+            let Joined { place, is_reused } = joined.await?;
             let idle_for = is_reused.then_some(Duration::ZERO);
             return Ok(self.lease(Link::Http2(Box::new(Http2Stream::new(place))), holder, idle_for));
         }

@@ -20,3 +20,22 @@ fn is_method_forwarded(head: &RequestHead) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_objection_is_the_last_word() {
+        for (method, target, failure) in [
+            ("CONNECT", "example.com:443", Failure::MethodNotForwarded),
+            ("TRACE", "/", Failure::MethodNotForwarded),
+            ("OPTIONS", "*", Failure::NoService),
+            ("GET", "/", Failure::NoService),
+        ] {
+            let mut head = RequestHead::default();
+            head.start(method.as_bytes(), target.as_bytes(), None).unwrap();
+            assert_eq!(pass(None, &head).err(), Some(failure), "{method}");
+        }
+    }
+}

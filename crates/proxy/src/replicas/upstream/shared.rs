@@ -48,6 +48,13 @@ pub(super) struct Place {
     streams: Rc<Cell<usize>>,
 }
 
+/// A place, and where it came from.
+pub(super) struct Joined {
+    pub(super) place: Place,
+    /// Whether its connection was there before.
+    pub(super) is_reused: bool,
+}
+
 enum Next {
     Join(Place),
     WaitFor(Rc<Opening>),
@@ -55,16 +62,15 @@ enum Next {
 }
 
 impl Shared {
-    /// A place, and whether the connection was there before. What comes while one is being opened
-    /// shares what becomes of it.
+    /// A place on a connection. What comes while one is being opened shares what becomes of it.
     pub(super) async fn join(
         &self,
         life: Life,
         open: impl Future<Output = Result<SendRequest<Bytes>, Failure>>,
-    ) -> Result<(Place, bool), Failure> {
+    ) -> Result<Joined, Failure> {
         loop {
             match self.next(life) {
-                Next::Join(place) => return Ok((place, true)),
+                Next::Join(place) => return Ok(Joined { place, is_reused: true }),
                 Next::WaitFor(opening) => {
                     // Nothing is awaited between the look and this, so that no end of it is missed.
                     opening.is_over.notified().await;
@@ -76,7 +82,7 @@ impl Shared {
                     let turn = Turn { shared: self, life, opening };
                     let opened = open.await;
                     turn.opening.failure.set(opened.as_ref().err().copied());
-                    return Ok((self.add(life, opened?), false));
+                    return Ok(Joined { place: self.add(life, opened?), is_reused: false });
                 }
             }
         }
