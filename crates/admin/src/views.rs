@@ -2,16 +2,16 @@
 
 use api::{ChoiceShape, CrashLoopShape, ExplanationShape, ReplicaShape, RolloutShape, ServiceShape};
 use control::{Handle, ServiceView};
-use fleet::{Choice, ReplicaView, RolloutView, Verdict};
+use fleet::{Choice, Ranking, ReplicaView, RolloutView};
 
 /// The explanation that a routing table gives.
 pub fn explanation(key_rule: String, is_random: bool, choices: &[Choice]) -> ExplanationShape {
     let name = |choice: &Choice| choice.replica.as_ref().map(|replica| replica.name.to_string());
-    let chosen = choices.iter().find(|choice| choice.verdict == Verdict::Chosen);
+    let chosen = choices.iter().find(|choice| choice.ranking == Ranking::Chosen);
     let order = choices.iter().map(|choice| ChoiceShape {
         seat: choice.seat.number(),
         replica: name(choice),
-        verdict: choice.verdict.as_str().to_string(),
+        verdict: choice.ranking.as_str().to_string(),
         in_flight: choice.replica.as_ref().map_or(0, |replica| replica.gate.claims()),
         bound: choice.bound,
     });

@@ -23,7 +23,7 @@ pub enum Action {
     Replace(Life, Death),
     /// Ask the driver whether it is frozen.
     Inspect(Life),
-    /// Let one request try whether its answers are good again.
+    /// Let one request try whether its responses are good again.
     Admit(Life),
     /// Close its gate and say when nobody is inside.
     Drain(Life),

@@ -18,7 +18,7 @@ pub enum Event {
     Beat(Life, ProbeResult),
     /// The way of a request met something odd.
     Suspected(Suspicion),
-    /// How long some of the good answers took that came since the last time. Who gave none is left out.
+    /// How long some of the good responses took that came since the last time. Who gave none is left out.
     Measured(Vec<Measured>),
     /// The driver found a replica frozen (`true`), or no longer frozen (`false`).
     Frozen(Life, bool),
@@ -34,7 +34,7 @@ pub enum Event {
     Listed {
         /// When the question was put; what started later may be missing.
         asked_at: Moment,
-        /// The answer.
+        /// What there is.
         found: Vec<Found>,
     },
 }
@@ -46,9 +46,9 @@ pub enum ProbeResult {
     Good,
     /// The connection was refused: nobody listens.
     Refused,
-    /// No answer.
+    /// No response.
     Missed,
-    /// A bad answer, in time.
+    /// A bad response, in time.
     Unwell,
 }
 
@@ -59,7 +59,7 @@ pub struct Measured {
     pub life: Life,
     /// How much of the load it should get, relative to the others.
     pub weight: u32,
-    /// How long its good answers took; a sample of them.
+    /// How long its good responses took; a sample of them.
     pub latencies: Latencies,
 }
 
@@ -79,7 +79,7 @@ pub enum SuspicionKind {
     Refused,
     /// A connection broke, was not made, or nothing came in time. No sign by itself.
     Broken,
-    /// So many answers in a row failed that it counts.
+    /// So many responses in a row failed that it counts.
     Failing,
 }
 

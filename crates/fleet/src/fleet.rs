@@ -6,7 +6,50 @@ use crate::facts::Facts;
 use crate::names;
 use crate::{Desired, FleetSettings, Life, Moment, Observed, ReplicaName, Roster, Seating};
 
-/// Owned by one reconciler.
+/// What should run of one service and what is known to run, owned by one reconciler. Nothing here starts or
+/// stops anything: the owner carries out what is planned, and tells the fleet what came of it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use fleet::{
+///     Action, Desired, Edit, Event, Fleet, FleetSettings, HealthSettings, ProbeResult, RolloutSettings, Seating,
+/// };
+/// use placement::{Placement, Rendezvous, SeatChoice};
+///
+/// let settings = FleetSettings {
+///     name_prefix: "web".into(),
+///     replicas_max: 10,
+///     spares: 0,
+///     start_timeout: Duration::from_secs(30),
+///     drain_deadline: Duration::from_secs(30),
+///     health: HealthSettings::default(),
+///     seat_choice: SeatChoice::Lowest,
+///     rollout: RolloutSettings::default(),
+///     is_owned: true,
+/// };
+/// let seating = Seating::new(Placement::Rendezvous(Rendezvous::default()), Vec::new());
+/// let mut fleet = Fleet::new(settings, seating, Desired::new(7)).unwrap();
+/// let now = Duration::ZERO;
+///
+/// // One replica is asked for. It is to be started, and counts when it takes traffic.
+/// fleet.edit(&Edit::Fill { count: 1 }, now).unwrap();
+/// let plan = fleet.plan(now);
+/// let [Action::Start(life, name)] = plan.actions.as_slice() else { panic!("{plan:?}") };
+/// assert_eq!((life.to_string(), name.as_str()), ("1.1".to_string(), "web_1"));
+/// fleet.accept(&plan.actions[0], now);
+/// assert!(fleet.plan(now).actions.is_empty());
+/// assert!(fleet.desired().replicas.is_empty());
+///
+/// fleet.observe(&Event::Started(*life, "127.0.0.1:9001".parse().unwrap()), now);
+/// fleet.observe(&Event::Beat(*life, ProbeResult::Good), now);
+/// for action in fleet.plan(now).actions {
+///     assert!(matches!(action, Action::Commit(_)));
+///     fleet.accept(&action, now);
+/// }
+/// assert_eq!(fleet.desired().replicas.len(), 1);
+/// assert!(fleet.is_whole());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Fleet {
     pub(crate) settings: FleetSettings,

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use event_listener::Event;
+use event_listener::Event as Signal;
 
 const CLOSED: u64 = 1 << 63;
 const ABANDONED: u64 = 1 << 62;
@@ -20,7 +20,7 @@ const COUNT: u64 = ADMISSION - 1;
 #[derive(Debug, Default)]
 pub struct Gate {
     state: AtomicU64,
-    emptied: Event,
+    emptied: Signal,
 }
 
 impl Gate {
@@ -65,7 +65,7 @@ impl Gate {
         self.change_flags(CLOSED | ADMISSION);
     }
 
-    /// Lets nobody in, and tells who is inside not to count on an answer.
+    /// Lets nobody in, and tells who is inside not to count on a response.
     pub fn abandon(&self) {
         self.change_flags(CLOSED | ABANDONED);
     }
@@ -129,9 +129,9 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_admits_one_at_a_time_and_nobody_who_does_not_ask_for_it() {
+    fn a_half_open_gate_admits_one_at_a_time_and_nobody_who_does_not_ask_for_it() {
         let gate = Gate::default();
-        assert!(!gate.enter_half_open(), "an open gate needs no trial");
+        assert!(!gate.enter_half_open(), "an open gate needs no admission");
         gate.admit_one();
         assert!(!gate.enter(u64::MAX) && !gate.is_open());
         gate.restrict();

@@ -1,7 +1,7 @@
 //! How a life is: a small state machine over several signs of illness.
 //!
 //! Any sign may take a replica out of the table. Only a death, or two signs of different kinds, may end
-//! it; failing and slow are one kind, bad answers. Heartbeats and answers are *soft*: they may be bad
+//! it; failing and slow are one kind, bad responses. Heartbeats and responses are *soft*: they may be bad
 //! because of us, of the machine, or of something that all replicas depend on. What is decided on
 //! these signs is decided in the plan.
 
@@ -24,9 +24,9 @@ pub enum Sign {
     Frozen,
     /// It missed heartbeats.
     Silent,
-    /// Its answers failed.
+    /// Its responses failed.
     Failing,
-    /// Its answers take far longer than those of its peers.
+    /// Its responses take far longer than those of its peers.
     Slow,
 }
 
@@ -107,7 +107,7 @@ impl Signs {
         self.is_refusing || self.is_frozen || self.beats != Beats::default()
     }
 
-    /// Whether nothing but its answers speaks against it.
+    /// Whether nothing but its responses speaks against it.
     pub(crate) fn are_of_responses_only(&self) -> bool {
         matches!(self.first(), Some(Sign::Failing | Sign::Slow))
     }
@@ -146,7 +146,7 @@ impl Signs {
         self.beats.missed(settings, now);
     }
 
-    /// It gives good answers to requests.
+    /// It gives good responses to requests.
     pub(crate) fn vouch(&mut self, settings: &HealthSettings) {
         let beats = &mut self.beats;
         if !beats.is_silent && !beats.is_unwell {

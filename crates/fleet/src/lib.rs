@@ -14,6 +14,7 @@ mod gate;
 mod replica;
 mod responses;
 mod table;
+mod routing;
 
 mod settings;
 
@@ -64,8 +65,9 @@ pub use replica::{Claim, Replica};
 pub use responses::{Latencies, Responses};
 pub use rollout::{Course, RolloutFailure};
 pub use roster::Roster;
+pub use routing::{Publisher, Reader, routing};
 pub use seating::Seating;
 pub use settings::{FleetSettings, HealthSettings, RolloutSettings};
 pub use standing::Standing;
-pub use table::{Choice, Publisher, Reader, RoutingTable, Verdict, routing};
+pub use table::{Choice, Ranking, RoutingTable};
 pub use view::{FleetView, ReplicaState, ReplicaView, RolloutView};

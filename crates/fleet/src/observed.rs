@@ -203,7 +203,7 @@ impl Observed {
         }
     }
 
-    /// Takes in how long answers took. That there were any speaks for a replica, too.
+    /// Takes in how long responses took. That there were any speaks for a replica, too.
     fn compare(&mut self, measured: &[Measured], settings: &HealthSettings, now: Moment) {
         for one in measured {
             let Some(known) = self.lives.get_mut(&one.life) else { continue };
@@ -214,7 +214,7 @@ impl Observed {
             }
             let comparison = &self.comparison;
             let excess = |responses: &_| comparison.excess(one.life, responses, settings.slow_factor);
-            known.signs.outlier.answer(&one.latencies, excess, now);
+            known.signs.outlier.take_in(&one.latencies, excess, now);
         }
         for (life, finding) in self.comparison.close(settings.slow_factor, now) {
             let Some(known) = self.lives.get_mut(&life) else { continue };

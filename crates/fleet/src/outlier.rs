@@ -1,6 +1,6 @@
-//! How a replica's answers are taken: it is trusted, or not asked for a while, or half-open. A trial is
-//! a few requests with pauses between them, each of which could go elsewhere if it fails. Bad answers
-//! alone never end a replica.
+//! How a replica's responses are taken: it is trusted, or an outlier that is not asked for a while, or
+//! half-open. Half-open, it gets a few requests with pauses between them, each of which could go elsewhere
+//! if it fails. Bad responses alone never end a replica.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,17 +13,17 @@ const EJECTION_MAX: Duration = Duration::from_secs(300);
 /// How long a replica has to be trusted before what was earlier is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
-/// The time from one request half-open to the next.
+/// The time from one request to a half-open replica to the next.
 const HALF_OPEN_PAUSE: Duration = Duration::from_millis(500);
 
-/// How many good answers end a trial well.
+/// After how many good responses a half-open replica is trusted again.
 const HALF_OPEN_RESPONSES: u32 = 5;
 
-/// How often somebody is admitted to a trial. If too few come that could go elsewhere, nobody will
+/// How many requests are admitted to a half-open replica. If too few come that could go elsewhere, nobody will
 /// ever know, and the replica gets the benefit of the doubt.
 const HALF_OPEN_ADMISSIONS_MAX: u32 = 60;
 
-/// What one can say against answers.
+/// What one can say against responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Complaint {
     /// Too many in a row failed.
@@ -32,14 +32,14 @@ pub(crate) enum Complaint {
     Slow(Excess),
 }
 
-/// How long answers take that take too long.
+/// How long responses take that take too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Excess {
     pub(crate) own: Duration,
     pub(crate) peers: Duration,
 }
 
-/// What is thought of the answers of one life.
+/// What is thought of the responses of one life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outlier {
     state: State,
@@ -88,7 +88,7 @@ impl Outlier {
         !matches!(self.state, State::Out { .. })
     }
 
-    /// Takes in that answers are bad. What was asked before it was put out tells nothing new.
+    /// Takes in that responses are bad. What was asked before it was put out tells nothing new.
     pub(crate) fn complain(&mut self, complaint: Complaint, now: Moment) {
         match self.state {
             State::Out { .. } => return,
@@ -133,9 +133,9 @@ impl Outlier {
         }
     }
 
-    /// Takes in good answers. When there are enough of them for a verdict, `excess` says whether they
+    /// Takes in good responses. When there are enough of them to judge by, `excess` says whether they
     /// were too slow.
-    pub(crate) fn answer(
+    pub(crate) fn take_in(
         &mut self,
         responses: &Latencies,
         excess: impl FnOnce(&Latencies) -> Option<Excess>,

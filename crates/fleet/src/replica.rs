@@ -22,7 +22,7 @@ pub struct Replica {
     pub weight: u32,
     /// Who may enter, and how many are inside.
     pub gate: Gate,
-    /// How its answers are.
+    /// How its responses are.
     pub responses: Responses,
 }
 

@@ -1,4 +1,4 @@
-//! What a replica's answers tell: how many failed in a row, and how long they took. Those on the way
+//! What a replica's responses tell: how many failed in a row, and how long they took. Those on the way
 //! of requests note it here, in atomics; the control side takes it out. Nothing is judged here.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,7 +17,7 @@ const BUCKETS: usize = OCTAVES * STEPS;
 pub struct Responses {
     /// How many failures in a row are worth a word; 0 means that they do not count.
     failures_max: u32,
-    /// Failures since the last good answer.
+    /// Failures since the last good response.
     failures: AtomicU32,
     latencies: [AtomicU32; BUCKETS],
 }
@@ -34,14 +34,14 @@ impl Responses {
         Self { failures_max, failures: AtomicU32::new(0), latencies: [const { AtomicU32::new(0) }; BUCKETS] }
     }
 
-    /// Notes a good answer. When all is well, which is nearly always, that is a look and no more.
+    /// Notes a good response. When all is well, which is nearly always, that is a look and no more.
     pub fn note_success(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Notes a failed answer, and says whether the reconciler should hear of it: at the limit, and
+    /// Notes a failed response, and says whether the reconciler should hear of it: at the limit, and
     /// then each time that the count has doubled, because the first word may have been lost.
     #[must_use]
     pub fn note_failure(&self) -> bool {
@@ -52,22 +52,22 @@ impl Responses {
         failures.is_multiple_of(self.failures_max) && (failures / self.failures_max).is_power_of_two()
     }
 
-    /// Whether the last answer failed.
+    /// Whether the last response failed.
     pub fn have_failed(&self) -> bool {
         self.failures.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether so many answers in a row have failed that the next one is likely to.
+    /// Whether so many responses in a row have failed that the next one is likely to.
     pub fn are_failing(&self) -> bool {
         self.failures_max > 0 && self.failures.load(Ordering::Relaxed) >= self.failures_max
     }
 
-    /// Whether failed answers are counted at all.
+    /// Whether failed responses are counted at all.
     pub fn are_counted(&self) -> bool {
         self.failures_max > 0
     }
 
-    /// Notes how long it took from the request to the head of a good answer.
+    /// Notes how long it took from the request to the head of a good response.
     pub fn note_latency(&self, latency: Duration) {
         self.latencies[bucket_of(latency)].fetch_add(1, Ordering::Relaxed);
     }
@@ -84,7 +84,7 @@ impl Responses {
     }
 }
 
-/// How long some answers took, as a histogram whose steps are a fifth apart.
+/// How long some responses took, as a histogram whose steps are a fifth apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latencies {
     counts: [u32; BUCKETS],

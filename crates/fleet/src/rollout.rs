@@ -96,7 +96,7 @@ pub(crate) struct Rollout {
     pub(crate) last_failure: Option<RolloutFailure>,
     /// How often lives of the old one have.
     pub(crate) failures_before: u32,
-    /// Set when one died, or gave nothing but bad answers, that had just taken its seat.
+    /// Set when one died, or gave nothing but bad responses, that had just taken its seat.
     pub(crate) is_broken: bool,
 }
 

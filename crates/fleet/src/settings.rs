@@ -11,11 +11,11 @@ pub struct HealthSettings {
     pub misses: u32,
     /// Good heartbeats in a row after which it no longer does.
     pub rise: u32,
-    /// Failed answers in a row after which a replica counts as failing; 0 means never.
+    /// Failed responses in a row after which a replica counts as failing; 0 means never.
     pub failures: u32,
     /// How many times as long as its peers a replica takes that counts as slow; 0 means that none does.
     pub slow_factor: f64,
-    /// How long a replica is not asked for anything whose answers were bad, the first time.
+    /// How long a replica is not asked for anything whose responses were bad, the first time.
     pub ejection: Duration,
     /// Whether any replica may get any request. If not, one may have to take longer than others, and
     /// is slow only if it takes longer than it used to, too.

@@ -1,4 +1,4 @@
-//! Who is slow: how long a replica's answers take, compared with those of its peers at the same time.
+//! Who is slow: how long a replica's responses take, compared with those of its peers at the same time.
 //!
 //! What is compared are the lower and the upper quartile, and both must be too high. A mean would be
 //! moved by a few long polls; and where quick and slow endpoints are mixed, one quartile may lie now
@@ -10,11 +10,11 @@ use std::time::Duration;
 use crate::outlier::Excess;
 use crate::{HealthSettings, Latencies, Life, Measured, Moment};
 
-/// How long a window is if there are enough answers, and at most.
+/// How long a window is if there are enough responses, and at most.
 const WINDOW_MIN: Duration = Duration::from_millis(400);
 const WINDOW_MAX: Duration = Duration::from_secs(5);
 
-/// How many answers a replica must have given in a window for them to be compared.
+/// How many responses a replica must have given in a window for them to be compared.
 const ANSWERS_MIN: u32 = 12;
 
 /// In how many windows in a row a replica must be slow.
@@ -29,7 +29,7 @@ const WARM_WINDOWS: u32 = 2;
 /// What is quicker than this beyond its peers is never slow: there the machine's own noise is at work.
 const EXCESS_MIN: Duration = Duration::from_millis(1);
 
-/// Who gives so many times as many answers as its peers takes longer because it has more to do. That
+/// Who gives so many times as many responses as its peers takes longer because it has more to do. That
 /// is the load bound's affair.
 const HOT_FACTOR: u32 = 2;
 
@@ -107,7 +107,7 @@ impl Comparison {
         heard.iter().map(finding).collect()
     }
 
-    /// By how much these answers are slower than those of its peers in the last window, if it is
+    /// By how much these responses are slower than those of its peers in the last window, if it is
     /// too much.
     pub(crate) fn excess(&self, life: Life, responses: &Latencies, factor: f64) -> Option<Excess> {
         self.compare(life, Quartiles::of(responses), factor)

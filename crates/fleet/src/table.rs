@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
-use event_listener::Event;
 use placement::{Key, KeyHash, Placement, Seat};
 
 use crate::{Claim, Life, Replica};
@@ -20,7 +18,7 @@ const BOUND_LOOKS_MAX: usize = 16;
 /// Placement, and the replica in each seat that may be routed to.
 #[derive(Debug)]
 pub struct RoutingTable {
-    version: u64,
+    pub(crate) version: u64,
     // Placement holds every seat, also the empty ones: if it shrank with each failure,
     // keys would move twice, once away and once back.
     placement: Placement,
@@ -28,7 +26,7 @@ pub struct RoutingTable {
     has_members: bool,
     has_half_open: bool,
     load_factor: f64,
-    hold: Duration,
+    pub(crate) hold: Duration,
 }
 
 impl RoutingTable {
@@ -86,7 +84,7 @@ impl RoutingTable {
     }
 
     /// A place in the replica that is the first choice of this key, if that one is half-open and has an
-    /// admission to give. For requests that can go elsewhere if the trial fails.
+    /// admission to give. For requests that can go elsewhere if this one fails.
     pub fn claim_half_open(&self, key: Key) -> Option<Claim> {
         if !self.has_half_open {
             return None;
@@ -107,16 +105,16 @@ impl RoutingTable {
         let mut is_chosen = false;
         let choices = self.placement.order(key).map(|seat| {
             let replica = self.seats.get(seat.index()).cloned().flatten();
-            let verdict = match &replica {
-                None => Verdict::Empty,
-                Some(replica) if !replica.gate.is_open() => Verdict::Closed,
-                Some(replica) if replica.gate.claims() >= bound.of(replica) => Verdict::OverBound,
-                Some(_) if is_chosen => Verdict::Next,
-                Some(_) => Verdict::Chosen,
+            let ranking = match &replica {
+                None => Ranking::Empty,
+                Some(replica) if !replica.gate.is_open() => Ranking::Closed,
+                Some(replica) if replica.gate.claims() >= bound.of(replica) => Ranking::OverBound,
+                Some(_) if is_chosen => Ranking::Next,
+                Some(_) => Ranking::Chosen,
             };
-            is_chosen |= verdict == Verdict::Chosen;
+            is_chosen |= ranking == Ranking::Chosen;
             let bound = replica.as_ref().map(|replica| bound.of(replica)).filter(|bound| *bound < u64::MAX);
-            Choice { seat, replica, verdict, bound }
+            Choice { seat, replica, ranking, bound }
         });
         choices.collect()
     }
@@ -173,14 +171,14 @@ pub struct Choice {
     /// Who sits in it, if somebody does who may be routed to.
     pub replica: Option<Arc<Replica>>,
     /// What the request does here.
-    pub verdict: Verdict,
+    pub ranking: Ranking,
     /// The most requests at a time that the replica may have now, if there is a bound.
     pub bound: Option<u64>,
 }
 
 /// What a request does at a seat of its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Ranking {
     /// It stays here.
     Chosen,
     /// It would come here next, if the ones before failed.
@@ -193,7 +191,7 @@ pub enum Verdict {
     OverBound,
 }
 
-impl Verdict {
+impl Ranking {
     /// One or two words, as shown to people and programs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -202,67 +200,6 @@ impl Verdict {
             Self::Empty => "empty",
             Self::Closed => "closed",
             Self::OverBound => "over bound",
-        }
-    }
-}
-
-/// A table's one publisher and a first reader of it; readers can be cloned.
-pub fn routing(first: RoutingTable) -> (Publisher, Reader) {
-    let board = Arc::new(Board { table: ArcSwap::from_pointee(first), changed: Event::new() });
-    (Publisher { board: Arc::clone(&board) }, Reader { board })
-}
-
-#[derive(Debug)]
-struct Board {
-    table: ArcSwap<RoutingTable>,
-    changed: Event,
-}
-
-/// The only one who replaces the table.
-#[derive(Debug)]
-pub struct Publisher {
-    board: Arc<Board>,
-}
-
-impl Publisher {
-    /// Replaces the table by a newer one and wakes everyone who waits for a change. The arguments
-    /// are those of [`RoutingTable::new`].
-    pub fn publish(&mut self, placement: Placement, replicas: &[Arc<Replica>], load_factor: f64) {
-        self.replace(RoutingTable::new(0, placement, replicas, load_factor));
-    }
-
-    /// As [`publish`](Self::publish), with nobody to be routed to for the time of `hold`, though the fleet
-    /// has members.
-    pub fn publish_held(&mut self, placement: Placement, hold: Duration) {
-        self.replace(RoutingTable { hold, ..RoutingTable::new(0, placement, &[], 0.0) });
-    }
-
-    fn replace(&mut self, table: RoutingTable) {
-        let version = self.board.table.load().version + 1;
-        self.board.table.store(Arc::new(RoutingTable { version, ..table }));
-        self.board.changed.notify(usize::MAX);
-    }
-}
-
-/// Sees the table as it is.
-#[derive(Clone, Debug)]
-pub struct Reader {
-    board: Arc<Board>,
-}
-
-impl Reader {
-    /// The table of this moment, without a lock. Not to be held across an await.
-    pub fn load(&self) -> Guard<Arc<RoutingTable>> {
-        self.board.table.load()
-    }
-
-    /// Waits for a table newer than `version`. Dropping the future changes nothing.
-    pub async fn newer_than(&self, version: u64) {
-        while self.load().version() <= version {
-            let listener = self.board.changed.listen();
-            if self.load().version() <= version {
-                listener.await;
-            }
         }
     }
 }
@@ -356,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_is_for_the_keys_of_the_tried_and_the_others_do_not_notice() {
+    fn a_half_open_replica_is_tried_with_its_own_keys_and_the_others_do_not_notice() {
         let replicas = [replica(1), replica(2), replica(3)];
         let tried = &replicas[1];
         assert!(table(3, &replicas, 1.25).claim_half_open(Key::of(b"x")).is_none());
@@ -387,7 +324,7 @@ mod tests {
             let key = Key::of(&(number % 7).to_le_bytes());
             let told = table.explain(key);
             assert_eq!(told.len(), 5, "every seat is told of");
-            let chosen = told.iter().find(|choice| choice.verdict == Verdict::Chosen).unwrap();
+            let chosen = told.iter().find(|choice| choice.ranking == Ranking::Chosen).unwrap();
             let claim = table.claim(key, &[]).unwrap();
             assert_eq!(chosen.seat, claim.life.seat);
             if number % 3 > 0 {
