@@ -19,5 +19,5 @@ mod contract;
 pub use contract::Contract;
 pub use listener::{AdminListener, remove_stale_socket};
 pub use metrics::{ServiceTraffic, Traffic, TrafficSource};
-pub use server::{Admin, DeployOrder, Deployer, Explainer, Sources};
+pub use server::{Admin, DeployOrder, Deployer, Explainer, ServiceSource, Sources};
 pub use views::explanation;

@@ -38,13 +38,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let sources = Sources {
+///     services: Box::new(Vec::new),
 ///     traffic: Box::new(Traffic::default),
 ///     explainer: Box::new(|service, _| Err(format!("nobody can explain '{service}'"))),
 ///     deployer: Box::new(|service| Err(format!("nothing is known of '{service}'"))),
 /// };
 /// let listener = AdminListener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
 /// let address = listener.address();
-/// tokio::spawn(Admin::new(Vec::new(), Journal::default(), sources).serve(listener));
+/// tokio::spawn(Admin::new(Journal::default(), sources).serve(listener));
 ///
 /// let answer = tokio::task::spawn_blocking(move || {
 ///     let mut stream = std::net::TcpStream::connect(address.strip_prefix("http://").unwrap()).unwrap();
@@ -58,13 +59,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # });
 /// ```
 pub struct Admin {
-    services: Vec<Handle>,
     journal: Journal,
     sources: Sources,
 }
 
 /// Where the admin API asks for what control does not know. The program connects them.
 pub struct Sources {
+    /// The services that there are.
+    pub services: ServiceSource,
     /// What the data plane counted.
     pub traffic: TrafficSource,
     /// Which way a request would take.
@@ -72,6 +74,9 @@ pub struct Sources {
     /// What a service is to run now.
     pub deployer: Deployer,
 }
+
+/// The handles of the services of this moment, in their order.
+pub type ServiceSource = Box<dyn Fn() -> Vec<Handle> + Send + Sync>;
 
 /// Says which way a request to a service would take, or what is wrong with the question. The admin
 /// API does not know the proxy's key rules.
@@ -92,9 +97,9 @@ pub struct DeployOrder {
 type Answer = Result<Response<Full<Bytes>>, Problem>;
 
 impl Admin {
-    /// An admin API for these services.
-    pub fn new(services: Vec<Handle>, journal: Journal, sources: Sources) -> Self {
-        Self { services, journal, sources }
+    /// An admin API for the services that there are at each request.
+    pub fn new(journal: Journal, sources: Sources) -> Self {
+        Self { journal, sources }
     }
 
     /// Serves until dropped.
@@ -135,45 +140,46 @@ impl Admin {
             Route::Livez => Ok(text("ok\n".into())),
             Route::Readyz => self.readiness(),
             Route::Metrics => Ok(self.metrics()),
-            Route::Services => Ok(json(&self.services.iter().map(views::service).collect::<Vec<_>>())),
+            Route::Services => Ok(json(&self.services().iter().map(views::service).collect::<Vec<_>>())),
             Route::Events => Ok(json(&happenings::events(&self.journal))),
-            Route::Service => Ok(json(&views::service(handle()?))),
-            Route::Replicas => Ok(json(&views::service(handle()?).replicas)),
-            Route::AddReplicas => edited(handle()?, addition(&read_json(request).await?)?).await,
-            Route::RemoveReplicas => edited(handle()?, removal(&read_json(request).await?)?).await,
-            Route::Scale => edited(handle()?, scaling(&read_json(request).await?)).await,
-            Route::Explain => self.explain(handle()?, &read_json(request).await?),
-            Route::Deploy => self.deploy(handle()?, &read_json(request).await?).await,
-            Route::Pause => paused(handle()?, pause_length(&read_json(request).await?)?).await,
-            Route::Resume => resumed(handle()?).await,
+            Route::Service => Ok(json(&views::service(&handle()?))),
+            Route::Replicas => Ok(json(&views::service(&handle()?).replicas)),
+            Route::AddReplicas => edited(&handle()?, addition(&read_json(request).await?)?).await,
+            Route::RemoveReplicas => edited(&handle()?, removal(&read_json(request).await?)?).await,
+            Route::Scale => edited(&handle()?, scaling(&read_json(request).await?)).await,
+            Route::Explain => self.explain(&handle()?, &read_json(request).await?),
+            Route::Deploy => self.deploy(&handle()?, &read_json(request).await?).await,
+            Route::Pause => paused(&handle()?, pause_length(&read_json(request).await?)?).await,
+            Route::Resume => resumed(&handle()?).await,
         }
     }
 
-    fn find(&self, name: &str) -> Result<&Handle, Problem> {
-        let found = self.services.iter().find(|handle| handle.service() == name);
+    fn services(&self) -> Vec<Handle> {
+        (self.sources.services)()
+    }
+
+    fn find(&self, name: &str) -> Result<Handle, Problem> {
+        let found = self.services().into_iter().find(|handle| handle.service() == name);
         found.ok_or_else(|| not_found(format!("there is no service '{name}'")))
     }
 
     /// Ready means: every service that should have replicas has one that takes traffic.
     fn readiness(&self) -> Answer {
-        let unready: Vec<&str> = self
-            .services
-            .iter()
-            .filter(|handle| {
-                let view = handle.view();
-                view.ready() == 0 && !view.replicas.is_empty()
-            })
-            .map(Handle::service)
-            .collect();
+        let mut unready = self.services();
+        unready.retain(|handle| {
+            let view = handle.view();
+            view.ready() == 0 && !view.replicas.is_empty()
+        });
         if unready.is_empty() {
             return Ok(text("ready\n".into()));
         }
-        let detail = format!("no replica takes traffic for: {}", unready.join(", "));
+        let names: Vec<&str> = unready.iter().map(Handle::service).collect();
+        let detail = format!("no replica takes traffic for: {}", names.join(", "));
         Err(problem(StatusCode::SERVICE_UNAVAILABLE, detail))
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        let page = metrics::page(&self.services, &self.sources.traffic);
+        let page = metrics::page(&self.services(), &self.sources.traffic);
         of_type("application/openmetrics-text; version=1.0.0; charset=utf-8", Bytes::from(page))
     }
 

@@ -20,6 +20,7 @@ mod clock;
 mod heartbeat;
 mod perform;
 mod reconciler;
+mod registry;
 
 pub use ejections::Ejections;
 pub use handle::{Deploy, EditError, Handle};
@@ -27,6 +28,7 @@ pub use happening::{Departure, Happening, PauseEnd, Record, Subject};
 pub use heartbeat::{HeartbeatProtocol, HeartbeatSettings, Heartbeats, Prober};
 pub use journal::Journal;
 pub use reconciler::{Control, PAUSE_MAX, ReconcilerSettings, StartError};
+pub use registry::{Entries, Entry, Registry, ServiceTaken};
 pub use state_dir::StateDir;
 pub use store::{Revision, Store, StoreError, Stored};
 pub use view::ServiceView;

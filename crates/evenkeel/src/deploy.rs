@@ -4,23 +4,23 @@
 //! a restart could change.
 
 use admin::{DeployOrder, Deployer};
-use config::{DriverChoice, ServiceSettings, Settings};
+use config::{DriverChoice, ServiceSettings};
 
 use crate::cli::UpOptions;
-use crate::wiring::Shared;
+use crate::services::Services;
 use crate::{in_full, settings, wiring};
 
 /// Reads the configuration as it was read at the start.
-pub(crate) fn deployer(options: &UpOptions, settings: &Settings, shared: &Shared) -> Deployer {
-    let (options, running) = (options.clone(), settings.services.clone());
-    let (owner, state) = (shared.owner.clone(), shared.state.clone());
+pub(crate) fn deployer(options: &UpOptions, services: &Services) -> Deployer {
+    let (options, registry) = (options.clone(), services.registry().clone());
+    let (owner, state) = (services.shared().owner.clone(), services.shared().state.clone());
     Box::new(move |name| {
         let asked = settings::chosen(&options).map_err(|stopped| stopped.to_string())?;
-        let find = |services: &[ServiceSettings]| services.iter().find(|one| one.name == name).cloned();
-        let running = find(&running).ok_or_else(|| format!("there is no service '{name}'"))?;
-        let asked = find(&asked.services)
-            .ok_or_else(|| format!("the configuration has no service '{name}' any more; {RESTART}"))?;
-        let fixed = changes_that_need_a_restart(&running, &asked);
+        let running = registry.find(name).ok_or_else(|| format!("there is no service '{name}'"))?;
+        let asked = asked.services.into_iter().find(|one| one.name == name);
+        let asked =
+            asked.ok_or_else(|| format!("the configuration has no service '{name}' any more; {RESTART}"))?;
+        let fixed = changes_that_need_a_restart(&running.attached.settings, &asked);
         if !fixed.is_empty() {
             let fixed: Vec<String> = fixed.iter().map(|key| format!("`{key}`")).collect();
             return Err(format!("{} of service '{name}' changed; {RESTART}", fixed.join(", ")));

@@ -8,15 +8,16 @@ use std::time::Duration;
 use admin::{Contract, ServiceTraffic, Traffic, TrafficSource};
 use bytes::Bytes;
 use config::Settings;
-use control::Control;
+use control::Registry;
 use hyper::http::request::Parts;
-use hyper::{Method, Response};
+use hyper::{Method, Response, StatusCode};
 use proxy::{
     AccessLog, AccessLogDestination, AccessLogSettings, ClientSettings, Listeners, LocalEndpoints,
     LocalResponse, ProxyHandle, ProxySettings, ResponseStyle, ServiceCounters, TlsServer,
 };
 
-use crate::{in_full, say, wiring};
+use crate::services::{Begun, Services};
+use crate::{in_full, say};
 
 /// How long the last lines of the access log are waited for.
 const ACCESS_LOG_PATIENCE: Duration = Duration::from_secs(5);
@@ -102,15 +103,13 @@ impl Entrance {
     pub(crate) fn serve(
         self,
         settings: &Settings,
-        controls: &[Control],
+        services: &Services,
         connections_max: usize,
     ) -> std::io::Result<Serving> {
         let addresses = self.listeners.addresses();
-        // The services are those of the configuration, as long as this runs.
-        let (_, routes) = proxy::routes(wiring::data_planes(settings, controls));
         let proxy = self.listeners.serve(&ProxySettings {
-            routes,
-            local: local_endpoints(settings, controls),
+            routes: services.routes(),
+            local: local_endpoints(services),
             drain_deadline: settings.services.iter().map(|one| one.drain_deadline).max().unwrap_or_default(),
             clients: ClientSettings { connections_max, ..settings.clients.clone() },
             access_log: self.access_log.clone(),
@@ -189,19 +188,27 @@ fn traffic_of(counters: &ServiceCounters) -> Vec<ServiceTraffic> {
     traffic.collect()
 }
 
-fn local_endpoints(settings: &Settings, controls: &[Control]) -> Option<Arc<dyn LocalEndpoints>> {
-    let mut services = settings.services.iter().zip(controls);
-    let (_, control) = services.find(|(service, _)| wiring::is_contract(service, settings))?;
-    Some(Arc::new(ContractEndpoints(Contract::new(control.handle.clone()))))
+fn local_endpoints(services: &Services) -> Option<Arc<dyn LocalEndpoints>> {
+    let (registry, service) = (services.registry().clone(), services.contract()?.to_string());
+    Some(Arc::new(ContractEndpoints { registry, service }))
 }
 
-/// Connects two rooms that do not know each other.
+/// Connects two rooms that do not know each other, for as long as the service is there.
 #[derive(Debug)]
-struct ContractEndpoints(Contract);
+struct ContractEndpoints {
+    registry: Registry<Begun>,
+    service: String,
+}
+
+impl ContractEndpoints {
+    fn contract(&self) -> Option<Contract> {
+        self.registry.find(&self.service).map(|entry| Contract::new(entry.control.handle))
+    }
+}
 
 impl LocalEndpoints for ContractEndpoints {
     fn serves(&self, method: &Method, path: &str) -> bool {
-        Contract::serves(method, path)
+        Contract::serves(method, path) && self.registry.find(&self.service).is_some()
     }
 
     fn style(&self) -> ResponseStyle {
@@ -209,8 +216,14 @@ impl LocalEndpoints for ContractEndpoints {
     }
 
     fn answer(&self, head: Parts, body: Bytes) -> LocalResponse {
-        let contract = self.0.clone();
+        let contract = self.contract();
         Box::pin(async move {
+            let Some(contract) = contract else {
+                // It went between the two questions.
+                let mut gone = Response::new(Bytes::new());
+                *gone.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                return gone;
+            };
             let answer: Response<Bytes> = contract.answer(head.uri.path(), body).await;
             answer
         })

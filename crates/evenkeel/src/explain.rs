@@ -5,38 +5,25 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use admin::Explainer;
 use api::ExplainShape;
-use config::{ServiceSettings, Settings};
-use control::Control;
-use fleet::Reader;
+use config::ServiceSettings;
+use control::Registry;
 use h1::{BadHead, HeadEnd, HeadLimits, RequestHead};
 use placement::Key;
-use proxy::KeyRule;
 
+use crate::services::Begun;
 use crate::wiring;
 
-/// Key rules and tables of all services.
-pub(crate) fn explainer(settings: &Settings, controls: &[Control]) -> Explainer {
-    let services = settings.services.iter().zip(controls);
-    let known: Vec<(String, String, KeyRule, Reader)> = services
-        .map(|(service, control)| {
-            (
-                service.name.clone(),
-                rule_in_words(service),
-                wiring::key_rule(&service.key),
-                control.table.clone(),
-            )
-        })
-        .collect();
-    let limits = settings.clients.head.clone();
+/// Key rules and tables of all services. Heads are read with these limits.
+pub(crate) fn explainer(registry: Registry<Begun>, limits: HeadLimits) -> Explainer {
     Box::new(move |name, question| {
-        let found = known.iter().find(|(service, ..)| service == name);
-        let (_, words, rule, table) = found.ok_or_else(|| format!("there is no service '{name}'"))?;
+        let found = registry.find(name).ok_or_else(|| format!("there is no service '{name}'"))?;
+        let service = &found.attached.settings;
         let head = head_of(question, &limits)?;
         let client = question.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let table = table.load();
-        let key = rule.key(&head, client, table.key_hash());
+        let table = found.control.table.load();
+        let key = wiring::key_rule(&service.key).key(&head, client, table.key_hash());
         let choices = table.explain(key.unwrap_or_else(|| Key::from_number(fastrand::u64(..))));
-        Ok(admin::explanation(words.clone(), key.is_none(), &choices))
+        Ok(admin::explanation(rule_in_words(service), key.is_none(), &choices))
     })
 }
 

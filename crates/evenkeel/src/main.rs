@@ -12,6 +12,7 @@ mod owner;
 mod settings;
 mod signals;
 mod state;
+mod services;
 mod up;
 mod wiring;
 

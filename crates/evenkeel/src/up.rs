@@ -1,26 +1,20 @@
 //! `evenkeel up`: the life of a balancer, from its configuration to its last request.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use admin::{Admin, AdminListener, Sources};
-use config::{DriverChoice, OnExit, ServiceSettings, Settings};
-use control::{Control, Handle, Heartbeats, Journal};
-use fleet::{Address, Edit};
+use config::{OnExit, Settings};
+use control::{Entry, Heartbeats, Journal};
+use fleet::Address;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::UpOptions;
 use crate::entrance::{self, Doors, Entrance, Serving};
+use crate::services::{self, Begun, END_MARGIN, Services};
 use crate::signals::EndSignals;
 use crate::{
     Outcome, Stopped, deploy, descriptors, explain, failed, in_full, owner, say, settings, state, wiring,
 };
-
-/// How long all replicas that were there before are waited for, once some of them take traffic.
-const TAKE_UP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How much longer than draining and stopping the end may take, where the engine is away.
-const END_MARGIN: Duration = Duration::from_secs(15);
 
 /// Log lines that wait for a slow reader; more are dropped, so that nobody is held up by a log.
 const LOG_LINES_MAX: usize = 8192;
@@ -79,64 +73,47 @@ async fn balance(options: &UpOptions, settings: &Settings, doors: Doors, connect
     let heartbeats = Heartbeats::start().map_err(failed)?;
     let shared = wiring::Shared { owner, state, journal: Journal::default(), heartbeats };
     wiring::end_orphaned(settings, &shared);
-    let mut controls = Vec::new();
+    let mut services = Services::new(shared, settings);
     for service in &settings.services {
-        let control = wiring::start_control(service, settings, &shared).await;
-        controls.push(
-            control.map_err(|error| failed(format!("service '{}': {}", service.name, in_full(&error))))?,
-        );
+        services.begin(service.clone()).await.map_err(failed)?;
     }
     say!("  admin on {}", admin.address());
-    let handles = controls.iter().map(|control| control.handle.clone()).collect();
+    let registry = services.registry().clone();
     let sources = Sources {
+        explainer: explain::explainer(registry.clone(), settings.clients.head.clone()),
+        services: Box::new(move || registry.handles()),
         traffic: entrance.traffic(),
-        explainer: explain::explainer(settings, &controls),
-        deployer: deploy::deployer(options, settings, &shared),
+        deployer: deploy::deployer(options, &services),
     };
-    tokio::spawn(Admin::new(handles, shared.journal.clone(), sources).serve(admin));
+    tokio::spawn(Admin::new(services.shared().journal.clone(), sources).serve(admin));
 
-    let begun = Begun { settings, had_replicas: had_replicas(&controls), controls };
     let filled = tokio::select! {
-        filled = fill_all(settings, &begun.controls) => filled,
+        filled = services.fill() => filled,
         () = signals.next() => Err("told to end before the replicas were up".into()),
     };
     if let Err(text) = filled {
-        return begun.give_up(text, &mut signals).await;
+        return give_up(&services, text, &mut signals).await;
     }
-    let serving = match entrance.serve(settings, &begun.controls, connections_max) {
+    services.open();
+    let serving = match entrance.serve(settings, &services, connections_max) {
         Ok(serving) => serving,
         Err(error) => {
-            return begun.give_up(format!("cannot listen on {address}: {error}"), &mut signals).await;
+            return give_up(&services, format!("cannot listen on {address}: {error}"), &mut signals).await;
         }
     };
     signals.next().await;
-    end(settings, &begun.controls, serving, &mut signals).await
+    end(&services, serving, &mut signals).await
 }
 
-/// A balancer that is not up yet.
-struct Begun<'a> {
-    settings: &'a Settings,
-    controls: Vec<Control>,
-    /// By service: whether an earlier balancer left replicas, or the wish for some.
-    had_replicas: Vec<bool>,
-}
-
-impl Begun<'_> {
-    /// Ends what this start began. What an earlier balancer left is not ours to end because this one
-    /// cannot begin.
-    async fn give_up(self, text: String, signals: &mut EndSignals) -> Outcome {
-        let is_ended =
-            |index: usize| self.settings.services[index].on_exit == OnExit::Stop || !self.had_replicas[index];
-        tokio::select! {
-            () = end_replicas(&self.controls, is_ended) => {}
-            () = signals.next() => {}
-        }
-        Err(failed(text))
+/// Ends what this start began. What an earlier balancer left is not ours to end because this one
+/// cannot begin.
+async fn give_up(services: &Services, text: String, signals: &mut EndSignals) -> Outcome {
+    let is_ended = |begun: &Begun| begun.settings.on_exit == OnExit::Stop || !begun.had_replicas;
+    tokio::select! {
+        () = services.retire(is_ended) => {}
+        () = signals.next() => {}
     }
-}
-
-fn had_replicas(controls: &[Control]) -> Vec<bool> {
-    controls.iter().map(|control| !control.handle.view().replicas.is_empty()).collect()
+    Err(failed(text))
 }
 
 async fn bind_admin(settings: &Settings) -> Result<AdminListener, Stopped> {
@@ -153,81 +130,23 @@ async fn bind_admin(settings: &Settings) -> Result<AdminListener, Stopped> {
     })
 }
 
-/// Brings every service to the replicas that it should have before the port answers.
-async fn fill_all(settings: &Settings, controls: &[Control]) -> Result<(), String> {
-    let fills = settings.services.iter().zip(controls).map(|(service, control)| async move {
-        let begun = Instant::now();
-        let found = control.handle.view().replicas.len();
-        let count = if control.is_restored { found } else { found.max(service.replicas as usize) };
-        let verb = match (found > 0, service.is_owned()) {
-            (true, _) => "taking up",
-            (false, true) => "starting",
-            (false, false) => "watching",
-        };
-        say!("  service {}: {verb} {count} {} …", service.name, what(&service.driver, count));
-        if control.is_restored && count != service.replicas as usize {
-            let asked = service.replicas;
-            say!(
-                "    (what was asked for before counts, not replicas = {asked}; `evenkeel scale` changes it)"
-            );
-        }
-        if !control.is_restored {
-            let fill = Edit::Fill { count: service.replicas };
-            control
-                .handle
-                .edit(fill)
-                .await
-                .map_err(|error| format!("service '{}': {error}", service.name))?;
-        }
-        if found > 0 && service.is_owned() {
-            take_up(service, &control.handle).await;
-        }
-        let view = control.handle.view();
-        let names: Vec<&str> = view.names().map(|name| name.as_str()).collect();
-        say!(
-            "  service {}: {} of {} ready after {:.2?}: {}",
-            service.name,
-            view.ready(),
-            names.len(),
-            begun.elapsed(),
-            names.join(", ")
-        );
-        Ok(())
-    });
-    futures_util::future::try_join_all(fills).await.map(|_| ())
-}
-
-/// Waits for replicas that were there before. Some that do not come back must not keep the others
-/// from serving.
-async fn take_up(service: &ServiceSettings, handle: &Handle) {
-    let patience = TAKE_UP_PATIENCE.min(service.start_timeout);
-    if tokio::time::timeout(patience, handle.whole()).await.is_ok() {
-        return;
-    }
-    let _ = tokio::time::timeout(service.start_timeout, handle.some_ready()).await;
-    tracing::warn!(service = %service.name, "not every replica is back; serving with those that are");
-}
-
 /// Drains and ends. A second signal ends at once.
-async fn end(
-    settings: &Settings,
-    controls: &[Control],
-    serving: Serving,
-    signals: &mut EndSignals,
-) -> Outcome {
+async fn end(services: &Services, serving: Serving, signals: &mut EndSignals) -> Outcome {
     say!("  ending: no new connections, requests under way may finish (a second signal ends at once)");
-    let is_ended = |index: usize| settings.services[index].on_exit == OnExit::Stop;
+    let entries = services.registry().entries();
+    let stays = |entry: &&Entry<Begun>| entry.attached.settings.on_exit == OnExit::Keep;
     let orderly = async {
         // Joining the workers blocks, and this thread has replicas to look after.
         let _ = tokio::task::spawn_blocking(move || serving.end()).await;
         // Those that stay stay; those that were on their way in or out are seen through.
-        let stay =
-            settings.services.iter().zip(controls).filter(|(service, _)| service.on_exit == OnExit::Keep);
-        let quiet = stay.map(|(service, control)| {
-            let limit = service.drain_deadline + service.stop_timeout;
-            tokio::time::timeout(limit, control.handle.quiet())
-        });
-        let ended = tokio::time::timeout(end_limit(settings), end_replicas(controls, is_ended));
+        let quiet = entries
+            .iter()
+            .filter(stays)
+            .map(|entry| tokio::time::timeout(entry.attached.end_limit(), entry.control.handle.quiet()));
+        let limits = entries.iter().map(|entry| entry.attached.end_limit());
+        let limit = limits.max().unwrap_or_default() + END_MARGIN;
+        let is_ended = |begun: &Begun| begun.settings.on_exit == OnExit::Stop;
+        let ended = tokio::time::timeout(limit, services.retire(is_ended));
         futures_util::future::join(ended, futures_util::future::join_all(quiet)).await.0.is_ok()
     };
     let is_complete = tokio::select! {
@@ -237,37 +156,13 @@ async fn end(
     if !is_complete {
         return Err(failed("not all replicas could be ended; the log says why"));
     }
-    for (service, control) in settings.services.iter().zip(controls) {
-        if service.on_exit == OnExit::Keep && service.is_owned() {
-            let view = control.handle.view();
-            let count = view.replicas.len() + view.spares.len();
-            let (name, what) = (&service.name, what(&service.driver, count));
-            let (keeps, them) = if count == 1 { ("keeps", "it") } else { ("keep", "them") };
-            say!("  service {name}: {count} {what} {keeps} running; the next start takes {them} up");
-        }
+    for entry in entries.iter().filter(stays).filter(|entry| entry.attached.settings.is_owned()) {
+        let view = entry.control.handle.view();
+        let count = view.replicas.len() + view.spares.len();
+        let (name, what) = (entry.name(), services::what(&entry.attached.settings.driver, count));
+        let (keeps, them) = if count == 1 { ("keeps", "it") } else { ("keep", "them") };
+        say!("  service {name}: {count} {what} {keeps} running; the next start takes {them} up");
     }
     say!("  ended");
     Ok(())
-}
-
-fn end_limit(settings: &Settings) -> Duration {
-    let limits = settings.services.iter().map(|service| service.drain_deadline + service.stop_timeout);
-    limits.max().unwrap_or_default() + END_MARGIN
-}
-
-async fn end_replicas(controls: &[Control], is_ended: impl Fn(usize) -> bool) {
-    let ending = controls.iter().enumerate().filter(|(index, _)| is_ended(*index));
-    futures_util::future::join_all(ending.map(|(_, control)| control.handle.retire())).await;
-}
-
-/// What the replicas are called in start-up lines.
-fn what(driver: &DriverChoice, count: usize) -> &'static str {
-    match (driver, count) {
-        (DriverChoice::Process { .. }, 1) => "process",
-        (DriverChoice::Process { .. }, _) => "processes",
-        (DriverChoice::Docker { .. }, 1) => "container",
-        (DriverChoice::Docker { .. }, _) => "containers",
-        (DriverChoice::Static { .. }, 1) => "address",
-        (DriverChoice::Static { .. }, _) => "addresses",
-    }
 }

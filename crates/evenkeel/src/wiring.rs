@@ -33,13 +33,12 @@ pub(crate) struct Shared {
     pub(crate) heartbeats: Heartbeats,
 }
 
-/// Starts the control of one service.
+/// Starts the control of one service. `is_contract` says whether the contract's endpoints are about it.
 pub(crate) async fn start_control(
     service: &ServiceSettings,
-    settings: &Settings,
+    is_contract: bool,
     shared: &Shared,
 ) -> Result<Control, StartError> {
-    let is_contract = is_contract(service, settings);
     let reconciler = ReconcilerSettings {
         service: service.name.clone(),
         fleet: FleetSettings {
@@ -85,30 +84,24 @@ fn health(service: &ServiceSettings) -> HealthSettings {
     }
 }
 
-/// The services as the data plane sees them.
-pub(crate) fn data_planes(settings: &Settings, controls: &[Control]) -> Vec<proxy::ServiceSettings> {
-    let services = settings.services.iter().zip(controls);
-    services.map(|(service, control)| data_plane(service, settings, control)).collect()
-}
-
-fn data_plane(service: &ServiceSettings, settings: &Settings, control: &Control) -> proxy::ServiceSettings {
+/// A service as the data plane sees it.
+pub(crate) fn data_plane(
+    service: &ServiceSettings,
+    is_contract: bool,
+    control: &Control,
+) -> proxy::ServiceSettings {
     proxy::ServiceSettings {
         name: service.name.clone(),
         host: service.host.clone(),
         path: service.path.clone(),
         key: key_rule(&service.key),
         key_hash: control.table.load().key_hash(),
-        style: if is_contract(service, settings) { ResponseStyle::Contract } else { ResponseStyle::Problem },
+        style: if is_contract { ResponseStyle::Contract } else { ResponseStyle::Problem },
         protocol: service.protocol,
         timeouts: service.timeouts.clone(),
         table: control.table.clone(),
         suspicions: control.suspicions.clone(),
     }
-}
-
-/// Whether this is the service that the contract's endpoints are about: the first.
-pub(crate) fn is_contract(service: &ServiceSettings, settings: &Settings) -> bool {
-    settings.contract && settings.services.first().is_some_and(|first| first.name == service.name)
 }
 
 async fn driver(

@@ -48,8 +48,8 @@ pub struct ReconcilerSettings {
     pub journal: Journal,
 }
 
-/// A reconciler that runs, as the rest of the program sees it.
-#[derive(Debug)]
+/// A reconciler that runs, as the rest of the program sees it; clones share it.
+#[derive(Clone, Debug)]
 pub struct Control {
     /// For edits and views.
     pub handle: Handle,
