@@ -69,39 +69,57 @@ impl fmt::Debug for Snapshot {
     }
 }
 
+/// A figure of a fleet, as it is now.
+struct Gauge {
+    name: &'static str,
+    help: &'static str,
+    read: fn(&FleetView) -> usize,
+}
+
+const GAUGES: [Gauge; 5] = [
+    Gauge { name: "replicas_desired", help: "Replicas that should run", read: |view| view.replicas.len() },
+    Gauge { name: "replicas_ready", help: "Replicas that take traffic", read: FleetView::ready },
+    Gauge {
+        name: "replicas_crash_looping",
+        help: "Replicas that do not serve because lives keep failing in their seats",
+        read: FleetView::crash_looping,
+    },
+    Gauge {
+        name: "spares_desired",
+        help: "Spares that should be held ready",
+        read: |view| view.spares.len(),
+    },
+    Gauge { name: "spares_ready", help: "Spares that could take a seat now", read: FleetView::spares_ready },
+];
+
+/// Something of a service that was counted since the start.
+struct Counter {
+    name: &'static str,
+    help: &'static str,
+    read: fn(&ServiceTraffic) -> u64,
+}
+
+const COUNTERS: [Counter; 4] = [
+    Counter { name: "attempts", help: "Requests sent to replicas", read: |traffic| traffic.attempts },
+    Counter { name: "replays", help: "Requests sent again after a failure", read: |traffic| traffic.replays },
+    Counter { name: "waits", help: "Requests that waited for a replica", read: |traffic| traffic.waits },
+    Counter {
+        name: "unserved",
+        help: "Requests that ended with an answer of our own, because no replica gave one",
+        read: |traffic| traffic.unserved,
+    },
+];
+
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        type Gauge = (&'static str, &'static str, fn(&FleetView) -> usize);
-        let gauges: [Gauge; 5] = [
-            ("replicas_desired", "Replicas that should run", |view| view.replicas.len()),
-            ("replicas_ready", "Replicas that take traffic", FleetView::ready),
-            (
-                "replicas_crash_looping",
-                "Replicas that do not serve because lives keep failing in their seats",
-                FleetView::crash_looping,
-            ),
-            ("spares_desired", "Spares that should be held ready", |view| view.spares.len()),
-            ("spares_ready", "Spares that could take a seat now", FleetView::spares_ready),
-        ];
-        for (name, help, read) in gauges {
+        for Gauge { name, help, read } in GAUGES {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (service, view) in &self.fleets {
                 let value = ConstGauge::new(read(view) as i64);
                 value.encode(metric.encode_family(&[("service", service.as_str())])?)?;
             }
         }
-        type Counter = (&'static str, &'static str, fn(&ServiceTraffic) -> u64);
-        let counters: [Counter; 4] = [
-            ("attempts", "Requests sent to replicas", |traffic| traffic.attempts),
-            ("replays", "Requests sent again after a failure", |traffic| traffic.replays),
-            ("waits", "Requests that waited for a replica", |traffic| traffic.waits),
-            (
-                "unserved",
-                "Requests that ended with an answer of our own, because no replica gave one",
-                |traffic| traffic.unserved,
-            ),
-        ];
-        for (name, help, read) in counters {
+        for Counter { name, help, read } in COUNTERS {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for traffic in &self.traffic.services {
                 let value = ConstCounter::new(read(traffic));
