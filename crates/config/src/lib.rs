@@ -2,6 +2,11 @@
 //!
 //! Three steps, each with its own types: the file's shape, the check of what it means, and the
 //! settings. Nothing here starts anything, looks at the environment, or knows the command line.
+//!
+//! # Choices
+//!
+//! - **Bounded load is off under `classic`** unless asked for: it would bend the shares that the formulas
+//!   promise.
 
 mod problem;
 mod suggest;

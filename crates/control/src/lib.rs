@@ -2,6 +2,16 @@
 //!
 //! One reconciler for each service: observe, plan, perform, publish. Heartbeats have a thread of
 //! their own. Nothing in this room is on the way of a request.
+//!
+//! # Choices
+//!
+//! - **A replica that is given up is abandoned before the table changes, one that gives way is closed
+//!   after**: requests inside look when the table changes, and not again; and no key is without a replica.
+//! - **Time in which we were stopped does not count**, for replicas as little as for clients: neither
+//!   silence nor a start nor a drain ages while the balancer is paused.
+//! - **A pause is of the table, not of the desired state**, and ends by itself: nobody can forget it.
+//! - **The simulation** (`tests/simulation`) runs the real reconciler and fleet in paused time, against an
+//!   engine, a network, a disk and a clock that lie; hence probes and the store stand behind traits.
 
 mod ejections;
 mod view;

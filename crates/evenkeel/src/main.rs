@@ -1,5 +1,12 @@
 //! Evenkeel: an HTTP load balancer that owns its replicas. This is the program: command line,
 //! configuration and wiring; what it does is done in the rooms below.
+//!
+//! # Choices
+//!
+//! - **One balancer for each owner**: an abstract socket, and a lock file for those in another network
+//!   namespace. Two containers that share neither are not told apart.
+//! - **`explain` asks the table that requests go by**, inside the running balancer; `place` and `simulate`
+//!   use the same crate without one.
 
 mod cli;
 

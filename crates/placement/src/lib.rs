@@ -6,6 +6,11 @@
 //! Rendezvous and the classic placement hash the number of a seat. Rings and Maglev tables hash
 //! names: [`Ring`] and [`Maglev`] stand alone over any list of them, and [`Named`] gives each seat a
 //! name that outlives its replicas, so that a fleet can use them too. [`Placement`] is one of all.
+//!
+//! # Choices
+//!
+//! - **Rings and Maglev tables hash the name of a seat**, the operator's or its number, not an address: a
+//!   replacement keeps its place under every algorithm.
 
 mod key;
 mod names;

@@ -7,7 +7,7 @@ use crate::house::root;
 /// A room, and the rooms that it may import.
 pub(crate) struct Floor {
     pub(crate) room: &'static str,
-    number: u8,
+    pub(crate) number: u8,
     below: &'static [&'static str],
 }
 

@@ -6,6 +6,7 @@ mod circles;
 mod files;
 mod floors;
 mod house;
+mod page;
 mod signatures;
 
 use floors::FLOORS;
