@@ -42,7 +42,8 @@ mod telling;
 mod wire;
 
 pub use clients::listeners::{ListenError, Listeners};
-pub use clients::tls::{CertificateFiles, TlsError, TlsServer, TlsSettings, TlsVersion};
+pub use clients::tls::TlsServer;
+pub use clients::tls::settings::{CertificateFiles, TlsError, TlsSettings, TlsVersion};
 pub use respond::response::ResponseStyle;
 pub use settings::{
     ClientSettings, ClientTimeouts, ListenerSettings, LocalEndpoints, LocalResponse, Protocol,

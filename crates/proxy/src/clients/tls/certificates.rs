@@ -15,7 +15,10 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::{CertificateFiles, FILE_BYTES_MAX, TlsError};
+use super::settings::{CertificateFiles, TlsError};
+
+/// The most that one file may hold; a chain of certificates takes some ten thousand bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Several may share a name, say one with an elliptic curve and one with RSA for older clients.
 type Candidates = Vec<Arc<CertifiedKey>>;

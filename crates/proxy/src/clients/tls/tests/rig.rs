@@ -18,7 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
-use crate::clients::tls::{CertificateFiles, TlsServer, TlsSettings, TlsVersion, is_http2};
+use crate::clients::tls::settings::{CertificateFiles, TlsSettings, TlsVersion};
+use crate::clients::tls::{TlsServer, is_http2};
 
 /// How long any wait of these tests may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
