@@ -5,10 +5,11 @@
 
 use admin::{DeployOrder, Deployer};
 use config::{DriverChoice, ServiceSettings};
+use fleet::in_full;
 
 use crate::cli::UpOptions;
 use crate::services::Services;
-use crate::{in_full, settings, wiring};
+use crate::{settings, wiring};
 
 /// Reads the configuration as it was read at the start.
 pub(crate) fn deployer(options: &UpOptions, services: &Services) -> Deployer {

@@ -9,6 +9,7 @@ use admin::{Contract, ServiceTraffic, Traffic, TrafficSource};
 use bytes::Bytes;
 use config::Settings;
 use control::Registry;
+use fleet::in_full;
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use proxy::{
@@ -16,8 +17,8 @@ use proxy::{
     LocalResponse, ProxyHandle, ProxySettings, ResponseStyle, ServiceCounters, TlsServer,
 };
 
+use crate::say;
 use crate::services::{Begun, Services};
-use crate::{in_full, say};
 
 /// How long the last lines of the access log are waited for.
 const ACCESS_LOG_PATIENCE: Duration = Duration::from_secs(5);

@@ -40,7 +40,6 @@ use clap::Parser;
 use fleet::Address;
 
 use cli::{Cli, Command};
-use fleet::in_full;
 pub(crate) use say::say;
 pub(crate) use stopped::{Outcome, Stopped, failed};
 

@@ -5,16 +5,14 @@ use std::path::Path;
 use admin::{Admin, AdminListener, Sources};
 use config::{OnExit, Settings};
 use control::{Entry, Heartbeats, Journal};
-use fleet::Address;
+use fleet::{Address, in_full};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::UpOptions;
 use crate::entrance::{self, Doors, Entrance, Serving};
 use crate::services::{self, Begun, END_MARGIN, Services};
 use crate::signals::EndSignals;
-use crate::{
-    Outcome, Stopped, deploy, descriptors, explain, failed, in_full, owner, say, settings, state, wiring,
-};
+use crate::{Outcome, Stopped, deploy, descriptors, explain, failed, owner, say, settings, state, wiring};
 
 /// Log lines that wait for a slow reader; more are dropped, so that nobody is held up by a log.
 const LOG_LINES_MAX: usize = 8192;

@@ -32,9 +32,16 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(' ').filter(|word| !word.is_empty())
 }
 
+/// What the balancer before had stored.
+struct Stored<'a> {
+    assignments: &'a str,
+    spares: &'a str,
+}
+
 /// The fleet of a balancer that was told to keep so many spares and found these lives running, after one that
 /// had stored these assignments and these spares.
-fn adopted(spares: u32, (assignments, stored_spares): (&str, &str), running: &str) -> Stage {
+fn adopted(spares: u32, stored_before: Stored<'_>, running: &str) -> Stage {
+    let Stored { assignments, spares: stored_spares } = stored_before;
     let mut stage = Stage::with_spares(spares);
     let mut desired = Desired::new(7);
     if !assignments.is_empty() {
@@ -176,7 +183,7 @@ const CASES: &[Case] = &[
 #[test]
 fn what_an_earlier_balancer_left_is_taken_over_and_nothing_is_doubled() {
     for &(claim, spares, stored, running, expected, plan) in CASES {
-        let mut stage = adopted(spares, stored, running);
+        let mut stage = adopted(spares, Stored { assignments: stored.0, spares: stored.1 }, running);
         assert_eq!(shown(&stage), expected, "{claim}");
         assert_eq!(stage.perform(), plan, "{claim}");
     }
@@ -198,7 +205,7 @@ fn what_is_stored_of_a_spare_that_took_a_seat_is_restored() {
 
 #[test]
 fn a_spare_that_takes_a_seat_of_a_balancer_that_is_gone_is_looked_after_like_any_other() {
-    let mut stage = adopted(1, ("1.1 2.4", "10001.1"), "1.1 10001.1");
+    let mut stage = adopted(1, Stored { assignments: "1.1 2.4", spares: "10001.1" }, "1.1 10001.1");
     stage.play("", "good 1.1 10001.1");
     assert_eq!(stage.open(), "1.1 10001.1");
     stage.now += Duration::from_secs(10);

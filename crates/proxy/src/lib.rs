@@ -49,7 +49,8 @@ pub use settings::{
     ClientSettings, ClientTimeouts, ListenerSettings, LocalEndpoints, LocalResponse, Protocol,
     ServiceSettings, ServiceTimeouts,
 };
-pub use telling::access_log::{AccessLog, AccessLogDestination, AccessLogFormat, AccessLogSettings};
+pub use telling::access_log::AccessLog;
+pub use telling::access_log::settings::{AccessLogDestination, AccessLogFormat, AccessLogSettings};
 pub use telling::counters::{ServiceCounters, Totals};
 pub use travel::key::KeyRule;
 pub use travel::routes::{RoutesPublisher, RoutesReader, routes};

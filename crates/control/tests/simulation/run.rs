@@ -79,7 +79,7 @@ pub(crate) fn run(seed: u64, sabotage: Option<Sabotage>, is_traced: bool) -> Out
         misses: script.fleet.health.misses,
         rise: script.fleet.health.rise,
     });
-    let world = Arc::new(World::new(chance, (faults, sabotage), judge));
+    let world = Arc::new(World::new(chance, faults, sabotage, judge));
     world.state().spares = script.fleet.spares as usize;
     if is_traced {
         let mut state = world.state();
@@ -139,7 +139,7 @@ async fn direct(world: &Arc<World>, script: &Script) -> Ending {
     });
     let Ok(control) = started.await else { return Ending::Failed };
     world.state().judge_beginning(&control);
-    tokio::spawn(watch(Arc::clone(world), (control.table.clone(), control.handle.clone())));
+    tokio::spawn(watch(Arc::clone(world), control.table.clone(), control.handle.clone()));
     if !control.is_restored {
         tokio::spawn(fill(Arc::clone(world), control.handle.clone(), script.replicas));
     }
@@ -179,7 +179,7 @@ async fn fill(world: Arc<World>, handle: control::Handle, count: u32) {
 }
 
 /// Looks at each table.
-async fn watch(world: Arc<World>, (table, handle): (fleet::Reader, control::Handle)) {
+async fn watch(world: Arc<World>, table: fleet::Reader, handle: control::Handle) {
     let mut version = 0;
     loop {
         table.newer_than(version).await;

@@ -84,7 +84,7 @@ pub(crate) fn seats_in(stored: &Desired) -> BTreeSet<Seat> {
 }
 
 impl World {
-    pub(crate) fn new(chance: Chance, (faults, sabotage): (Faults, Option<Sabotage>), judge: Judge) -> Self {
+    pub(crate) fn new(chance: Chance, faults: Faults, sabotage: Option<Sabotage>, judge: Judge) -> Self {
         let state = State {
             chance,
             faults,

@@ -32,7 +32,7 @@ use crate::last_lines::LAST_LINES_MAX;
 const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
 
 /// The oldest API that this driver was tried with, that of Docker Engine 20.10.
-const API_VERSION_MIN: Version = (1, 41);
+const API_VERSION_MIN: Version = Version { major: 1, minor: 41 };
 
 /// How long a question may take.
 const QUESTION_LIMIT: Duration = Duration::from_secs(10);
@@ -43,7 +43,12 @@ const STOP_MARGIN: Duration = Duration::from_secs(15);
 /// The library's own limit, which ends no call before ours does.
 const LIBRARY_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
-type Version = (usize, usize);
+/// A version of the engine's API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Version {
+    major: usize,
+    minor: usize,
+}
 
 /// A connection to the local engine. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -74,8 +79,10 @@ impl Engine {
         .map_err(|error| errors::unreachable(socket, error.into()))?;
         let offer = limited(QUESTION_LIMIT, docker.version()).await;
         let offer = offer.map_err(|error| errors::unreachable(socket, error))?;
-        let ours = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
-        let (major, minor) = agree(ours, offer.min_api_version.as_deref(), offer.api_version.as_deref())?;
+        let ours =
+            Version { major: API_DEFAULT_VERSION.major_version, minor: API_DEFAULT_VERSION.minor_version };
+        let Version { major, minor } =
+            agree(ours, offer.min_api_version.as_deref(), offer.api_version.as_deref())?;
         let api_version = format!("{major}.{minor}");
 
         // The library counts versions but leaves them out of its requests, and what it leaves out
@@ -257,16 +264,16 @@ fn agree(ours: Version, oldest: Option<&str>, newest: Option<&str>) -> Result<Ve
     let Some(engine_newest) = newest.and_then(parse_version) else {
         return Err(DriverError::new("Docker does not say which version of its API it speaks"));
     };
-    let engine_oldest = oldest.and_then(parse_version).unwrap_or((0, 0));
+    let engine_oldest = oldest.and_then(parse_version).unwrap_or_default();
     let chosen = ours.min(engine_newest);
     if chosen < API_VERSION_MIN {
-        let (major, minor) = engine_newest;
+        let Version { major, minor } = engine_newest;
         return Err(DriverError::new(format!(
             "this Docker engine speaks API {major}.{minor}; 1.41 (engine 20.10) is the oldest that can be used"
         )));
     }
     if chosen < engine_oldest {
-        let (major, minor) = engine_oldest;
+        let Version { major, minor } = engine_oldest;
         return Err(DriverError::new(format!(
             "this Docker engine wants API {major}.{minor} at least, which is newer than this program speaks"
         )));
@@ -276,7 +283,7 @@ fn agree(ours: Version, oldest: Option<&str>, newest: Option<&str>) -> Result<Ve
 
 fn parse_version(text: &str) -> Option<Version> {
     let (major, minor) = text.split_once('.')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
+    Some(Version { major: major.parse().ok()?, minor: minor.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -295,8 +302,9 @@ mod tests {
             (None, None, Err("does not say")),
             (None, Some("new"), Err("does not say")),
         ] {
-            match (agree((1, 53), oldest, newest), expected) {
-                (Ok(version), Ok(expected)) => assert_eq!(version, expected),
+            let ours = Version { major: 1, minor: 53 };
+            match (agree(ours, oldest, newest), expected) {
+                (Ok(version), Ok((major, minor))) => assert_eq!(version, Version { major, minor }),
                 (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
                 (got, expected) => panic!("{got:?} instead of {expected:?}"),
             }

@@ -91,7 +91,7 @@ impl Room {
         paths.visit_file(&self.files[module]);
         let mut imports = BTreeMap::new();
         for path in paths.used {
-            let Some(whole) = self.from_root(module, &path) else { continue };
+            let Some(whole) = self.within_room(module, &path) else { continue };
             let target = self.target(whole);
             if target != *module {
                 imports.insert(target, path.join("::"));
@@ -101,7 +101,7 @@ impl Room {
     }
 
     /// A path as it is from the root of the room; nothing if it leads out of it.
-    fn from_root(&self, module: &Module, path: &[String]) -> Option<Module> {
+    fn within_room(&self, module: &Module, path: &[String]) -> Option<Module> {
         let mut base = module.clone();
         match path[0].as_str() {
             "crate" => Some(path[1..].to_vec()),
@@ -126,7 +126,7 @@ impl Room {
             let module = path[..depth.unwrap_or(0)].to_vec();
             let Some(name) = path.get(module.len()) else { return module };
             let origin = self.handed_on.get(&module).and_then(|names| names.get(name));
-            match origin.and_then(|origin| self.from_root(&module, origin)) {
+            match origin.and_then(|origin| self.within_room(&module, origin)) {
                 Some(origin) => path = [&origin[..], &path[module.len() + 1..]].concat(),
                 None => return module,
             }

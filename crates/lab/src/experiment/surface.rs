@@ -28,57 +28,59 @@ pub(super) struct Called {
     pub(super) wrong: Option<String>,
 }
 
-/// Method, path and body.
-type Words = (&'static str, &'static str, &'static str);
+const fn call(method: &'static str, path: &'static str, body: &'static str) -> Call<'static> {
+    Call { method, path, body }
+}
 
 const MORE_ADDED: &str = "<Error> Length of hostname list is more than newly added instances";
 const MORE_REMOVED: &str = "<Error> Length of hostname list is more than removable instances";
 const NO_ENDPOINT: &str = "<Error> '/other' endpoint does not exist in server replicas";
 
 /// The calls in their order; the fleet is in the end as large as in the beginning.
-const CALLS: &[(Words, Want)] = &[
-    (("GET", "/rep", ""), Want::Fleet { change: 0, with: &[], without: &[] }),
-    (("GET", "/get", ""), Want::Fleet { change: 0, with: &[], without: &[] }),
-    (("GET", "/home", ""), Want::Home),
-    (("GET", "/home?x=1", ""), Want::Home),
-    (("GET", "/heartbeat", ""), Want::Empty),
-    (("GET", "/other", ""), Want::Failure(Some(NO_ENDPOINT))),
-    (("GET", "/other?x=1", ""), Want::Failure(Some(NO_ENDPOINT))),
+const CALLS: &[(Call<'static>, Want)] = &[
+    (call("GET", "/rep", ""), Want::Fleet { change: 0, with: &[], without: &[] }),
+    (call("GET", "/get", ""), Want::Fleet { change: 0, with: &[], without: &[] }),
+    (call("GET", "/home", ""), Want::Home),
+    (call("GET", "/home?x=1", ""), Want::Home),
+    (call("GET", "/heartbeat", ""), Want::Empty),
+    (call("GET", "/other", ""), Want::Failure(Some(NO_ENDPOINT))),
+    (call("GET", "/other?x=1", ""), Want::Failure(Some(NO_ENDPOINT))),
     (
-        ("POST", "/add", r#"{"n":2,"hostnames":["S5"]}"#),
+        call("POST", "/add", r#"{"n":2,"hostnames":["S5"]}"#),
         Want::Fleet { change: 2, with: &["S5"], without: &[] },
     ),
-    (("POST", "/add", r#"{"n":1,"hostnames":["S6","S7"]}"#), Want::Failure(Some(MORE_ADDED))),
-    (("POST", "/add", r#"{"n":1,"hostnames":["S5"]}"#), Want::Failure(None)),
-    (("POST", "/add", r#"{"n":2,"hostnames":["S8","S8"]}"#), Want::Failure(None)),
-    (("POST", "/add", r#"{"n":1,"hostnames":["-not legal-"]}"#), Want::Failure(None)),
-    (("POST", "/add", r#"{"n":0,"hostnames":[]}"#), Want::Failure(None)),
-    (("POST", "/add", r#"{"n":-1,"hostnames":[]}"#), Want::Failure(None)),
-    (("POST", "/add", r#"{"n":"two","hostnames":[]}"#), Want::Failure(None)),
-    (("POST", "/add", r#"{"hostnames":[]}"#), Want::Failure(None)),
-    (("POST", "/add", r#"{"n":1,"colour":"red"}"#), Want::Failure(None)),
-    (("POST", "/add", "no JSON"), Want::Failure(None)),
-    (("POST", "/add", r#"{"n":100000}"#), Want::Failure(None)),
-    (("DELETE", "/rm", r#"{"n":1,"hostnames":["S5","S6"]}"#), Want::Failure(Some(MORE_REMOVED))),
-    (("DELETE", "/rm", r#"{"n":1,"hostnames":["nobody"]}"#), Want::Failure(None)),
-    (("DELETE", "/rm", r#"{"n":100}"#), Want::Failure(None)),
-    (("DELETE", "/rm", "no JSON"), Want::Failure(None)),
+    (call("POST", "/add", r#"{"n":1,"hostnames":["S6","S7"]}"#), Want::Failure(Some(MORE_ADDED))),
+    (call("POST", "/add", r#"{"n":1,"hostnames":["S5"]}"#), Want::Failure(None)),
+    (call("POST", "/add", r#"{"n":2,"hostnames":["S8","S8"]}"#), Want::Failure(None)),
+    (call("POST", "/add", r#"{"n":1,"hostnames":["-not legal-"]}"#), Want::Failure(None)),
+    (call("POST", "/add", r#"{"n":0,"hostnames":[]}"#), Want::Failure(None)),
+    (call("POST", "/add", r#"{"n":-1,"hostnames":[]}"#), Want::Failure(None)),
+    (call("POST", "/add", r#"{"n":"two","hostnames":[]}"#), Want::Failure(None)),
+    (call("POST", "/add", r#"{"hostnames":[]}"#), Want::Failure(None)),
+    (call("POST", "/add", r#"{"n":1,"colour":"red"}"#), Want::Failure(None)),
+    (call("POST", "/add", "no JSON"), Want::Failure(None)),
+    (call("POST", "/add", r#"{"n":100000}"#), Want::Failure(None)),
+    (call("DELETE", "/rm", r#"{"n":1,"hostnames":["S5","S6"]}"#), Want::Failure(Some(MORE_REMOVED))),
+    (call("DELETE", "/rm", r#"{"n":1,"hostnames":["nobody"]}"#), Want::Failure(None)),
+    (call("DELETE", "/rm", r#"{"n":100}"#), Want::Failure(None)),
+    (call("DELETE", "/rm", "no JSON"), Want::Failure(None)),
     (
-        ("DELETE", "/rm", r#"{"n":1,"hostnames":["S5"]}"#),
+        call("DELETE", "/rm", r#"{"n":1,"hostnames":["S5"]}"#),
         Want::Fleet { change: -1, with: &[], without: &["S5"] },
     ),
-    (("DELETE", "/rm", r#"{"n":1}"#), Want::Fleet { change: -1, with: &[], without: &[] }),
+    (call("DELETE", "/rm", r#"{"n":1}"#), Want::Fleet { change: -1, with: &[], without: &[] }),
 ];
 
 /// Makes all calls.
 pub(super) fn calls(subject: &Subject, stage: &Stage<'_>) -> Result<Vec<Called>, ExperimentError> {
     let mut called = Vec::new();
-    for ((method, path, body), want) in CALLS {
+    for (asked, want) in CALLS {
         stage.look()?;
         let before = subject.replicas()?;
-        let reply = subject.call(&Call { method, path, body })?;
+        let reply = subject.call(asked)?;
         let after = subject.replicas()?;
         let wrong = want.wrong(&reply, &before, &after).or_else(|| not_json(&reply));
+        let Call { method, path, body } = asked;
         let call = format!("{method} {path} {body}").trim_end().to_owned();
         called.push(Called { call, status: reply.status, wrong });
     }

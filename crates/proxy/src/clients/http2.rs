@@ -20,7 +20,7 @@ use crate::settings::{
     HTTP2_CLIENT_WINDOW, HTTP2_GIVEN_UP_AGE, HTTP2_GIVEN_UP_MAX, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW,
     HTTP2_STREAMS_MAX,
 };
-use crate::telling::access_log::Ending;
+use crate::telling::access_log::line::Ending;
 use crate::travel::context::RequestContext;
 use crate::travel::dispatch;
 use crate::wire::connection::Connection;

@@ -8,7 +8,7 @@ use h1::{BodyLength, RequestHead};
 use crate::clients::client::Client;
 use crate::respond::failure::Failure;
 use crate::respond::response::Reply;
-use crate::telling::access_log::Ending;
+use crate::telling::access_log::line::Ending;
 use crate::travel::context::RequestContext;
 use crate::wire::discard;
 use crate::wire::peer::Broken;

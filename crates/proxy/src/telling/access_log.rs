@@ -1,26 +1,29 @@
 //! The access log: one line for each request. Workers hand over whole lines in batches and never
 //! wait for a disk or a pipe: what the writer cannot keep up with is dropped and counted.
 
-mod line;
+pub(crate) mod settings;
+
+pub(crate) mod line;
+
+mod batch;
+mod writer;
+
 #[cfg(test)]
 mod tests;
-mod writer;
 
 use std::cell::RefCell;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use batch::{BATCH_BYTES, Batch, State};
+use line::Entry;
+use settings::{AccessLogFormat, AccessLogSettings};
 use writer::Writer;
 
-pub(crate) use line::{Ending, Entry, HttpVersion};
-
-/// How many bytes of lines a worker collects before it hands them over.
-const BATCH_BYTES: usize = 32 * 1024;
 /// How many batches of all workers wait for the writer; with the size of one, 8 MiB.
 const WAITING_BATCHES_MAX: usize = 256;
 /// How long a line waits in a batch that does not get full.
@@ -30,36 +33,6 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(1);
 /// How often somebody who waits for the writer to end looks whether it has.
 const END_POLL: Duration = Duration::from_millis(2);
 
-/// Where requests are written down, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessLogSettings {
-    /// The shape of a line.
-    pub format: AccessLogFormat,
-    /// Where lines go.
-    pub destination: AccessLogDestination,
-}
-
-/// The shape of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessLogFormat {
-    /// An object with all that is known.
-    Json,
-    /// The Common Log Format, followed by referer and user agent, as most web servers write it.
-    Common,
-}
-
-/// Where lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccessLogDestination {
-    /// The standard output of this process.
-    Stdout,
-    /// The standard error of this process.
-    Stderr,
-    /// A file that is appended to, or a named pipe. It is opened anew within a second after it was
-    /// moved or removed.
-    File(PathBuf),
-}
-
 /// The running access log. Clones are the same log.
 #[derive(Clone, Debug)]
 pub struct AccessLog {
@@ -67,22 +40,6 @@ pub struct AccessLog {
     batches: SyncSender<Batch>,
     state: Arc<State>,
     writer: Arc<JoinHandle<()>>,
-}
-
-/// What the log and its writer tell each other.
-#[derive(Debug, Default)]
-struct State {
-    written: AtomicU64,
-    dropped: AtomicU64,
-    is_reopening: AtomicBool,
-    is_finishing: AtomicBool,
-}
-
-/// Whole lines.
-#[derive(Debug, Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    lines: u64,
 }
 
 impl AccessLog {
@@ -226,17 +183,5 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         self.flush();
         self.state.drop_lines(self.batch.borrow().lines);
-    }
-}
-
-impl Batch {
-    fn is_full(&self) -> bool {
-        self.bytes.len() >= BATCH_BYTES
-    }
-}
-
-impl State {
-    fn drop_lines(&self, count: u64) {
-        self.dropped.fetch_add(count, Ordering::Relaxed);
     }
 }

@@ -5,7 +5,7 @@ use fleet::{Claim, Suspicion, SuspicionKind};
 use tokio::sync::mpsc;
 
 use crate::respond::failure::Failure;
-use crate::telling::access_log::Ending;
+use crate::telling::access_log::line::Ending;
 
 /// Of how many attempts of a worker with a service one is timed. A power of two.
 pub(crate) const TIMED_PARTS: u64 = 2;

@@ -9,7 +9,7 @@ use h1::{FieldName, RequestHead, Version};
 
 use crate::clients::origin::Origin;
 use crate::respond::response::ResponseStyle;
-use crate::telling::access_log::{Ending, Entry, HttpVersion};
+use crate::telling::access_log::line::{Ending, Entry, HttpVersion};
 use crate::wire::deadlines::Deadline;
 use crate::worker::Worker;
 

@@ -11,7 +11,7 @@ use crate::clients::client::Client;
 use crate::replicas::upstream::Lease;
 use crate::respond::failure::Failure;
 use crate::settings::{INTERIM_MAX, ServiceTimeouts};
-use crate::telling::access_log::Ending;
+use crate::telling::access_log::line::Ending;
 use crate::travel::errand::Errand;
 use crate::travel::pace::{ClientPace, Patience};
 use crate::travel::upload::Upload;

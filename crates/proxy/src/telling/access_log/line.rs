@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::AccessLogFormat;
+use super::settings::AccessLogFormat;
 
 /// How much is shown of each thing that a client wrote; the rest of it is left out.
 const FIELD_BYTES_MAX: usize = 8 * 1024;

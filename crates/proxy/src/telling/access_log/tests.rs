@@ -9,6 +9,8 @@ use std::time::SystemTime;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
+use super::line::HttpVersion;
+use super::settings::AccessLogDestination;
 use super::*;
 
 /// How long any wait of these tests may take.
