@@ -54,7 +54,7 @@ fn a_service_comes_and_goes_while_requests_travel_on_another() {
     set.clients.requests_max = u64::MAX;
     let mut inside = Inside::new(&[web.address], set);
     let only_web = vec![inside.service.clone()];
-    let only_shop = vec![inside.other("shop", "/shop", shop.address)];
+    let only_shop = [inside.other("shop", "/shop", shop.address)];
     let both = [&only_web[..], &only_shop[..]].concat();
     let count = while_others_ask(&mut inside, |inside| {
         let mut shop_attempts = 0;

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
-use super::line::HttpVersion;
+use super::line::{Ending, HttpVersion};
 use super::settings::AccessLogDestination;
 use super::*;
 
