@@ -1,7 +1,11 @@
 //! The configuration: a file in, validated settings out, or everything that is wrong with it.
 //!
-//! Three steps, each with its own types: the file's shape, the check of what it means, and the
-//! settings. Nothing here starts anything, looks at the environment, or knows the command line.
+//! Every key is declared once, in `settings`, next to the field that it fills: its name, its form, its
+//! limits, when a change of it has an effect, and what the documentation says of it. Reading a file, the
+//! list of legal keys, the tables of `docs/configuration.md` and the comparison of two configurations
+//! are walks over these declarations. What must fit together is checked afterwards.
+//!
+//! Nothing here starts anything, looks at the environment, or knows the command line.
 //!
 //! # Choices
 //!
@@ -11,27 +15,41 @@
 mod problem;
 mod suggest;
 
-mod reader;
-
-mod file;
-
+mod found;
+mod entry;
 mod value;
-
-mod check;
+mod form;
+mod only;
+mod keys;
 
 mod settings;
+
+mod describe;
+mod document;
+mod read;
+mod changes;
+
+mod check;
 
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
+pub use changes::Change;
+pub use document::{Section, documentation};
+pub use keys::Effect;
 pub use problem::ConfigError;
 pub use settings::{
-    AdminAddress, Algorithm, CONNECTIONS_MAX, DriverChoice, Heartbeat, KeyRule, ListenerSettings, OnExit,
-    Responses, ServerId, ServiceSettings, Settings,
+    Algorithm, CONNECTIONS_MAX, DriverChoice, Heartbeat, ListenerSettings, OnExit, ServiceSettings, Settings,
 };
 
+use fleet::Address;
+use proxy::KeyRule;
+
+use keys::Level;
 use problem::{Problems, Wrong};
+use read::TOP;
+use settings::{FileKeys, ServiceKeys};
 
 /// A larger file is not a configuration, but somebody's mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -59,13 +77,25 @@ pub fn read(path: &Path) -> Result<Settings, ConfigError> {
 /// The settings that a text asks for, or all of its problems, which are shown under the file's name.
 pub fn parse(text: &str, file_name: &str) -> Result<Settings, ConfigError> {
     let mut problems = Problems::of(text);
-    let settings = file::File::read(text, &mut problems).map(|file| check::check(&file, &mut problems));
+    let mut keys = FileKeys::blank();
+    let found = read::read(text, TOP, &mut keys, &mut problems);
+    let settings = found.map(|found| check::check(keys, &found, &mut problems));
     problems.finish(file_name)?;
     Ok(settings.expect("text that is no TOML has left a problem"))
 }
 
+/// The keys of a service whose values differ, in the order of the documentation.
+pub fn changes(old: &ServiceSettings, new: &ServiceSettings) -> Vec<Change> {
+    changes::differences(&mut ServiceKeys::of(old), &mut ServiceKeys::of(new))
+}
+
+/// A key rule as it is written in a file.
+pub fn key_rule_in_words(rule: &KeyRule) -> String {
+    value::shown_key_rule(rule)
+}
+
 /// The admin address that a text names, as in a file and on the command line.
-pub fn admin_address(text: &str) -> Result<AdminAddress, String> {
+pub fn admin_address(text: &str) -> Result<Address, String> {
     value::admin_address(text).map_err(|wrong| wrong.in_one_line())
 }
 

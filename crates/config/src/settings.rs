@@ -1,46 +1,49 @@
-//! The validated settings: what the operator asked for, with every default filled in.
+//! The validated settings: what the operator asked for, with every default filled in, and the keys of
+//! the file that they are filled from, each declared once.
 //!
 //! Whoever holds a value of these types may trust it: the limits that are named here were checked
-//! at the door. No file, no text form and no running state is known here.
+//! at the door. No running state is known here.
 
+mod limits;
+
+mod clients;
+mod driver;
 mod listeners;
+mod placing;
+mod service;
+mod tables;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
-use std::time::Duration;
 
-use fleet::{Address, RolloutSettings};
-use placement::{ClassicHash, MaglevSize, Probe, RingLayout, SeatChoice, SeatNames};
-use proxy::{AccessLogSettings, ClientSettings, Protocol, ServiceTimeouts};
+use fleet::Address;
+use proxy::{AccessLogDestination, AccessLogSettings, ClientSettings};
 
+pub(crate) use driver::DriverKeys;
+pub use driver::{DriverChoice, OnExit};
+pub use limits::CONNECTIONS_MAX;
+pub(crate) use limits::{CERTIFICATES_MAX, LISTENERS_MAX, REPLICAS_MAX, SERVICES_MAX};
 pub use listeners::ListenerSettings;
 pub(crate) use listeners::{Place, clashes};
+pub use placing::Algorithm;
+pub(crate) use placing::PlacingKeys;
+pub(crate) use service::ServiceKeys;
+pub use service::ServiceSettings;
+pub use tables::Heartbeat;
 
-/// The most worker threads.
-pub(crate) const WORKERS_MAX: u32 = 256;
-/// The most services of one balancer.
-pub(crate) const SERVICES_MAX: usize = 64;
-/// The most further listeners.
-pub(crate) const LISTENERS_MAX: usize = 64;
-/// The most certificates of one listener.
-pub(crate) const CERTIFICATES_MAX: usize = 1000;
-/// The most connections of clients that anybody may ask for.
-pub const CONNECTIONS_MAX: u32 = 1_000_000;
-/// The highest value that `max_replicas` may have.
-pub(crate) const REPLICAS_MAX: u32 = 10_000;
-// Spares begin in seats that no replica of a fleet can have.
-const _: () = assert!(REPLICAS_MAX < fleet::SPARE_SEAT_MIN);
+use clients::Limits;
+use driver::NETWORK_DEFAULT;
+use limits::WORKERS_MAX;
 
-/// The most spares of one service.
-pub(crate) const SPARES_MAX: u32 = 100;
+use crate::form::{Flag, List, Maybe, Text, Whole};
+use crate::keys::{Key, Keys, Level, Table, Told};
+use crate::value;
 
 /// The image of the demo replica, as `make image` builds it.
-pub(crate) const DEMO_IMAGE: &str = "evenkeel-replica";
-/// The network that containers join unless told otherwise.
-pub(crate) const NETWORK_DEFAULT: &str = "evenkeel";
+const DEMO_IMAGE: &str = "evenkeel-replica";
+const TRUSTED_PROXIES_MAX: usize = 1000;
 
 /// Everything that the operator decides.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +53,8 @@ pub struct Settings {
     /// The others, in the order of the file.
     pub listeners: Vec<ListenerSettings>,
     /// Where the admin API is served.
-    pub admin: AdminAddress,
-    /// How many data-plane threads, from 1 to [`WORKERS_MAX`].
+    pub admin: Address,
+    /// How many data-plane threads, at least one.
     pub workers: usize,
     /// Where the wish is kept, if the operator has chosen a folder.
     pub state_dir: Option<PathBuf>,
@@ -65,199 +68,17 @@ pub struct Settings {
     pub connections_max: Option<usize>,
     /// Where requests are written down, if anywhere.
     pub access_log: Option<AccessLogSettings>,
-    /// From 1 to [`SERVICES_MAX`], in the order of the file.
+    /// At least one, in the order of the file.
     pub services: Vec<ServiceSettings>,
 }
 
-/// Where the admin API is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// On a TCP port.
-    Tcp(SocketAddr),
-    /// On a Unix socket.
-    Unix(PathBuf),
-}
-
-/// One fleet and the requests that belong to it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ServiceSettings {
-    /// Unique among the services: `[a-z0-9][a-z0-9-]{0,31}`.
-    pub name: String,
-    /// `*`, a host name in lower case, or `*.` and a host name.
-    pub host: String,
-    /// The prefix that a request's path must have; begins with `/`.
-    pub path: String,
-    /// How many to begin with, from 0 to `max_replicas`.
-    pub replicas: u32,
-    /// How they are run.
-    pub driver: DriverChoice,
-    /// The port that a replica listens on inside its container.
-    pub port: u16,
-    /// The operator's own environment variables.
-    pub env: BTreeMap<String, String>,
-    /// What requests are placed by.
-    pub key: KeyRule,
-    /// How keys are placed.
-    pub algorithm: Algorithm,
-    /// How much of the keys seats 1, 2, … should get, each from 1 to
-    /// [`WEIGHT_MAX`](placement::WEIGHT_MAX); those behind the end have 1. Empty with `Classic`.
-    pub weights: Vec<u32>,
-    /// The bound on a replica's load in multiples of the mean, from 1 to 100; 0 is no bound.
-    pub load_factor: f64,
-    /// What `SERVER_ID` tells a replica.
-    pub server_id: ServerId,
-    /// How long from the start order to the first good heartbeat.
-    pub start_timeout: Duration,
-    /// The most replicas that anybody may ask for, from 1 to [`REPLICAS_MAX`].
-    pub max_replicas: u32,
-    /// How many are held ready beside them to take the seats of those that die, up to [`SPARES_MAX`].
-    pub spares: u32,
-    /// What replicas speak.
-    pub protocol: Protocol,
-    /// How long replicas may take.
-    pub timeouts: ServiceTimeouts,
-    /// How replicas are asked whether they are well.
-    pub heartbeat: Heartbeat,
-    /// What is thought of their answers to requests.
-    pub responses: Responses,
-    /// How long a replica on its way out may keep the requests that it has.
-    pub drain_deadline: Duration,
-    /// How long from the stop signal to the kill.
-    pub stop_timeout: Duration,
-    /// The signal that asks a container to stop, as in `SIGTERM`; the image decides without it.
-    pub stop_signal: Option<String>,
-    /// What becomes of the replicas when the balancer ends.
-    pub on_exit: OnExit,
-    /// How careful a rollout is: from 1 to [`REPLICAS_MAX`] seats at a time.
-    pub rollout: RolloutSettings,
-}
-
-/// How the replicas of a service are run.
-#[derive(Clone, Debug, PartialEq)]
-pub enum DriverChoice {
-    /// As child processes.
-    Process {
-        /// The program and its arguments, with placeholders; the bundled demo replica without it.
-        command: Option<Vec<String>>,
-        /// Whether each listens on a Unix socket instead of a port; the command has no `{port}` then,
-        /// and no `{socket}` otherwise.
-        socket: bool,
-    },
-    /// As containers.
-    Docker {
-        /// What they are made from.
-        image: String,
-        /// Replaces the image's own command.
-        command: Option<Vec<String>>,
-        /// The network that they join.
-        network: String,
-        /// Whether they are reached through ports that are published on the host.
-        publish: bool,
-        /// The memory limit of each, in bytes.
-        memory: Option<u64>,
-        /// The limit of processor time of each, in CPUs.
-        cpus: Option<f64>,
-    },
-    /// Somebody else runs them.
-    Static {
-        /// Where they are: at least one, each once.
-        addresses: Vec<Address>,
-    },
-}
-
-/// What a request is placed by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyRule {
-    /// A number drawn per request.
-    Random,
-    /// The path, without the query.
-    Path,
-    /// The client's address, without its port.
-    ClientIp,
-    /// The value of a header; the name is legal and in lower case.
-    Header(String),
-    /// The value of a cookie; the name is a token.
-    Cookie(String),
-    /// The value of a query parameter; the name is not empty.
-    Query(String),
-}
-
-/// How keys are placed on seats.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// Rendezvous hashing: an even spread, and no table.
-    Rendezvous,
-    /// The slot table of the original system.
-    Classic {
-        /// M, at least 1.
-        slots: u16,
-        /// K, from 1 to M.
-        virtual_servers: u16,
-        /// What happens when a slot is taken.
-        probe: Probe,
-        /// Where virtual servers and requests go.
-        hash: ClassicHash,
-        /// Which seat number a new replica gets.
-        seat_choice: SeatChoice,
-    },
-    /// A ring of points, as nginx or libketama make it.
-    Ring {
-        /// Where the points are.
-        layout: RingLayout,
-        /// What seats are hashed by.
-        names: SeatNames,
-    },
-    /// Maglev's lookup table, as Envoy fills it.
-    Maglev {
-        /// The number of slots.
-        size: MaglevSize,
-        /// What seats are hashed by.
-        names: SeatNames,
-    },
-}
-
-/// What `SERVER_ID` tells a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerId {
-    /// Its name, `server_1`.
-    Name,
-    /// The bare number of its seat, `1`.
-    Number,
-}
-
-/// What becomes of the replicas when the balancer ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnExit {
-    /// They go on running, and the next balancer adopts them.
-    Keep,
-    /// They are drained and stopped.
-    Stop,
-}
-
-/// How replicas are asked whether they are well.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heartbeat {
-    /// What is requested; begins with `/`.
-    pub path: String,
-    /// The time between two questions, at least 10 ms.
-    pub every: Duration,
-    /// How long an answer may take; at most `every`.
-    pub timeout: Duration,
-    /// After how many misses in a row a replica counts as silent, at least 1.
-    pub misses: u32,
-    /// After how many good answers in a row it no longer does, at least 1.
-    pub rise: u32,
-}
-
-/// What is thought of answers to requests.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Responses {
-    /// After how many failed ones in a row a replica is not asked for a while; 0 is never.
-    pub failures: u32,
-    /// How many times as long as its peers it takes that counts as slow, from 2 to 1000; 0 is never.
-    pub slow_factor: f64,
-    /// How long it is not asked, the first time.
-    pub ejection: Duration,
+/// The whole file as its keys have it: what one key decides is not yet what others make of it.
+#[derive(Clone, Debug)]
+pub(crate) struct FileKeys {
+    pub(crate) settings: Settings,
+    /// Without it, the limit of the head decides, too.
+    pub(crate) request_line_max: Option<usize>,
+    pub(crate) services: Vec<ServiceKeys>,
 }
 
 impl Settings {
@@ -302,7 +123,7 @@ impl Settings {
         Self {
             listen: Some(local(5000)),
             listeners: Vec::new(),
-            admin: AdminAddress::Tcp(local(5001)),
+            admin: Address::Tcp(local(5001)),
             workers: cpus.min(WORKERS_MAX as usize),
             state_dir: None,
             owner: None,
@@ -315,80 +136,142 @@ impl Settings {
     }
 }
 
-impl ServiceSettings {
-    /// Every default under a name: three bundled demo replicas that take all requests.
-    pub fn named(name: &str) -> Self {
-        let driver = DriverChoice::Process { command: None, socket: false };
-        Self {
-            name: name.to_owned(),
-            host: "*".to_owned(),
-            path: "/".to_owned(),
-            replicas: 3,
-            port: 5000,
-            env: BTreeMap::new(),
-            key: KeyRule::Random,
-            algorithm: Algorithm::Rendezvous,
-            weights: Vec::new(),
-            load_factor: Algorithm::Rendezvous.load_factor_default(),
-            server_id: ServerId::Name,
-            start_timeout: Duration::from_secs(30),
-            max_replicas: 100,
-            spares: 0,
-            protocol: Protocol::default(),
-            timeouts: ServiceTimeouts::default(),
-            heartbeat: Heartbeat::default(),
-            responses: Responses::default(),
-            drain_deadline: Duration::from_secs(30),
-            stop_timeout: Duration::from_secs(10),
-            stop_signal: None,
-            on_exit: driver.on_exit_default(),
-            rollout: RolloutSettings::default(),
-            driver,
+impl Settings {
+    /// Every listener, `listen` first.
+    pub fn all_listeners(&self) -> Vec<ListenerSettings> {
+        let plain = |address| ListenerSettings { address, proxy_protocol: false, tls: None };
+        self.listen.map(plain).into_iter().chain(self.listeners.iter().cloned()).collect()
+    }
+
+    /// Refuses listeners and an admin API that would be in each other's way.
+    pub fn check_addresses(&self) -> Result<(), String> {
+        let listen = self.listen.map(|address| Place { key: "listen", address });
+        let admin = match self.admin {
+            Address::Tcp(address) => Some(Place { key: "admin", address }),
+            Address::Unix(_) => None,
+        };
+        let others = self.listeners.iter();
+        let others = others.map(|listener| Place { key: "address", address: listener.address });
+        let places: Vec<Place> = listen.into_iter().chain(admin).chain(others).collect();
+        clashes(&places).into_iter().next().map_or(Ok(()), |clash| Err(clash.what))
+    }
+
+    /// Takes relative paths of files to begin at this folder.
+    pub fn in_folder(mut self, folder: &Path) -> Self {
+        let settle = |path: &mut PathBuf| *path = folder.join(&*path);
+        self.state_dir.iter_mut().for_each(settle);
+        if let Some(AccessLogDestination::File(path)) =
+            self.access_log.as_mut().map(|log| &mut log.destination)
+        {
+            settle(path);
         }
-    }
-}
-
-impl ServiceSettings {
-    /// Whether its replicas are ours to start and stop.
-    pub fn is_owned(&self) -> bool {
-        !matches!(self.driver, DriverChoice::Static { .. })
-    }
-}
-
-impl Default for Heartbeat {
-    fn default() -> Self {
-        Self {
-            path: "/heartbeat".to_owned(),
-            every: Duration::from_millis(500),
-            timeout: Duration::from_millis(250),
-            misses: 2,
-            rise: 2,
+        for tls in self.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
+            tls.client_authority.iter_mut().for_each(settle);
+            for files in &mut tls.certificates {
+                settle(&mut files.certificate);
+                settle(&mut files.key);
+            }
         }
+        self
     }
 }
 
-impl Default for Responses {
-    fn default() -> Self {
-        Self { failures: 3, slow_factor: 5.0, ejection: Duration::from_secs(10) }
+impl Level for FileKeys {
+    fn blank() -> Self {
+        Self { settings: Settings::with_defaults(), request_line_max: None, services: Vec::new() }
+    }
+
+    fn walk(&mut self, keys: &mut impl Keys) {
+        let it = &mut self.settings;
+        keys.key(
+            Key::new(
+                "listen",
+                Maybe(Text::of("address", value::socket_address)),
+                "where requests are accepted, without TLS; port 0 takes any free port",
+            )
+            .default(Told::And("none if there is a `[[listener]]`")),
+            &mut it.listen,
+        );
+        let listener = Table::new(
+            "listener",
+            "[[listener]]",
+            "further addresses, with TLS or the PROXY protocol, see [below](#listener)",
+        );
+        keys.tables(
+            listener.kind("array of tables").default("none").limits("at most 64"),
+            "begin each with the header [[listener]]",
+            &mut it.listeners,
+        );
+        let admin = Text::of("address or socket", value::admin_address);
+        keys.key(Key::new("admin", admin, "where the admin API is served"), &mut it.admin);
+        keys.key(
+            Key::new("workers", Whole(1..=WORKERS_MAX), "threads that carry requests")
+                .default(Told::Instead("one per CPU")),
+            &mut it.workers,
+        );
+        identity(keys, it);
+        behaviour(keys, it);
+        let mut limits = Limits {
+            clients: &mut it.clients,
+            connections_max: &mut it.connections_max,
+            request_line_max: &mut self.request_line_max,
+        };
+        clients::limits(keys, &mut limits);
+        clients::timeouts(keys, &mut it.clients.timeouts);
+        let says = "where requests are written down, see [below](#access_log)";
+        keys.optional(Table::new("access_log", "[access_log]", says).default("none"), &mut it.access_log);
+        let service = Table::new("service", "[[service]]", "the services, see below");
+        keys.tables(
+            service.kind("array of tables").default("required").limits("1–64"),
+            "begin each with the header [[service]]",
+            &mut self.services,
+        );
     }
 }
 
-impl Algorithm {
-    pub(crate) fn load_factor_default(&self) -> f64 {
-        match self {
-            Self::Rendezvous | Self::Ring { .. } | Self::Maglev { .. } => 1.25,
-            // The classic formulas promise exact, uneven shares, and a bound would bend them.
-            Self::Classic { .. } => 0.0,
-        }
-    }
+fn identity(keys: &mut impl Keys, it: &mut Settings) {
+    keys.key(
+        Key::new(
+            "state_dir",
+            Maybe(Text::path(value::directory)),
+            "the directory where what should run is kept across restarts",
+        )
+        .default(Told::Instead("see below"))
+        .limits(Told::Instead("not empty")),
+        &mut it.state_dir,
+    );
+    keys.key(
+        Key::new(
+            "owner",
+            Maybe(Text::of("string", value::owner)),
+            "whose containers these are; two balancers on one host need two owners",
+        )
+        .default(Told::Instead("the first address that is listened on"))
+        .limits(Told::Instead("1–63 characters of `A-Z a-z 0-9 _ . : -`, the first a letter or digit")),
+        &mut it.owner,
+    );
 }
 
-impl DriverChoice {
-    pub(crate) fn on_exit_default(&self) -> OnExit {
-        match self {
-            Self::Process { .. } => OnExit::Stop,
-            // What somebody else runs is not ours to stop.
-            Self::Docker { .. } | Self::Static { .. } => OnExit::Keep,
-        }
-    }
+fn behaviour(keys: &mut impl Keys, it: &mut Settings) {
+    let says = "whether the first service answers `/rep`, `/get`, `/add` and `/rm` on the listener";
+    keys.key(Key::new("contract", Flag, says), &mut it.contract);
+    keys.key(
+        Key::new(
+            "request_id",
+            Flag,
+            "whether each request gets an `X-Request-Id` that its replica, its client and the access log see; \
+             one that the client brings is kept if it is 1–128 printable characters",
+        ),
+        &mut it.clients.has_request_ids,
+    );
+    let example = "trusted_proxies = [\"10.0.0.0/8\"]";
+    let each = Text::of("string", value::address_range);
+    keys.key(
+        Key::new(
+            "trusted_proxies",
+            List { each, example, most: Some(TRUSTED_PROXIES_MAX) },
+            "IP addresses, and ranges of them (`\"10.0.0.0/8\"`), of proxies in front of this one, see below",
+        ),
+        &mut it.clients.trusted_proxies,
+    );
 }

@@ -8,6 +8,7 @@ use placement::{ClassicHash, MaglevSize, Probe, RingLayout, Seat, SeatChoice, Se
 use super::*;
 
 mod clients;
+mod declared;
 mod full;
 
 /// Cases for [`every_refusal_is_shown_as_agreed`]: `=== claim`, the file, `---`, what is shown.
@@ -176,7 +177,7 @@ fn values_have_the_meaning_that_is_documented() {
         ("random", KeyRule::Random),
         ("path", KeyRule::Path),
         ("client-ip", KeyRule::ClientIp),
-        ("header:X-User", KeyRule::Header("x-user".into())),
+        ("header:X-User", KeyRule::Header("x-user".parse().unwrap())),
         ("cookie:Session", KeyRule::Cookie("Session".into())),
         ("query:id", KeyRule::Query("id".into())),
     ];

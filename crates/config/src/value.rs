@@ -2,18 +2,18 @@
 //! function is pure; what it finds wrong is worded to follow the name of the key.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fleet::Address;
 use http::HeaderName;
 use ipnet::{IpNet, Ipv4Net};
-use proxy::{AccessLogDestination, Protocol};
+use proxy::{AccessLogDestination, KeyRule, Protocol};
 
-use super::problem::Wrong;
-use super::reader::{DURATION_HELP, SIZE_HELP};
-use super::settings::{AdminAddress, KeyRule, OnExit};
-use super::suggest;
+use crate::entry::{DURATION_HELP, SIZE_HELP};
+use crate::problem::Wrong;
+use crate::suggest;
 
 /// The placeholders of a command.
 const PLACEHOLDERS: [&str; 4] = ["port", "socket", "name", "seat"];
@@ -32,30 +32,28 @@ fn must_be(form: &str, text: &str) -> Wrong {
     Wrong::new(format!("must be {form}; {text:?} is not"))
 }
 
-/// One of several words.
-pub(crate) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
-    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-    let meaning = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-    known_name(text, &words, meaning)
-}
-
-/// What becomes of replicas when the balancer ends.
-pub(crate) fn on_exit(text: &str) -> Parsed<OnExit> {
-    choice(text, &[("keep", OnExit::Keep), ("stop", OnExit::Stop)])
-}
-
 /// What replicas speak.
 pub(crate) fn protocol(text: &str) -> Parsed<Protocol> {
-    let chosen = choice(text, &[("http1", Protocol::Http1), ("h2c", Protocol::H2c)]);
-    // The nearest word to "http2" would be the wrong one.
-    let is_newer = text.contains('2');
-    chosen.map_err(|wrong| if is_newer { wrong.help("\"h2c\" is HTTP/2 without TLS") } else { wrong })
+    let protocols = [Protocol::Http1, Protocol::H2c];
+    let names = protocols.map(|protocol| shown_protocol(&protocol));
+    let chosen = protocols.into_iter().find(|protocol| shown_protocol(protocol) == text);
+    chosen.ok_or_else(|| {
+        let help = if text.contains('2') {
+            // The nearest word to "http2" would be the wrong one.
+            "\"h2c\" is HTTP/2 without TLS".to_owned()
+        } else {
+            suggest::help(text, &names.each_ref().map(String::as_str), '"')
+        };
+        Wrong::new(format!("cannot be {text:?}")).help(help)
+    })
 }
 
-/// One of the names that somebody else keeps.
-pub(crate) fn known_name<T>(text: &str, names: &[&str], from_name: impl Fn(&str) -> Option<T>) -> Parsed<T> {
-    let wrong = || Wrong::new(format!("cannot be {text:?}")).help(suggest::help(text, names, '"'));
-    from_name(text).ok_or_else(wrong)
+/// A protocol as it is written.
+pub(crate) fn shown_protocol(protocol: &Protocol) -> String {
+    match protocol {
+        Protocol::Http1 => "http1".to_owned(),
+        Protocol::H2c => "h2c".to_owned(),
+    }
 }
 
 /// An IP address and a port.
@@ -65,17 +63,16 @@ pub(crate) fn socket_address(text: &str) -> Parsed<SocketAddr> {
 }
 
 /// A socket address, or `unix:` and a path.
-pub(crate) fn admin_address(text: &str) -> Parsed<AdminAddress> {
+pub(crate) fn admin_address(text: &str) -> Parsed<Address> {
     let help = "for example \"127.0.0.1:5001\" or \"unix:/run/evenkeel/admin.sock\"";
     let Some(path) = text.strip_prefix("unix:") else {
         let wrong = || must_be("an IP address and a port, or \"unix:\" and a path", text).help(help);
-        return text.parse().map(AdminAddress::Tcp).map_err(|_| wrong());
+        return text.parse().map(Address::Tcp).map_err(|_| wrong());
     };
-    if path.is_empty() || path.contains('\0') || path.len() > Address::UNIX_PATH_BYTES_MAX {
+    Address::unix(Path::new(path)).map_err(|_| {
         let form = format!("\"unix:\" and a path of 1 to {} bytes", Address::UNIX_PATH_BYTES_MAX);
-        return Err(must_be(&form, text).help(help));
-    }
-    Ok(AdminAddress::Unix(PathBuf::from(path)))
+        must_be(&form, text).help(help)
+    })
 }
 
 /// Where a replica listens that somebody else runs.
@@ -119,6 +116,15 @@ pub(crate) fn log_destination(text: &str) -> Parsed<AccessLogDestination> {
     path(text, "\"stdout\", \"stderr\" or the path of a file").map(AccessLogDestination::File)
 }
 
+/// A destination as it is written.
+pub(crate) fn shown_log_destination(destination: &AccessLogDestination) -> String {
+    match destination {
+        AccessLogDestination::Stdout => "stdout".to_owned(),
+        AccessLogDestination::Stderr => "stderr".to_owned(),
+        AccessLogDestination::File(path) => path.display().to_string(),
+    }
+}
+
 /// An IP address, or a range of them.
 pub(crate) fn address_range(text: &str) -> Parsed<IpNet> {
     let help = "for example \"10.0.0.0/8\", \"192.0.2.7\" or \"::1\"";
@@ -144,7 +150,7 @@ fn as_ipv4(range: IpNet) -> Option<IpNet> {
 pub(crate) fn owner(text: &str) -> Parsed<String> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || "_.:-".contains(c);
     let form = "1 to 63 characters of A-Z, a-z, 0-9 and \"_.:-\", the first a letter or digit";
-    let owner = named(text, (1, 63), is_legal, form)?;
+    let owner = named(text, 1..=63, is_legal, form)?;
     // It is the name of a folder, too.
     owner.starts_with(|c: char| c.is_ascii_alphanumeric()).then_some(owner).ok_or_else(|| must_be(form, text))
 }
@@ -153,12 +159,12 @@ pub(crate) fn owner(text: &str) -> Parsed<String> {
 pub(crate) fn service_name(text: &str) -> Parsed<String> {
     let form = "1 to 32 characters of a-z, 0-9 and \"-\", the first no \"-\"";
     let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if text.starts_with('-') { Err(must_be(form, text)) } else { named(text, (1, 32), is_legal, form) }
+    if text.starts_with('-') { Err(must_be(form, text)) } else { named(text, 1..=32, is_legal, form) }
 }
 
 /// What a seat is hashed by.
 pub(crate) fn seat_name(text: &str) -> Parsed<String> {
-    named(text, (1, 256), |c| !c.is_control(), "1 to 256 characters without control characters")
+    named(text, 1..=256, |c| !c.is_control(), "1 to 256 characters without control characters")
 }
 
 /// The name of a container network.
@@ -168,24 +174,24 @@ pub(crate) fn network(text: &str) -> Parsed<String> {
     if text.starts_with(['_', '.', '-']) {
         return Err(must_be(form, text));
     }
-    named(text, (1, 128), is_legal, form)
+    named(text, 1..=128, is_legal, form)
 }
 
 /// The name of an image.
 pub(crate) fn image(text: &str) -> Parsed<String> {
     let is_legal = |c: char| c.is_ascii_graphic();
-    named(text, (1, 512), is_legal, "the name of an image")
+    named(text, 1..=512, is_legal, "the name of an image")
         .map_err(|wrong| wrong.help("for example \"evenkeel-replica\" or \"example.org/shop:1.4\""))
 }
 
 fn named(
     text: &str,
-    (shortest, longest): (usize, usize),
+    lengths: RangeInclusive<usize>,
     is_legal: impl Fn(char) -> bool,
     form: &str,
 ) -> Parsed<String> {
     let length = text.chars().count();
-    let fits = (shortest..=longest).contains(&length) && text.chars().all(is_legal);
+    let fits = lengths.contains(&length) && text.chars().all(is_legal);
     fits.then(|| text.to_owned()).ok_or_else(|| must_be(form, text))
 }
 
@@ -239,7 +245,7 @@ pub(crate) fn key_rule(text: &str) -> Parsed<KeyRule> {
         ("path", None) => Ok(KeyRule::Path),
         ("client-ip", None) => Ok(KeyRule::ClientIp),
         ("header", Some(name)) => match name.parse::<HeaderName>() {
-            Ok(name) => Ok(KeyRule::Header(name.as_str().to_owned())),
+            Ok(name) => Ok(KeyRule::Header(name)),
             Err(_) => Err(must_be("\"header:\" and the name of a header", text)),
         },
         ("cookie", Some(name)) if is_token(name) => Ok(KeyRule::Cookie(name.to_owned())),
@@ -252,6 +258,18 @@ pub(crate) fn key_rule(text: &str) -> Parsed<KeyRule> {
             let known = ["random", "path", "client-ip", &named[0], &named[1], &named[2]];
             Err(Wrong::new(format!("cannot be {text:?}")).help(suggest::help(text, &known, '"')))
         }
+    }
+}
+
+/// A key rule as it is written.
+pub(crate) fn shown_key_rule(rule: &KeyRule) -> String {
+    match rule {
+        KeyRule::Random => "random".to_owned(),
+        KeyRule::Path => "path".to_owned(),
+        KeyRule::ClientIp => "client-ip".to_owned(),
+        KeyRule::Header(name) => format!("header:{name}"),
+        KeyRule::Cookie(name) => format!("cookie:{name}"),
+        KeyRule::Query(name) => format!("query:{name}"),
     }
 }
 
@@ -291,6 +309,18 @@ pub(crate) fn shown_size(bytes: u64) -> String {
     let fitting = units.into_iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
     let (unit, bytes_each) = fitting.unwrap_or(("B", 1));
     format!("{}{unit}", bytes / bytes_each)
+}
+
+/// A duration in the largest unit that it is a whole number of.
+pub(crate) fn shown_duration(duration: Duration) -> String {
+    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    let millis = duration.as_millis();
+    let fitting = units.into_iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(*unit));
+    match fitting {
+        Some((unit, millis_each)) => format!("{}{unit}", millis / millis_each),
+        None if millis == 0 => "0s".to_owned(),
+        None => format!("{millis}ms"),
+    }
 }
 
 /// One word of a command, with its placeholders checked.

@@ -4,7 +4,7 @@
 //! a restart could change.
 
 use admin::{DeployOrder, Deployer};
-use config::{DriverChoice, ServiceSettings};
+use config::{Change, Effect, ServiceSettings};
 use fleet::in_full;
 
 use crate::cli::UpOptions;
@@ -35,74 +35,13 @@ pub(crate) fn deployer(options: &UpOptions, services: &Services) -> Deployer {
 const RESTART: &str = "that needs a restart of the balancer, and nothing was deployed";
 
 /// The keys whose values differ and cannot be taken over while replicas run.
-fn changes_that_need_a_restart(running: &ServiceSettings, asked: &ServiceSettings) -> Vec<&'static str> {
-    // Every field is named here, so that a new one cannot be forgotten.
-    let ServiceSettings {
-        name: _,
-        host,
-        path,
-        // What to begin with; how many there are is what `evenkeel scale` says.
-        replicas: _,
-        driver,
-        // These are what is deployed.
-        port: _,
-        env: _,
-        server_id: _,
-        stop_timeout: _,
-        stop_signal: _,
-        rollout: _,
-        key,
-        algorithm,
-        weights,
-        load_factor,
-        start_timeout,
-        max_replicas,
-        spares,
-        protocol,
-        timeouts,
-        heartbeat,
-        responses,
-        drain_deadline,
-        on_exit,
-    } = running;
-    let mut changed = fixed_keys_of_driver(driver, &asked.driver);
-    let others = [
-        ("host", *host != asked.host),
-        ("path", *path != asked.path),
-        ("key", *key != asked.key),
-        ("algorithm", *algorithm != asked.algorithm),
-        ("weights", *weights != asked.weights),
-        ("load_factor", *load_factor != asked.load_factor),
-        ("start_timeout", *start_timeout != asked.start_timeout),
-        ("max_replicas", *max_replicas != asked.max_replicas),
-        ("spares", *spares != asked.spares),
-        ("protocol", *protocol != asked.protocol),
-        ("timeouts", *timeouts != asked.timeouts),
-        ("heartbeat", *heartbeat != asked.heartbeat),
-        ("responses", *responses != asked.responses),
-        ("drain.deadline", *drain_deadline != asked.drain_deadline),
-        ("on_exit", *on_exit != asked.on_exit),
-    ];
-    changed.extend(others.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key));
-    changed
-}
-
-fn fixed_keys_of_driver(running: &DriverChoice, asked: &DriverChoice) -> Vec<&'static str> {
-    let changed = match (running, asked) {
-        (
-            DriverChoice::Process { command: _, socket },
-            DriverChoice::Process { command: _, socket: asked },
-        ) => vec![("socket", socket != asked)],
-        (
-            DriverChoice::Docker { network, publish, image: _, command: _, memory: _, cpus: _ },
-            DriverChoice::Docker { network: asked_network, publish: asked_publish, .. },
-        ) => vec![("network", network != asked_network), ("publish", publish != asked_publish)],
-        (DriverChoice::Static { addresses }, DriverChoice::Static { addresses: asked }) => {
-            vec![("addresses", addresses != asked)]
-        }
-        _ => vec![("driver", true)],
+fn changes_that_need_a_restart(running: &ServiceSettings, asked: &ServiceSettings) -> Vec<String> {
+    let needs_restart = |change: &Change| match change.effect {
+        Effect::Restart => true,
+        // How many replicas there are is what `evenkeel scale` says; the rest is what is deployed.
+        Effect::Beginning | Effect::Deploy => false,
     };
-    changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
+    config::changes(running, asked).into_iter().filter(needs_restart).map(|change| change.key).collect()
 }
 
 #[cfg(test)]
@@ -125,7 +64,7 @@ mod tests {
             ("spares = 1", &["spares"]),
             ("key = \"path\"\nhost = \"a.example\"", &["host", "key"]),
             ("driver = \"docker\"\nimage = \"x\"", &["driver", "on_exit"]),
-            ("[service.heartbeat]\nmisses = 3", &["heartbeat"]),
+            ("[service.heartbeat]\nmisses = 3", &["heartbeat.misses"]),
             ("[service.drain]\ndeadline = \"1s\"", &["drain.deadline"]),
         ] {
             let changed = changes_that_need_a_restart(&service(running), &service(asked));

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use config::AdminAddress;
-use fleet::{Address, in_full};
+use fleet::in_full;
 use lab::{Drill, DrillError, Fault, Objective, Report};
 
 use crate::cli::{DrillOptions, FaultChoice};
@@ -57,11 +56,8 @@ fn verdict(reports: &[Report]) -> Outcome {
 }
 
 fn drill(options: &DrillOptions) -> Result<Drill, Stopped> {
-    let admin = match config::admin_address(&options.target.admin) {
-        Ok(AdminAddress::Tcp(address)) => address.into(),
-        Ok(AdminAddress::Unix(path)) => Address::unix(&path).map_err(failed)?,
-        Err(error) => return Err(failed(format!("--admin {}: {error}", options.target.admin))),
-    };
+    let admin = config::admin_address(&options.target.admin)
+        .map_err(|error| failed(format!("--admin {}: {error}", options.target.admin)))?;
     let host = options.host.clone().unwrap_or_else(|| options.url.to_string());
     Ok(Drill {
         admin,

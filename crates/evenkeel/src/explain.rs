@@ -5,13 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use admin::Explainer;
 use api::ExplainShape;
-use config::ServiceSettings;
 use control::Registry;
 use h1::{BadHead, HeadEnd, HeadLimits, RequestHead};
 use placement::Key;
 
 use crate::services::Begun;
-use crate::wiring;
 
 /// Key rules and tables of all services. Heads are read with these limits.
 pub(crate) fn explainer(registry: Registry<Begun>, limits: HeadLimits) -> Explainer {
@@ -21,9 +19,9 @@ pub(crate) fn explainer(registry: Registry<Begun>, limits: HeadLimits) -> Explai
         let head = head_of(question, &limits)?;
         let client = question.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let table = found.control.table.load();
-        let key = wiring::key_rule(&service.key).key(&head, client, table.key_hash());
+        let key = service.key.key(&head, client, table.key_hash());
         let choices = table.explain(key.unwrap_or_else(|| Key::from_number(fastrand::u64(..))));
-        Ok(admin::explanation(rule_in_words(service), key.is_none(), &choices))
+        Ok(admin::explanation(config::key_rule_in_words(&service.key), key.is_none(), &choices))
     })
 }
 
@@ -47,16 +45,4 @@ fn head_of(question: &ExplainShape, limits: &HeadLimits) -> Result<RequestHead, 
     });
     parsed.map_err(|fault| format!("this is no request: {fault}"))?;
     Ok(head)
-}
-
-fn rule_in_words(service: &ServiceSettings) -> String {
-    use config::KeyRule;
-    match &service.key {
-        KeyRule::Random => "random".into(),
-        KeyRule::Path => "path".into(),
-        KeyRule::ClientIp => "client-ip".into(),
-        KeyRule::Header(name) => format!("header:{name}"),
-        KeyRule::Cookie(name) => format!("cookie:{name}"),
-        KeyRule::Query(name) => format!("query:{name}"),
-    }
 }

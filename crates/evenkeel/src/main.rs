@@ -37,7 +37,6 @@ mod laboratory;
 use std::process::ExitCode;
 
 use clap::Parser;
-use fleet::Address;
 
 use cli::{Cli, Command};
 pub(crate) use say::say;
@@ -68,10 +67,7 @@ fn main() -> ExitCode {
 /// A command to a running balancer.
 fn running(command: console::Command) -> Outcome {
     let admin = &command.target().admin;
-    let address = match config::admin_address(admin) {
-        Ok(config::AdminAddress::Tcp(address)) => Address::Tcp(address),
-        Ok(config::AdminAddress::Unix(path)) => Address::Unix(path.into()),
-        Err(error) => return Err(failed(format!("--admin {admin}: {error}"))),
-    };
+    let address =
+        config::admin_address(admin).map_err(|error| failed(format!("--admin {admin}: {error}")))?;
     console::run(command, address).map_err(failed)
 }

@@ -115,13 +115,11 @@ async fn give_up(services: &Services, text: String, signals: &mut EndSignals) ->
 }
 
 async fn bind_admin(settings: &Settings) -> Result<AdminListener, Stopped> {
-    let (address, shown) = match &settings.admin {
-        config::AdminAddress::Tcp(address) => (Address::Tcp(*address), address.to_string()),
-        config::AdminAddress::Unix(path) => {
-            (Address::Unix(path.as_path().into()), path.display().to_string())
-        }
-    };
-    AdminListener::bind(&address).await.map_err(|error| {
+    AdminListener::bind(&settings.admin).await.map_err(|error| {
+        let shown = match &settings.admin {
+            Address::Tcp(address) => address.to_string(),
+            Address::Unix(path) => path.display().to_string(),
+        };
         failed(format!(
             "the admin API cannot listen on {shown}: {error}; choose another address with --admin"
         ))

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Algorithm, DriverChoice, KeyRule, OnExit, ServerId, ServiceSettings, Settings};
+use config::{Algorithm, DriverChoice, OnExit, ServiceSettings, Settings};
 use control::{Control, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StartError, StateDir};
 use driver::{
     DockerDriver, DockerSettings, Driver, DriverError, EventSender, KeepSettings, ProcessDriver,
-    ProcessSettings, ReplicaEnvironment, Spec, StaticDriver,
+    ProcessSettings, ReplicaEnvironment, ServerId, Spec, StaticDriver,
 };
-use fleet::{FleetSettings, HealthSettings};
-use hyper::header::HeaderName;
+use fleet::FleetSettings;
 use placement::{Classic, ClassicSettings, Named, NamedAlgorithm, Placement, Rendezvous, SeatChoice};
 use proxy::ResponseStyle;
 
@@ -48,7 +47,7 @@ pub(crate) async fn start_control(
             spares: service.spares,
             start_timeout: service.start_timeout,
             drain_deadline: service.drain_deadline,
-            health: health(service),
+            health: service.health.clone(),
             seat_choice: seat_choice(&service.algorithm),
             rollout: service.rollout.clone(),
             is_owned: service.is_owned(),
@@ -73,17 +72,6 @@ pub(crate) async fn start_control(
     Control::start(reconciler, &shared.heartbeats, make_driver).await
 }
 
-fn health(service: &ServiceSettings) -> HealthSettings {
-    HealthSettings {
-        misses: service.heartbeat.misses,
-        rise: service.heartbeat.rise,
-        failures: service.responses.failures,
-        slow_factor: service.responses.slow_factor,
-        ejection: service.responses.ejection,
-        have_equal_work: service.key == KeyRule::Random,
-    }
-}
-
 /// A service as the data plane sees it.
 pub(crate) fn data_plane(
     service: &ServiceSettings,
@@ -94,7 +82,7 @@ pub(crate) fn data_plane(
         name: service.name.clone(),
         host: service.host.clone(),
         path: service.path.clone(),
-        key: key_rule(&service.key),
+        key: service.key.clone(),
         key_hash: control.table.load().key_hash(),
         style: if is_contract { ResponseStyle::Contract } else { ResponseStyle::Problem },
         protocol: service.protocol,
@@ -126,10 +114,7 @@ pub(crate) fn spec(
 ) -> Result<Option<Spec>, DriverError> {
     let environment = ReplicaEnvironment {
         service: service.name.clone(),
-        server_id: match service.server_id {
-            ServerId::Name => driver::ServerId::Name,
-            ServerId::Number => driver::ServerId::Number,
-        },
+        server_id: service.server_id,
         extra: service.env.clone(),
     };
     Ok(Some(match &service.driver {
@@ -193,7 +178,7 @@ pub(crate) fn end_orphaned(settings: &Settings, shared: &Shared) {
             tether: Vec::new(),
             environment: ReplicaEnvironment {
                 service: service.clone(),
-                server_id: driver::ServerId::Name,
+                server_id: ServerId::default(),
                 extra: BTreeMap::new(),
             },
             socket: false,
@@ -244,19 +229,5 @@ fn seat_choice(algorithm: &Algorithm) -> SeatChoice {
     match algorithm {
         Algorithm::Classic { seat_choice, .. } => *seat_choice,
         Algorithm::Rendezvous | Algorithm::Ring { .. } | Algorithm::Maglev { .. } => SeatChoice::Lowest,
-    }
-}
-
-/// A key rule in the proxy's words.
-pub(crate) fn key_rule(rule: &KeyRule) -> proxy::KeyRule {
-    match rule {
-        KeyRule::Random => proxy::KeyRule::Random,
-        KeyRule::Path => proxy::KeyRule::Path,
-        KeyRule::ClientIp => proxy::KeyRule::ClientIp,
-        KeyRule::Header(name) => proxy::KeyRule::Header(
-            HeaderName::from_bytes(name.as_bytes()).expect("the check took it for a header name"),
-        ),
-        KeyRule::Cookie(name) => proxy::KeyRule::Cookie(name.clone()),
-        KeyRule::Query(name) => proxy::KeyRule::Query(name.clone()),
     }
 }

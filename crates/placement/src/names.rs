@@ -54,6 +54,11 @@ impl SeatNames {
         Ok(Self { listed })
     }
 
+    /// The operator's list.
+    pub fn listed(&self) -> &[String] {
+        &self.listed
+    }
+
     /// What this seat is hashed by.
     pub fn of(&self, seat: Seat) -> String {
         self.listed.get(seat.index()).cloned().unwrap_or_else(|| seat.to_string())

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use fleet::RolloutSettings;
+use driver::ServerId;
+use fleet::{HealthSettings, RolloutSettings};
 use h1::{HeadLimits, Underscores};
 use placement::{ClassicHash, MaglevSize, Probe, RingLayout, SeatChoice};
 use proxy::{
     AccessLogDestination, AccessLogFormat, AccessLogSettings, CertificateFiles, ClientSettings,
-    ClientTimeouts, Protocol, ServiceTimeouts, TlsSettings, TlsVersion,
+    ClientTimeouts, KeyRule, Protocol, ServiceTimeouts, TlsSettings, TlsVersion,
 };
 
 use super::*;
-use crate::settings::{Heartbeat, ListenerSettings, Responses};
 
 /// A file with every key; those of an algorithm stand in a service that has it.
 pub(super) const FULL: &str = r#"
@@ -137,7 +137,7 @@ fn full_web() -> ServiceSettings {
         },
         port: 8080,
         env: BTreeMap::from([("GREETING".into(), "hello".into())]),
-        key: KeyRule::Header("x-user".into()),
+        key: KeyRule::Header("x-user".parse().unwrap()),
         algorithm: Algorithm::Classic {
             slots: 512,
             virtual_servers: 9,
@@ -163,10 +163,15 @@ fn full_web() -> ServiceSettings {
             path: "/well?really".into(),
             every: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
+        },
+        health: HealthSettings {
             misses: 5,
             rise: 3,
+            failures: 10,
+            slow_factor: 3.0,
+            ejection: Duration::from_secs(60),
+            have_equal_work: false,
         },
-        responses: Responses { failures: 10, slow_factor: 3.0, ejection: Duration::from_secs(60) },
         drain_deadline: Duration::from_secs(120),
         stop_timeout: Duration::ZERO,
         stop_signal: Some("SIGQUIT".into()),
@@ -243,7 +248,7 @@ fn a_full_file_is_understood() {
     let expected = Settings {
         listen: Some("0.0.0.0:80".parse().unwrap()),
         listeners: vec![full_listener()],
-        admin: AdminAddress::Unix(PathBuf::from("/run/evenkeel/admin.sock")),
+        admin: "unix:/run/evenkeel/admin.sock".parse().unwrap(),
         workers: 2,
         state_dir: Some(PathBuf::from("/var/lib/evenkeel")),
         owner: Some("shop:1".into()),

@@ -1,0 +1,68 @@
+//! The drivers and algorithms by their names, and which keys only some of them have.
+
+/// The services that have a key: those with one of these drivers, or with one of these algorithms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Only {
+    Drivers(&'static [DriverKind]),
+    Algorithms(&'static [AlgorithmKind]),
+}
+
+/// A driver by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DriverKind {
+    Process,
+    Docker,
+    Static,
+}
+
+/// An algorithm by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AlgorithmKind {
+    Rendezvous,
+    Classic,
+    Ring,
+    Maglev,
+}
+
+impl DriverKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Process, Self::Docker, Self::Static];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Docker => "docker",
+            Self::Static => "static",
+        }
+    }
+}
+
+impl AlgorithmKind {
+    pub(crate) const ALL: [Self; 4] = [Self::Rendezvous, Self::Classic, Self::Ring, Self::Maglev];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Rendezvous => "rendezvous",
+            Self::Classic => "classic",
+            Self::Ring => "ring",
+            Self::Maglev => "maglev",
+        }
+    }
+}
+
+impl Only {
+    /// The key whose value decides.
+    pub(crate) fn chosen_by(self) -> &'static str {
+        match self {
+            Self::Drivers(_) => "driver",
+            Self::Algorithms(_) => "algorithm",
+        }
+    }
+
+    /// The values that have the key.
+    pub(crate) fn owners(self) -> Vec<&'static str> {
+        match self {
+            Self::Drivers(kinds) => kinds.iter().map(|kind| kind.name()).collect(),
+            Self::Algorithms(kinds) => kinds.iter().map(|kind| kind.name()).collect(),
+        }
+    }
+}
