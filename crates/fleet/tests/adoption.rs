@@ -33,6 +33,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What the balancer before had stored.
+#[derive(Clone, Copy)]
 struct Stored<'a> {
     assignments: &'a str,
     spares: &'a str,

@@ -115,6 +115,7 @@ fn find(bytes: &[u8]) -> Result<Option<usize>, ()> {
 }
 
 /// A body, and how it is framed when it goes on.
+#[derive(Clone, Copy)]
 struct Framed<'a> {
     length: BodyLength,
     body: &'a Decoded,
