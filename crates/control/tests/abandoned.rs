@@ -2,107 +2,30 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-use std::net::Ipv4Addr;
+mod stage;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use control::{Control, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings};
-use driver::{Driver, EventSender, ScriptedDriver};
-use fleet::{
-    Address, Edit, Event, Exit, FleetSettings, HealthSettings, Life, Reader, Suspicion, SuspicionKind,
-};
-use placement::{Key, Placement, Rendezvous};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use fleet::{Reader, Suspicion, SuspicionKind};
+use placement::Key;
+
+use stage::{Scene, Stage, listener};
 
 /// How often somebody dies while we look very closely: not so often that a seat has to wait.
 const DEATHS: usize = 24;
 
-fn settings() -> ReconcilerSettings {
-    ReconcilerSettings {
-        service: "web".into(),
-        fleet: FleetSettings {
-            name_prefix: "web".into(),
-            replicas_max: 10,
-            spares: 0,
-            start_timeout: Duration::from_secs(600),
-            drain_deadline: Duration::from_secs(10),
-            health: HealthSettings::default(),
-            seat_choice: placement::SeatChoice::Lowest,
-            rollout: fleet::RolloutSettings::default(),
-            is_owned: true,
-        },
-        heartbeat: HeartbeatSettings {
-            protocol: control::HeartbeatProtocol::Http1,
-            path: "/heartbeat".into(),
-            every: Duration::from_millis(20),
-            timeout: Duration::from_secs(5),
-        },
-        placement: Placement::Rendezvous(Rendezvous::default()),
-        weights: Vec::new(),
-        load_factor: 1.25,
-        state: None,
-        journal: Journal::default(),
-    }
-}
-
-/// A web server that is always well.
-async fn healthy() -> Address {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let _ = stream.read(&mut [0; 1024]).await;
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-            });
-        }
+/// Three replicas that are asked often and have all the time to start.
+async fn of_three() -> Stage {
+    let scene = Scene::new().with(|settings| {
+        settings.fleet.start_timeout = Duration::from_secs(600);
+        settings.heartbeat.every = Duration::from_millis(20);
+        settings.heartbeat.timeout = Duration::from_secs(5);
     });
-    address.into()
-}
-
-/// A port where nobody will ever listen: it is taken, and nothing is accepted on it.
-async fn nobody() -> (Address, TcpListener) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    (listener.local_addr().unwrap().into(), listener)
-}
-
-struct Stage {
-    driver: Arc<ScriptedDriver>,
-    control: Control,
-    events: EventSender,
-    _heartbeats: Heartbeats,
-}
-
-impl Stage {
-    async fn of_three() -> Self {
-        let driver = Arc::new(ScriptedDriver::new(healthy().await));
-        let heartbeats = Heartbeats::start().unwrap();
-        let (given, mut line) = (driver.clone() as Arc<dyn Driver>, None);
-        let make_driver = async |events| {
-            line = Some(events);
-            Ok(given)
-        };
-        let control = Control::start(settings(), &heartbeats, make_driver).await.unwrap();
-        control.handle.edit(Edit::Fill { count: 3 }).await.unwrap();
-        Self { driver, control, events: line.unwrap(), _heartbeats: heartbeats }
-    }
-
-    async fn eventually(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let wait = async {
-            while !is_so(self) {
-                tokio::task::yield_now().await;
-            }
-        };
-        let in_time = tokio::time::timeout(Duration::from_secs(20), wait).await;
-        assert!(in_time.is_ok(), "it did not come true: {what}");
-    }
-
-    async fn die(&self, life: Life) {
-        let exit = Exit { signal: Some(9), ..Exit::default() };
-        self.events.send(Event::Exited(life, exit)).await.unwrap();
-    }
+    let stage = scene.set().await;
+    stage.fill(3).await;
+    stage
 }
 
 /// Counts who leaves the table, and how many of those were not told when it was there to be seen.
@@ -125,13 +48,13 @@ fn look_closely(table: &Reader, is_over: &AtomicBool) -> (usize, usize) {
 
 #[tokio::test]
 async fn those_inside_are_told_before_the_table_changes() {
-    let stage = Stage::of_three().await;
+    let stage = of_three().await;
     let (table, is_over) = (stage.control.table.clone(), Arc::new(AtomicBool::new(false)));
     let is_watched = Arc::clone(&is_over);
     let watcher = std::thread::spawn(move || look_closely(&table, &is_watched));
     for number in 0..DEATHS {
         let victim = stage.control.table.load().replicas().nth(number % 3).unwrap().life;
-        stage.die(victim).await;
+        stage.kill(victim).await;
         stage
             .eventually("another one is there", |stage| {
                 let table = stage.control.table.load();
@@ -148,7 +71,7 @@ async fn those_inside_are_told_before_the_table_changes() {
 
 #[tokio::test]
 async fn those_inside_hear_of_it_too_when_the_replica_was_out_of_the_table_already() {
-    let stage = Stage::of_three().await;
+    let stage = of_three().await;
     let claim = stage.control.table.load().claim(Key::of(b"x"), &[]).unwrap();
     let suspect = |kind| stage.control.suspicions.send(Suspicion { life: claim.life, kind });
     suspect(SuspicionKind::Failing).await.unwrap();
@@ -156,10 +79,10 @@ async fn those_inside_hear_of_it_too_when_the_replica_was_out_of_the_table_alrea
     stage.eventually("it is out of the table", |stage| !is_in(stage)).await;
     assert!(!claim.gate.is_abandoned(), "whoever is inside may yet get a good answer");
     let version = stage.control.table.load().version();
-    // Its next life never serves, so that this is no reason for another table.
-    let (address, _taken) = nobody().await;
+    // Its next life never serves, because nothing is accepted there, so that this is no reason for another table.
+    let (address, _taken) = listener();
     stage.driver.script().address = address;
-    stage.die(claim.life).await;
+    stage.kill(claim.life).await;
     stage.eventually("it is given up", |_| claim.gate.is_abandoned()).await;
     stage
         .eventually("those who wait are woken", |stage| stage.control.table.load().version() > version)

@@ -2,35 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-use std::net::Ipv4Addr;
+mod stage;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use control::{
-    Control, EditError, Happening, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StateDir,
-    Store,
-};
-use driver::{Driver, ScriptedDriver};
-use fleet::{Address, Desired, Edit, FleetSettings, Found, FoundState, HealthSettings, Life, ReplicaName};
-use placement::{Key, Placement, Rendezvous, Seat};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener};
+use control::{EditError, Happening, StateDir, Store};
+use fleet::{Address, Desired, Edit, ReplicaName};
+use placement::Key;
+use tokio::net::UnixListener;
 
-/// A web server that answers every heartbeat well.
-async fn healthy() -> Address {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream));
-        }
-    });
-    address.into()
-}
+use stage::{Scene, answer, listener, open, stored_file, stored_text};
 
-/// The same on a Unix socket.
+/// A web server that answers every heartbeat well, on a Unix socket.
 fn healthy_at(path: &Path) -> Address {
     let listener = UnixListener::bind(path).unwrap();
     tokio::spawn(async move {
@@ -41,94 +27,9 @@ fn healthy_at(path: &Path) -> Address {
     Address::unix(path).unwrap()
 }
 
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let _ = stream.read(&mut [0; 1024]).await;
-    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-}
-
-fn settings(state: Option<StateDir>) -> ReconcilerSettings {
-    ReconcilerSettings {
-        service: "web".into(),
-        fleet: FleetSettings {
-            name_prefix: "web".into(),
-            replicas_max: 10,
-            spares: 0,
-            start_timeout: Duration::from_secs(10),
-            drain_deadline: Duration::from_secs(10),
-            health: HealthSettings::default(),
-            seat_choice: placement::SeatChoice::Lowest,
-            rollout: fleet::RolloutSettings::default(),
-            is_owned: true,
-        },
-        heartbeat: HeartbeatSettings {
-            protocol: control::HeartbeatProtocol::Http1,
-            path: "/heartbeat".into(),
-            every: Duration::from_millis(50),
-            timeout: Duration::from_millis(50),
-        },
-        placement: Placement::Rendezvous(Rendezvous::default()),
-        weights: Vec::new(),
-        load_factor: 1.25,
-        state: state.map(|state| Arc::new(state) as _),
-        journal: Journal::default(),
-    }
-}
-
-struct Stage {
-    driver: Arc<ScriptedDriver>,
-    control: Control,
-    _heartbeats: Heartbeats,
-}
-
-impl Stage {
-    async fn set(state: Option<StateDir>, prepare: impl FnOnce(&ScriptedDriver)) -> Self {
-        Self::with(settings(state), prepare).await
-    }
-
-    async fn with(settings: ReconcilerSettings, prepare: impl FnOnce(&ScriptedDriver)) -> Self {
-        let driver = Arc::new(ScriptedDriver::new(healthy().await));
-        prepare(&driver);
-        let heartbeats = Heartbeats::start().unwrap();
-        let given: Arc<dyn Driver> = driver.clone();
-        let control = Control::start(settings, &heartbeats, async |_events| Ok(given)).await.unwrap();
-        Self { driver, control, _heartbeats: heartbeats }
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.control.handle.view().names().map(ToString::to_string).collect()
-    }
-
-    fn orders(&self) -> Vec<String> {
-        self.driver.script().orders.clone()
-    }
-
-    async fn eventually(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let wait = async {
-            while !is_so(self) {
-                tokio::task::yield_now().await;
-            }
-        };
-        let in_time = tokio::time::timeout(Duration::from_secs(20), wait).await;
-        assert!(in_time.is_ok(), "it did not come true: {what}; orders: {:?}", self.orders());
-    }
-}
-
-fn open(path: &Path) -> StateDir {
-    StateDir::open(path, true).unwrap()
-}
-
-fn found(seat: u32, incarnation: u64, name: &str, address: Address) -> Found {
-    Found {
-        life: Life { seat: Seat::new(seat).unwrap(), incarnation },
-        name: ReplicaName::parse(name).unwrap(),
-        state: FoundState::Running { address, is_frozen: false },
-    }
-}
-
 /// A web server that answers one connection of three, and lets the others wait.
-async fn lossy() -> (Address, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
+fn lossy() -> (Address, Arc<AtomicUsize>) {
+    let (address, listener) = listener();
     let connections = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&connections);
     tokio::spawn(async move {
@@ -141,40 +42,35 @@ async fn lossy() -> (Address, Arc<AtomicUsize>) {
             }
         }
     });
-    (address.into(), connections)
+    (address, connections)
 }
 
 #[tokio::test]
 async fn a_heartbeat_that_is_lost_is_put_again_in_time() {
-    let (address, connections) = lossy().await;
-    let settings = ReconcilerSettings {
-        heartbeat: HeartbeatSettings {
-            every: Duration::from_millis(150),
-            timeout: Duration::from_millis(150),
-            ..settings(None).heartbeat
-        },
-        ..settings(None)
-    };
-    let journal = settings.journal.clone();
-    let stage = Stage::with(settings, |_| {}).await;
-    stage.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    let (address, connections) = lossy();
+    let scene = Scene::new().with(|settings| {
+        settings.heartbeat.every = Duration::from_millis(150);
+        settings.heartbeat.timeout = Duration::from_millis(150);
+    });
+    let stage = scene.set().await;
+    stage.fill(2).await;
     // The third one is lossy; were it ejected, it would not be more than half of them.
     stage.driver.script().address = address;
-    stage.control.handle.edit(Edit::Scale { count: 3 }).await.unwrap();
+    stage.edit(Edit::Scale { count: 3 }).await.unwrap();
     stage.eventually("it was asked often", |_| connections.load(Ordering::Relaxed) > 40).await;
-    let records = journal.records();
+    let records = stage.journal.records();
     let is_out = records.iter().any(|record| matches!(record.happening, Happening::OutOfTable(_)));
     assert!(!is_out, "{records:?}");
 }
 
 #[tokio::test]
 async fn an_addition_is_answered_when_the_table_has_it_and_a_removal_when_it_has_not() {
-    let stage = Stage::set(None, |_| {}).await;
-    let view = stage.control.handle.edit(Edit::Fill { count: 3 }).await.unwrap();
+    let stage = Scene::new().set().await;
+    let view = stage.fill(3).await;
     assert_eq!((view.replicas.len(), view.ready()), (3, 3));
     assert_eq!(stage.control.table.load().replicas().count(), 3);
     let names = vec![ReplicaName::parse("web_2").unwrap()];
-    let view = stage.control.handle.edit(Edit::Remove { count: 1, names }).await.unwrap();
+    let view = stage.edit(Edit::Remove { count: 1, names }).await.unwrap();
     assert_eq!(view.names().map(ToString::to_string).collect::<Vec<_>>(), ["web_1", "web_3"]);
     let in_table =
         stage.control.table.load().replicas().map(|replica| replica.name.to_string()).collect::<Vec<_>>();
@@ -187,8 +83,8 @@ async fn a_replica_behind_a_unix_socket_is_asked_there_and_refuses_when_the_sock
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
     let address = healthy_at(&path);
-    let stage = Stage::set(None, |driver| driver.script().address = address.clone()).await;
-    let view = stage.control.handle.edit(Edit::Fill { count: 1 }).await.unwrap();
+    let stage = Scene::new().scripted(|script| script.address = address.clone()).set().await;
+    let view = stage.fill(1).await;
     assert_eq!((view.ready(), &view.replicas[0].address), (1, &Some(address)));
     std::fs::remove_file(&path).unwrap();
     stage.eventually("it is replaced", |stage| stage.orders().contains(&"kill 1.1".into())).await;
@@ -196,13 +92,13 @@ async fn a_replica_behind_a_unix_socket_is_asked_there_and_refuses_when_the_sock
 
 #[tokio::test]
 async fn nobody_is_stopped_while_a_request_is_inside() {
-    let stage = Stage::set(None, |_| {}).await;
-    stage.control.handle.edit(Edit::Fill { count: 1 }).await.unwrap();
+    let stage = Scene::new().set().await;
+    stage.fill(1).await;
     let claim = stage.control.table.load().claim(Key::of(b"x"), &[]).unwrap();
-    stage.control.handle.edit(Edit::Remove { count: 1, names: Vec::new() }).await.unwrap();
+    stage.edit(Edit::Remove { count: 1, names: Vec::new() }).await.unwrap();
     // More edits pass through the reconciler, so it has had every occasion.
     for _ in 0..3 {
-        stage.control.handle.edit(Edit::Scale { count: 0 }).await.unwrap();
+        stage.edit(Edit::Scale { count: 0 }).await.unwrap();
     }
     assert_eq!(stage.orders(), ["start 1.1 web_1"]);
     drop(claim);
@@ -211,20 +107,19 @@ async fn nobody_is_stopped_while_a_request_is_inside() {
 
 #[tokio::test]
 async fn an_addition_whose_driver_fails_is_undone() {
-    let stage = Stage::set(None, |driver| {
-        driver.script().failures = ["no image", "no image", "no image"].map(str::to_owned).into();
-    })
-    .await;
-    let error = stage.control.handle.edit(Edit::Fill { count: 1 }).await.unwrap_err();
+    let scene = Scene::new();
+    let failures = ["no image", "no image", "no image"].map(str::to_owned);
+    let stage = scene.scripted(|script| script.failures = failures.into()).set().await;
+    let error = stage.edit(Edit::Fill { count: 1 }).await.unwrap_err();
     assert!(matches!(&error, EditError::Undone(why) if why.contains("no image")), "{error}");
     assert!(stage.names().is_empty());
-    stage.control.handle.edit(Edit::Fill { count: 1 }).await.unwrap();
+    stage.fill(1).await;
     assert_eq!(stage.names(), ["web_1"]);
 }
 
 #[tokio::test]
 async fn an_edit_that_other_additions_stand_in_the_way_of_waits_for_them() {
-    let stage = Stage::set(None, |_| {}).await;
+    let stage = Scene::new().set().await;
     let handle = &stage.control.handle;
     // The second and third are refused as long as the first is pending, and right after it.
     let name = || vec![ReplicaName::parse("S5").unwrap()];
@@ -241,59 +136,49 @@ async fn an_edit_that_other_additions_stand_in_the_way_of_waits_for_them() {
 #[tokio::test]
 async fn the_wish_is_stored_before_it_is_answered_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
-    let stage = Stage::set(Some(open(folder.path())), |_| {}).await;
-    stage.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    let stage = Scene::new().stored_in(&folder).set().await;
+    stage.fill(2).await;
     let names = vec![ReplicaName::parse("S5").unwrap()];
-    stage.control.handle.edit(Edit::Add { count: 1, names }).await.unwrap();
-    let stored = std::fs::read_to_string(folder.path().join("web.wish")).unwrap();
+    stage.edit(Edit::Add { count: 1, names }).await.unwrap();
+    let stored = stored_text(&folder);
     assert!(stored.contains("\"S5\""), "{stored}");
     drop(stage);
-    let again = Stage::set(Some(reopen(folder.path()).await), |_| {}).await;
+    let again = Scene::new().stored_in(&folder).set().await;
     assert_eq!(again.names(), ["web_1", "web_2", "S5"]);
     again.control.handle.whole().await;
     assert_eq!(again.orders(), ["start 1.2 web_1", "start 2.2 web_2", "start 3.2 S5"]);
 }
 
-/// The lock is let go when the reconciler has ended.
-async fn reopen(path: &Path) -> StateDir {
-    loop {
-        match StateDir::open(path, true) {
-            Ok(state) => return state,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    }
-}
-
 #[tokio::test]
 async fn what_cannot_be_stored_is_not_done() {
     let folder = tempfile::tempdir().unwrap();
-    let stage = Stage::set(Some(open(folder.path())), |_| {}).await;
-    stage.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    let stage = Scene::new().stored_in(&folder).set().await;
+    stage.fill(2).await;
     // Nobody, not even root, can write a file where a folder is.
     std::fs::create_dir(folder.path().join("web.new")).unwrap();
-    let error = stage.control.handle.edit(Edit::Remove { count: 1, names: Vec::new() }).await.unwrap_err();
+    let error = stage.edit(Edit::Remove { count: 1, names: Vec::new() }).await.unwrap_err();
     assert!(matches!(error, EditError::NotStored(_)), "{error}");
-    let error = stage.control.handle.edit(Edit::Add { count: 1, names: Vec::new() }).await.unwrap_err();
+    let error = stage.edit(Edit::Add { count: 1, names: Vec::new() }).await.unwrap_err();
     assert!(matches!(error, EditError::NotStored(_)), "{error}");
     assert_eq!(stage.names(), ["web_1", "web_2"]);
     assert_eq!(stage.control.table.load().replicas().count(), 2);
     std::fs::remove_dir(folder.path().join("web.new")).unwrap();
-    stage.control.handle.edit(Edit::Remove { count: 1, names: Vec::new() }).await.unwrap();
+    stage.edit(Edit::Remove { count: 1, names: Vec::new() }).await.unwrap();
     assert_eq!(stage.names().len(), 1);
 }
 
 #[tokio::test]
 async fn what_somebody_else_has_stored_is_not_written_over() {
     let folder = tempfile::tempdir().unwrap();
-    let state = open(folder.path());
-    let stage = Stage::set(Some(state.clone()), |_| {}).await;
-    stage.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    let state = open(folder.path()).await;
+    let stage = Scene::new().stored_by(Arc::new(state.clone())).set().await;
+    stage.fill(2).await;
     let stored = state.read("web").await.unwrap().unwrap();
     let others = Desired { generation: 7, ..stored.desired };
     state.write("web", &others, stored.revision).await.unwrap();
     for _ in 0..2 {
         let edit = Edit::Remove { count: 1, names: Vec::new() };
-        let error = stage.control.handle.edit(edit).await.unwrap_err().to_string();
+        let error = stage.edit(edit).await.unwrap_err().to_string();
         assert!(error.contains("somebody else has changed") && error.contains("web.wish"), "{error}");
     }
     assert_eq!(stage.names(), ["web_1", "web_2"]);
@@ -303,13 +188,12 @@ async fn what_somebody_else_has_stored_is_not_written_over() {
 #[tokio::test]
 async fn in_a_folder_that_nobody_chose_what_is_stored_goes_with_the_last_replica() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("web.wish");
     // Not even damage matters.
-    std::fs::write(&path, "{").unwrap();
+    std::fs::write(stored_file(&folder), "{").unwrap();
     let state = StateDir::open(folder.path(), false).unwrap();
-    let stage = Stage::set(Some(state.clone()), |_| {}).await;
+    let stage = Scene::new().stored_by(Arc::new(state.clone())).set().await;
     assert!(!stage.control.is_restored);
-    stage.control.handle.edit(Edit::Fill { count: 1 }).await.unwrap();
+    stage.fill(1).await;
     assert_eq!(state.read("web").await.unwrap().unwrap().desired.replicas.len(), 1);
 }
 
@@ -332,11 +216,8 @@ async fn a_wish_that_cannot_be_read_is_refused_with_its_path() {
     ];
     for text in damaged {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("web.wish"), &text).unwrap();
-        let heartbeats = Heartbeats::start().unwrap();
-        let driver: Arc<dyn Driver> = Arc::new(ScriptedDriver::new(healthy().await));
-        let started =
-            Control::start(settings(Some(open(folder.path()))), &heartbeats, async |_| Ok(driver)).await;
+        std::fs::write(stored_file(&folder), &text).unwrap();
+        let started = Scene::new().stored_in(&folder).try_set().await;
         let error = started.err().unwrap().to_string();
         assert!(error.contains("web.wish"), "{text}: {error}");
     }
@@ -345,18 +226,11 @@ async fn a_wish_that_cannot_be_read_is_refused_with_its_path() {
 #[tokio::test]
 async fn what_runs_is_adopted_and_what_nobody_wants_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let first = Stage::set(Some(open(folder.path())), |_| {}).await;
-    first.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    let first = Scene::new().stored_in(&folder).set().await;
+    first.fill(2).await;
     drop(first);
-    let address = healthy().await;
-    let stage = Stage::set(Some(reopen(folder.path()).await), |driver| {
-        driver.script().found = vec![
-            found(1, 4, "web_abcdef", address.clone()),
-            found(2, 1, "web_2", address.clone()),
-            found(7, 1, "web_7", address),
-        ];
-    })
-    .await;
+    let scene = Scene::new().stored_in(&folder).finds("1.4 web_abcdef").finds("2.1 web_2");
+    let stage = scene.finds("7.1 web_7").set().await;
     stage.control.handle.whole().await;
     assert_eq!(stage.names(), ["web_abcdef", "web_2"]);
     stage.eventually("the stranger is stopped", |stage| stage.orders() == ["stop 7.1"]).await;
@@ -365,27 +239,23 @@ async fn what_runs_is_adopted_and_what_nobody_wants_is_stopped() {
 #[tokio::test]
 async fn a_fleet_that_was_only_begun_is_completed() {
     let folder = tempfile::tempdir().unwrap();
-    let address = healthy().await;
-    let stage = Stage::set(Some(open(folder.path())), |driver| {
-        driver.script().found = vec![found(2, 1, "web_2", address)];
-    })
-    .await;
+    let stage = Scene::new().stored_in(&folder).finds("2.1 web_2").set().await;
     assert!(!stage.control.is_restored);
-    stage.control.handle.edit(Edit::Fill { count: 3 }).await.unwrap();
+    stage.fill(3).await;
     assert_eq!(stage.names(), ["web_2", "web_1", "web_3"]);
-    let stored = std::fs::read_to_string(folder.path().join("web.wish")).unwrap();
+    let stored = stored_text(&folder);
     assert!(stored.contains("web_1") && stored.contains("web_2"), "{stored}");
 }
 
 #[tokio::test]
 async fn retiring_stops_everybody_and_keeps_the_wish() {
     let folder = tempfile::tempdir().unwrap();
-    let stage = Stage::set(Some(open(folder.path())), |_| {}).await;
-    stage.control.handle.edit(Edit::Fill { count: 2 }).await.unwrap();
+    let stage = Scene::new().stored_in(&folder).set().await;
+    stage.fill(2).await;
     stage.control.handle.retire().await;
     assert_eq!(stage.orders()[2..], ["stop 1.1", "stop 2.1"]);
-    let error = stage.control.handle.edit(Edit::Scale { count: 1 }).await.unwrap_err();
+    let error = stage.edit(Edit::Scale { count: 1 }).await.unwrap_err();
     assert!(matches!(error, EditError::Stopping), "{error}");
-    let stored = std::fs::read_to_string(folder.path().join("web.wish")).unwrap();
+    let stored = stored_text(&folder);
     assert!(stored.contains("web_1") && stored.contains("web_2"), "{stored}");
 }
