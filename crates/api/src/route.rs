@@ -178,6 +178,15 @@ mod tests {
     use crate::{DeployShape, EditShape, ExplainShape, PauseShape, ScaleShape};
 
     #[test]
+    fn no_route_is_forgotten_in_the_list() {
+        let (_, rest) = include_str!("route.rs").split_once("pub enum Route {\n").unwrap();
+        let (variants, _) = rest.split_once("}").unwrap();
+        let declared: Vec<&str> =
+            variants.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        assert_eq!(Route::ALL.map(|route| format!("{route:?}")).to_vec(), declared);
+    }
+
+    #[test]
     fn every_route_is_found_by_its_own_method_and_path() {
         for route in Route::ALL {
             let path = route.path("web");

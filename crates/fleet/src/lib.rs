@@ -70,12 +70,12 @@ mod fleet;
 
 mod amend;
 mod crash_loop;
-mod rolling;
+mod rollout_steps;
 mod spares;
 mod standing;
 
 mod adoption;
-mod door;
+mod cycle;
 mod view;
 
 pub use action::{Action, Plan, Step, StopHow};

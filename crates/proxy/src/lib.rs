@@ -9,7 +9,7 @@
 //! - **One timer per worker.** Tasks write down when they want to be woken; `deadlines` looks through the
 //!   list ten times a second. A timer per request cost more than reading its head. Pauses of the whole
 //!   process do not count, so that nobody is late because we were stopped.
-//! - **Memory is borrowed** (`wire::buffer`): a connection holds buffers only while it has something in
+//! - **Memory is borrowed** (`wire::buffers`): a connection holds buffers only while it has something in
 //!   them. An idle one costs about 3.4 KiB.
 //! - **A body in drops is buffered first** (`travel::buffering`): many slow uploads are our burden and no
 //!   replica's. Passed on drop by drop, thousands of them held up everybody else; so did reading them all

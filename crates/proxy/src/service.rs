@@ -14,8 +14,8 @@ use crate::replicas::upstream::Pool;
 use crate::settings::ServiceSettings;
 use crate::telling::counters::Counters;
 use crate::travel::budget::Budget;
-use crate::travel::room::Room;
 use crate::travel::routes::{Route, Routes};
+use crate::travel::waiting_room::WaitingRoom;
 use crate::wire::deadlines::Deadlines;
 
 /// A service in one worker. Requests on their way hold it: what it was when they came, it is to their end.
@@ -25,7 +25,7 @@ pub(crate) struct Service {
     pub(crate) budget: Rc<RefCell<Budget>>,
     pub(crate) counters: Arc<Counters>,
     /// Shared by all workers; only requests that found no replica touch it.
-    pub(crate) room: Arc<Room>,
+    pub(crate) room: Arc<WaitingRoom>,
     /// Wakes this worker's requests when there is a new routing table.
     pub(crate) table_changed: Rc<Notify>,
     _follower: Follower,

@@ -18,7 +18,7 @@ pub(crate) mod budget;
 
 pub(crate) mod wait;
 
-pub(crate) mod room;
+pub(crate) mod waiting_room;
 
 pub(crate) mod attempt;
 

@@ -8,7 +8,7 @@ use h1::RequestHead;
 use tokio::sync::watch;
 
 use crate::settings::ServiceSettings;
-use crate::travel::room::Room;
+use crate::travel::waiting_room::WaitingRoom;
 
 /// All services, in the order in which they are asked whether a request is theirs. Never changed.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Route {
     prefix: Box<str>,
     pub(crate) settings: Arc<ServiceSettings>,
     /// Shared by all workers.
-    pub(crate) room: Arc<Room>,
+    pub(crate) room: Arc<WaitingRoom>,
 }
 
 /// Which hosts a service is for.

@@ -1,4 +1,4 @@
-//! The door of a fleet: edits, facts and accepted actions come in here, and plans go out.
+//! The cycle of a fleet: edits and events come in, plans go out, and actions that were accepted count.
 
 use std::time::Duration;
 

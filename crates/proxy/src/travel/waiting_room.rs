@@ -6,11 +6,11 @@ use crate::settings::WAITING_MAX;
 
 /// Counts those who wait.
 #[derive(Debug, Default)]
-pub(crate) struct Room {
+pub(crate) struct WaitingRoom {
     waiting: AtomicUsize,
 }
 
-impl Room {
+impl WaitingRoom {
     /// A place, if there is one; dropping it leaves.
     pub(crate) fn enter(&self) -> Option<Place<'_>> {
         let one_more = |waiting: usize| (waiting < WAITING_MAX).then_some(waiting + 1);
@@ -22,7 +22,7 @@ impl Room {
 /// A place in the waiting room.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
-    room: &'a Room,
+    room: &'a WaitingRoom,
 }
 
 impl Drop for Place<'_> {
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn the_room_has_a_limit_and_places_come_free() {
-        let room = Room::default();
+        let room = WaitingRoom::default();
         let places: Vec<_> = (0..WAITING_MAX).map(|_| room.enter().unwrap()).collect();
         assert!(room.enter().is_none());
         drop(places);
