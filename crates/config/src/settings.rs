@@ -56,7 +56,7 @@ pub struct Settings {
     pub admin: Address,
     /// How many data-plane threads, at least one.
     pub workers: usize,
-    /// Where the wish is kept, if the operator has chosen a folder.
+    /// Where the desired state is kept, if the operator has chosen a folder.
     pub state_dir: Option<PathBuf>,
     /// Whose containers these are, on a host that several balancers share.
     pub owner: Option<String>,

@@ -110,7 +110,7 @@ impl StateDir {
         Arc::clone(shelf)
     }
 
-    // The name is that of the first version, whose files are still read.
+    // The extension is that of the first version, whose files are still read.
     fn file(&self, service: &str) -> PathBuf {
         self.path.join(format!("{service}.wish"))
     }

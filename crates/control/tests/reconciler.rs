@@ -134,7 +134,7 @@ async fn an_edit_that_other_additions_stand_in_the_way_of_waits_for_them() {
 }
 
 #[tokio::test]
-async fn the_wish_is_stored_before_it_is_answered_and_read_back() {
+async fn the_desired_state_is_stored_before_it_is_answered_and_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let stage = Scene::new().stored_in(&folder).set().await;
     stage.fill(2).await;
@@ -198,7 +198,7 @@ async fn in_a_folder_that_nobody_chose_what_is_stored_goes_with_the_last_replica
 }
 
 #[tokio::test]
-async fn a_wish_that_cannot_be_read_is_refused_with_its_path() {
+async fn a_desired_state_that_cannot_be_read_is_refused_with_its_path() {
     let file = |format: u32, replicas: &str| {
         format!("{{\"format\":{format},\"generation\":1,\"seed\":1,\"replicas\":[{replicas}]}}")
     };
@@ -248,7 +248,7 @@ async fn a_fleet_that_was_only_begun_is_completed() {
 }
 
 #[tokio::test]
-async fn retiring_stops_everybody_and_keeps_the_wish() {
+async fn retiring_stops_everybody_and_keeps_the_desired_state() {
     let folder = tempfile::tempdir().unwrap();
     let stage = Scene::new().stored_in(&folder).set().await;
     stage.fill(2).await;

@@ -81,7 +81,7 @@ async fn what_was_stored_before_there_were_spares_is_read() {
 }
 
 #[tokio::test]
-async fn a_stored_wish_that_gives_two_seats_to_one_life_is_refused() {
+async fn a_desired_state_that_gives_two_seats_to_one_life_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let stored = r#"{"format":1,"generation":4,"seed":1,"replicas":[
         {"seat":1,"begun_in":10001,"incarnation":3,"name":"S1"}],

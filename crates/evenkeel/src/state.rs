@@ -1,6 +1,6 @@
-//! Where the wish is kept when the configuration does not say.
+//! Where the desired state is kept when the configuration does not say.
 //!
-//! The wish lives as long as its replicas may: a balancer whose replicas all end with it begins
+//! The desired state lives as long as its replicas may: a balancer whose replicas all end with it begins
 //! anew each time and keeps nothing, unless it is told to.
 
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use control::{StateDir, StoreError};
 /// The folder in a state directory in which kept processes are written down.
 const PROCESSES: &str = "processes";
 
-/// Opens the folder of the wish, if there is to be one, or if an earlier balancer left something.
+/// Opens the folder of the desired state, if there is to be one, or if an earlier balancer left something.
 pub(crate) fn open(settings: &Settings, owner: &str) -> Result<Option<StateDir>, StoreError> {
     let keeps_replicas =
         settings.services.iter().any(|service| service.on_exit == OnExit::Keep && service.is_owned());

@@ -24,7 +24,7 @@ const ORPHAN_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Shared {
     /// Whose containers they are.
     pub(crate) owner: String,
-    /// Where wishes are kept, if they are.
+    /// Where the desired states of services are kept, if they are.
     pub(crate) state: Option<StateDir>,
     /// Where it is written down what happens.
     pub(crate) journal: Journal,
@@ -64,7 +64,7 @@ pub(crate) async fn start_control(
         placement: placement(&service.algorithm),
         weights: service.weights.clone(),
         load_factor: service.load_factor,
-        // Fixed addresses are the file's to change, not the wish's.
+        // Fixed addresses are the file's to change, not the desired state's.
         state: shared.state.clone().filter(|_| service.is_owned()).map(|state| Arc::new(state) as _),
         journal: shared.journal.clone(),
     };

@@ -12,7 +12,7 @@ use rig::docker::{Yard, docker};
 use rig::load::Load;
 use rig::{Balancer, Rig, eventually, eventually_within, names_in};
 
-/// A folder for the wish, and a configuration of this yard that names it.
+/// A folder for the desired state, and a configuration of this yard that names it.
 fn kept(yard: &Yard) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let config = yard.config(&format!("state_dir = {:?}", folder.path()), "");
@@ -173,7 +173,7 @@ fn the_state_directory_may_be_lost() {
     let _ = balancer.ended();
     std::fs::remove_file(folder.path().join("web.wish")).unwrap();
     let again = Rig::new().config(&config).up();
-    assert_eq!(seats(&again), before, "what runs is what was wished for");
+    assert_eq!(seats(&again), before, "what runs is what was desired");
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn two_balancers_cannot_share_a_port_or_a_state_directory() {
 }
 
 #[test]
-fn the_wish_survives_a_kill() {
+fn the_desired_state_survives_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
         "state_dir = {:?}\ncontract = true\n[[service]]\nname = \"web\"\nalgorithm = \"classic\"\n",

@@ -1,5 +1,5 @@
 //! The balancer killed at random moments of starting, adding, removing and replacing: after the next
-//! start the fleet is what was wished for before or what was asked for last, nothing is left over and
+//! start the fleet is what was desired before or what was asked for last, nothing is left over and
 //! nothing is there twice.
 //!
 //! `EVENKEEL_MOMENTS` says how many moments, `EVENKEEL_SEED` begins with a seed that was printed.
@@ -128,7 +128,7 @@ impl Deed {
         }
     }
 
-    /// Every wish that may be found afterwards, and who may have got another name.
+    /// Every desired state that may be found afterwards, and who may have got another name.
     fn allowed(&self, old: &Names) -> (Vec<Names>, Option<&String>) {
         let with = |names: &Names, added: &[String]| names.iter().chain(added).cloned().collect::<Names>();
         let without = |names: &Names, gone: &[String]| {

@@ -127,15 +127,15 @@ impl State {
         }
     }
 
-    /// What is missing for the fleet to be what was wished for, and nothing else.
+    /// What is missing for the fleet to be what is desired, and nothing else.
     pub(crate) fn why_not_whole(&self, control: &Control) -> Option<String> {
         let view = control.handle.view();
         let in_seats: BTreeSet<Life> = view.replicas.iter().map(|replica| replica.life).collect();
-        let wished: BTreeSet<Life> = view.replicas.iter().chain(&view.spares).map(|one| one.life).collect();
+        let desired: BTreeSet<Life> = view.replicas.iter().chain(&view.spares).map(|one| one.life).collect();
         let routed: BTreeSet<Life> = control.table.load().replicas().map(|replica| replica.life).collect();
         let containers: Vec<(Life, &Stage)> =
             self.containers.values().map(|container| (container.life, &container.stage)).collect();
-        let run = containers.iter().all(|(life, stage)| **stage == Stage::Running && wished.contains(life));
+        let run = containers.iter().all(|(life, stage)| **stage == Stage::Running && desired.contains(life));
         let stored = self.disk.as_ref().map(|disk| {
             let of_spares: BTreeSet<_> = disk.seats_of_spares().into_iter().collect();
             (disk.generation, seats_in(disk), of_spares)
@@ -154,9 +154,9 @@ impl State {
         } else if view.spares.len() != self.spares {
             Some(format!("not {} spares: {view:?}", self.spares))
         } else if routed != in_seats {
-            Some(format!("the table has {routed:?}, the wish {in_seats:?}"))
-        } else if !run || containers.len() != wished.len() {
-            Some(format!("wished for are {wished:?}, the containers are {containers:?}"))
+            Some(format!("the table has {routed:?}, the desired state {in_seats:?}"))
+        } else if !run || containers.len() != desired.len() {
+            Some(format!("desired are {desired:?}, the containers are {containers:?}"))
         } else if stored != Some((view.generation, seats, seats_of_spares)) {
             Some(format!("on disk is {stored:?}, the view is {view:?}"))
         } else {
@@ -164,12 +164,12 @@ impl State {
         }
     }
 
-    /// A balancer that was restarted has the wish that was stored.
+    /// A balancer that was restarted has the desired state that was stored.
     pub(crate) fn judge_beginning(&mut self, control: &Control) {
         let view = control.handle.view();
         self.judge.history.begin(&view);
         let seats = view.replicas.iter().map(|replica| replica.seat).collect();
-        // Where nothing was ever wished for, what runs is the wish.
+        // Where nothing was ever desired, what runs is the desired state.
         if let Some(stored) = self.disk.as_ref().map(|disk| (disk.generation, seats_in(disk)))
             && stored.0 > 0
             && stored != (view.generation, seats)

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet::{Edit, FleetView, ReplicaName};
 use placement::Seat;
 
-/// What one generation of the wish looked like to who was answered with it.
+/// What one generation of the desired state looked like to who was answered with it.
 #[derive(Debug)]
 struct Entry {
-    /// Nothing for the wish that a run began with.
+    /// Nothing for the desired state that a run began with.
     edit: Option<Edit>,
     seats: BTreeSet<Seat>,
     names: BTreeSet<ReplicaName>,

@@ -169,7 +169,7 @@ async fn direct(world: &Arc<World>, script: &Script) -> Ending {
     Ending::Whole
 }
 
-/// Fills the fleet, as a balancer does that has no wish yet. It gives up when that is not possible.
+/// Fills the fleet, as a balancer does that has no desired state yet. It gives up when that is not possible.
 async fn fill(world: Arc<World>, handle: control::Handle, count: u32) {
     let filled = clients::put(&world, &handle, Edit::Fill { count }).await;
     let mut state = world.state();
@@ -242,11 +242,11 @@ async fn retire(world: &Arc<World>, control: &Control) {
     if !is_in_time || !left.is_empty() || control.table.load().replicas().next().is_some() {
         state.violate(format!("retired, and {left:?} are left"));
     } else if is_emptied(disk.as_ref(), state.disk.as_ref()) {
-        state.violate("retiring changed the wish");
+        state.violate("retiring changed the desired state");
     }
 }
 
-/// Whether the wish was emptied without a change of it. One that was under way may still be stored.
+/// Whether the desired state was emptied without a change of it. One that was under way may still be stored.
 fn is_emptied(before: Option<&Desired>, after: Option<&Desired>) -> bool {
     let is_empty = |disk: &Desired| disk.replicas.is_empty();
     let is_same = |before: &Desired, after: &Desired| before.generation >= after.generation;
