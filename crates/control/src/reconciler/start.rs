@@ -49,6 +49,70 @@ pub struct ReconcilerSettings {
 }
 
 /// A reconciler that runs, as the rest of the program sees it; clones share it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use control::{Control, HeartbeatSettings, Heartbeats, ReconcilerSettings};
+/// use driver::ScriptedDriver;
+/// use fleet::{Edit, FleetSettings};
+/// use placement::{Key, Placement, Rendezvous};
+/// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// # let replica = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// # let address = replica.local_addr()?;
+/// # tokio::spawn(async move {
+/// #     while let Ok((mut stream, _)) = replica.accept().await {
+/// #         let _ = stream.read(&mut [0; 1024]).await;
+/// #         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+/// #     }
+/// # });
+/// let settings = ReconcilerSettings {
+///     service: "web".into(),
+///     fleet: FleetSettings {
+///         name_prefix: "web".into(),
+///         replicas_max: 10,
+///         spares: 0,
+///         start_timeout: Duration::from_secs(30),
+///         drain_deadline: Duration::from_secs(30),
+///         health: fleet::HealthSettings::default(),
+///         seat_choice: placement::SeatChoice::Lowest,
+///         rollout: fleet::RolloutSettings::default(),
+///         is_owned: true,
+///     },
+///     heartbeat: HeartbeatSettings {
+///         protocol: control::HeartbeatProtocol::Http1,
+///         path: "/heartbeat".into(),
+///         every: Duration::from_millis(50),
+///         timeout: Duration::from_millis(500),
+///     },
+///     placement: Placement::Rendezvous(Rendezvous::default()),
+///     weights: Vec::new(),
+///     load_factor: 1.25,
+///     state: None,
+///     journal: control::Journal::default(),
+/// };
+/// let heartbeats = Heartbeats::start()?;
+/// // All replicas of this driver are said to listen where a web server of ours does.
+/// let driver = Arc::new(ScriptedDriver::new(address.into()));
+/// let control = Control::start(settings, &heartbeats, async |_events| Ok(driver as _)).await?;
+///
+/// // An edit is answered when the replicas take traffic.
+/// let view = control.handle.edit(Edit::Fill { count: 2 }).await?;
+/// assert_eq!(view.fleet.ready(), 2);
+/// let names: Vec<_> = control.table.load().replicas().map(|one| one.name.to_string()).collect();
+/// assert_eq!(names, ["web_1", "web_2"]);
+/// assert!(control.table.load().claim(Key::of(b"alice"), &[]).is_some());
+///
+/// control.handle.retire().await;
+/// assert_eq!(control.table.load().replicas().count(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Control {
     /// For edits and views.
