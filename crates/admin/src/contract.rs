@@ -48,7 +48,7 @@ impl Contract {
         let result = match path {
             "/add" => self.edit(Verb::Add, &body).await,
             "/rm" => self.edit(Verb::Remove, &body).await,
-            _ => Ok(show(&self.handle.view())),
+            _ => Ok(show(&self.handle.view().fleet)),
         };
         result.unwrap_or_else(Refused::into_answer)
     }
@@ -56,7 +56,7 @@ impl Contract {
     async fn edit(&self, verb: Verb, body: &[u8]) -> Result<Response<Bytes>, Refused> {
         let edit = parse(verb, body).map_err(Refused::bad_request)?;
         let view = self.handle.edit(edit).await.map_err(Refused::from_error)?;
-        Ok(show(&view))
+        Ok(show(&view.fleet))
     }
 }
 

@@ -168,7 +168,7 @@ impl Admin {
         let mut unready = self.services();
         unready.retain(|handle| {
             let view = handle.view();
-            view.ready() == 0 && !view.replicas.is_empty()
+            view.fleet.ready() == 0 && !view.fleet.replicas.is_empty()
         });
         if unready.is_empty() {
             return Ok(text("ready\n".into()));

@@ -27,13 +27,13 @@ pub(crate) fn service(handle: &Handle) -> ServiceShape {
 pub(crate) fn service_then(handle: &Handle, view: &ServiceView) -> ServiceShape {
     ServiceShape {
         name: handle.service().to_string(),
-        generation: view.generation,
-        desired: view.replicas.len(),
-        ready: view.ready(),
-        replicas: view.replicas.iter().map(|one| replica(one, view)).collect(),
-        spares: view.spares.iter().map(|one| replica(one, view)).collect(),
-        others: view.others.iter().map(|one| replica(one, view)).collect(),
-        rollout: view.rollout.as_ref().map(rollout),
+        generation: view.fleet.generation,
+        desired: view.fleet.replicas.len(),
+        ready: view.fleet.ready(),
+        replicas: view.fleet.replicas.iter().map(|one| replica(one, view)).collect(),
+        spares: view.fleet.spares.iter().map(|one| replica(one, view)).collect(),
+        others: view.fleet.others.iter().map(|one| replica(one, view)).collect(),
+        rollout: view.fleet.rollout.as_ref().map(rollout),
         paused_until: view.paused_until.map(|end| humantime::format_rfc3339_millis(end).to_string()),
         trouble: view.trouble.clone(),
     }

@@ -1,7 +1,6 @@
 //! What a service shows of itself: its fleet, and what only the reconciler knows. A copy for those who
 //! ask, made when something changed.
 
-use std::ops::Deref;
 use std::time::SystemTime;
 
 use fleet::FleetView;
@@ -21,12 +20,4 @@ pub struct ServiceView {
     pub ejections: Ejections,
     /// Why what should run cannot be stored at present, if so.
     pub trouble: Option<String>,
-}
-
-impl Deref for ServiceView {
-    type Target = FleetView;
-
-    fn deref(&self) -> &FleetView {
-        &self.fleet
-    }
 }

@@ -67,11 +67,11 @@ async fn a_heartbeat_that_is_lost_is_put_again_in_time() {
 async fn an_addition_is_answered_when_the_table_has_it_and_a_removal_when_it_has_not() {
     let stage = Scene::new().set().await;
     let view = stage.fill(3).await;
-    assert_eq!((view.replicas.len(), view.ready()), (3, 3));
+    assert_eq!((view.fleet.replicas.len(), view.fleet.ready()), (3, 3));
     assert_eq!(stage.control.table.load().replicas().count(), 3);
     let names = vec![ReplicaName::parse("web_2").unwrap()];
     let view = stage.edit(Edit::Remove { count: 1, names }).await.unwrap();
-    assert_eq!(view.names().map(ToString::to_string).collect::<Vec<_>>(), ["web_1", "web_3"]);
+    assert_eq!(view.fleet.names().map(ToString::to_string).collect::<Vec<_>>(), ["web_1", "web_3"]);
     let in_table =
         stage.control.table.load().replicas().map(|replica| replica.name.to_string()).collect::<Vec<_>>();
     assert_eq!(in_table, ["web_1", "web_3"]);
@@ -85,7 +85,7 @@ async fn a_replica_behind_a_unix_socket_is_asked_there_and_refuses_when_the_sock
     let address = healthy_at(&path);
     let stage = Scene::new().scripted(|script| script.address = address.clone()).set().await;
     let view = stage.fill(1).await;
-    assert_eq!((view.ready(), &view.replicas[0].address), (1, &Some(address)));
+    assert_eq!((view.fleet.ready(), &view.fleet.replicas[0].address), (1, &Some(address)));
     std::fs::remove_file(&path).unwrap();
     stage.eventually("it is replaced", |stage| stage.orders().contains(&"kill 1.1".into())).await;
 }
@@ -128,9 +128,9 @@ async fn an_edit_that_other_additions_stand_in_the_way_of_waits_for_them() {
         handle.edit(Edit::Add { count: 1, names: name() }),
         handle.edit(Edit::Remove { count: 1, names: name() }),
     );
-    assert_eq!(first.unwrap().replicas.len(), 1);
+    assert_eq!(first.unwrap().fleet.replicas.len(), 1);
     assert!(matches!(second, Err(EditError::Refused(_))));
-    assert_eq!(third.unwrap().replicas.len(), 0);
+    assert_eq!(third.unwrap().fleet.replicas.len(), 0);
 }
 
 #[tokio::test]

@@ -68,11 +68,11 @@ async fn every_seat_gets_the_new_release_with_as_many_replicas_as_there_may_be()
     let stage = scene().stored_in(&folder).set().await;
     stage.fill(2).await;
     let begun = deploy(&stage, "next").await.unwrap();
-    assert!(begun.rollout.as_ref().unwrap().course.is_under_way());
+    assert!(begun.fleet.rollout.as_ref().unwrap().course.is_under_way());
     assert_eq!(course(&stage).await, Course::Done);
     stage.eventually("the old are stopped", |stage| stage.ordered("stop ") == 2).await;
-    let release = stage.view().rollout.clone().unwrap().to;
-    assert!(stage.view().replicas.iter().all(|replica| replica.release == Some(release)));
+    let release = stage.view().fleet.rollout.clone().unwrap().to;
+    assert!(stage.view().fleet.replicas.iter().all(|replica| replica.release == Some(release)));
     assert_eq!((stage.ordered("start 1.2 "), stage.ordered("start 2.2 ")), (1, 1), "{:?}", stage.orders());
     assert!(stage.orders()[2].ends_with(&release.to_string()), "{:?}", stage.orders());
     let stored = stored_text(&folder);
@@ -90,7 +90,7 @@ async fn an_old_replica_keeps_the_request_that_it_has_while_its_seat_has_passed(
     assert_eq!(course(&stage).await, Course::Done);
     let next = stage.control.table.load().claim(Key::of(b"x"), &[]).unwrap();
     assert_eq!((claim.life, next.life), (life("1.1"), life("1.2")));
-    stage.eventually("it is said to be draining", |stage| stage.view().others.len() == 1).await;
+    stage.eventually("it is said to be draining", |stage| stage.view().fleet.others.len() == 1).await;
     assert_eq!(stage.ordered("stop"), 0);
     drop(claim);
     stage.eventually("it is stopped", |stage| stage.orders().contains(&"stop 1.1".into())).await;
@@ -105,7 +105,7 @@ async fn what_cannot_be_started_is_rolled_back_and_the_service_goes_on() {
     let Course::RolledBack(failure) = course(&stage).await else { panic!("{:?}", stage.view()) };
     assert!(failure.to_string().contains("no image"), "{failure:?}");
     assert_eq!(stage.names(), ["web_1", "web_2"]);
-    assert_eq!(stage.view().ready(), 2);
+    assert_eq!(stage.view().fleet.ready(), 2);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_rollout_that_a_restart_interrupts_is_finished_and_what_was_tried_goes
     // The first successor is never well.
     stage.driver.script().address = dead();
     let begun = deploy(&stage, "next").await.unwrap();
-    let (old, new) = begun.rollout.as_ref().map(|rollout| (rollout.from, rollout.to)).unwrap();
+    let (old, new) = begun.fleet.rollout.as_ref().map(|rollout| (rollout.from, rollout.to)).unwrap();
     stage.eventually("it is tried", |stage| stage.ordered("start 1.2") == 1).await;
     drop(stage);
     let lives = [(life("1.1"), old), (life("1.2"), new), (life("2.1"), old)];
@@ -127,7 +127,7 @@ async fn a_rollout_that_a_restart_interrupts_is_finished_and_what_was_tried_goes
     let stage = scene.finds("1.1 web_1").finds_at("1.2 web_tried", dead()).finds("2.1 web_2").set().await;
     assert_eq!(course(&stage).await, Course::Done);
     stage.eventually("the old and the tried are stopped", |stage| stage.ordered("stop ") == 3).await;
-    assert!(stage.view().replicas.iter().all(|replica| replica.release == Some(new)));
+    assert!(stage.view().fleet.replicas.iter().all(|replica| replica.release == Some(new)));
     assert_eq!((stage.ordered("start 1.3 "), stage.ordered("start 2.2 ")), (1, 1), "{:?}", stage.orders());
 }
 
@@ -142,7 +142,7 @@ async fn what_runs_something_else_at_the_start_is_left_alone_until_it_is_deploye
     let stage = scene.finds("1.1 web_1").set().await;
     stage.control.handle.whole().await;
     stage.edit(Edit::Add { count: 1, names: Vec::new() }).await.unwrap();
-    let releases: Vec<_> = stage.view().replicas.iter().map(|replica| replica.release).collect();
+    let releases: Vec<_> = stage.view().fleet.replicas.iter().map(|replica| replica.release).collect();
     assert_eq!(releases, [Some(Release::default()), Some(next)]);
     assert_eq!(stage.ordered("stop"), 0);
 }
@@ -153,7 +153,7 @@ async fn a_pause_empties_the_table_and_touches_no_replica() {
     stage.fill(2).await;
     let claim = stage.control.table.load().claim(Key::of(b"x"), &[]).unwrap();
     let view = stage.control.handle.pause(Duration::from_secs(60)).await.unwrap();
-    assert!(view.paused_until.is_some() && view.ready() == 2);
+    assert!(view.paused_until.is_some() && view.fleet.ready() == 2);
     {
         let table = stage.control.table.load();
         assert!(table.claim(Key::of(b"x"), &[]).is_none() && table.has_members());

@@ -113,7 +113,7 @@ impl Services {
         let is_contract = self.contract.as_ref() == Some(&settings.name);
         let control = wiring::start_control(&settings, is_contract, &self.shared).await;
         let control = control.map_err(|error| format!("service '{}': {}", settings.name, in_full(&error)))?;
-        let had_replicas = !control.handle.view().replicas.is_empty();
+        let had_replicas = !control.handle.view().fleet.replicas.is_empty();
         let begun = Begun { settings, had_replicas };
         self.registry.insert(control, begun).map_err(|error| error.to_string())
     }
@@ -154,7 +154,7 @@ impl Services {
 async fn fill(entry: &Entry<Begun>) -> Result<(), String> {
     let (service, control) = (&entry.attached.settings, &entry.control);
     let begun = Instant::now();
-    let found = control.handle.view().replicas.len();
+    let found = control.handle.view().fleet.replicas.len();
     let count = if control.is_restored { found } else { found.max(service.replicas as usize) };
     let verb = match (found > 0, service.is_owned()) {
         (true, _) => "taking up",
@@ -174,11 +174,11 @@ async fn fill(entry: &Entry<Begun>) -> Result<(), String> {
         take_up(service, &control.handle).await;
     }
     let view = control.handle.view();
-    let names: Vec<&str> = view.names().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = view.fleet.names().map(|name| name.as_str()).collect();
     say!(
         "  service {}: {} of {} ready after {:.2?}: {}",
         service.name,
-        view.ready(),
+        view.fleet.ready(),
         names.len(),
         begun.elapsed(),
         names.join(", ")

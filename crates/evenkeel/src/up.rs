@@ -154,7 +154,7 @@ async fn end(services: &Services, serving: Serving, signals: &mut EndSignals) ->
     }
     for entry in entries.iter().filter(stays).filter(|entry| entry.attached.settings.is_owned()) {
         let view = entry.control.handle.view();
-        let count = view.replicas.len() + view.spares.len();
+        let count = view.fleet.replicas.len() + view.fleet.spares.len();
         let (name, what) = (entry.name(), services::what(&entry.attached.settings.driver, count));
         let (keeps, them) = if count == 1 { ("keeps", "it") } else { ("keep", "them") };
         say!("  service {name}: {count} {what} {keeps} running; the next start takes {them} up");

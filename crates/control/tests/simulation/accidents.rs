@@ -35,7 +35,7 @@ impl World {
 impl State {
     /// Draws what happens in this step. Returns for how long the balancer is stopped, if it is.
     pub(crate) fn tick(&mut self, control: &Control) -> Option<Duration> {
-        self.judge_table(&control.table.load(), &control.handle.view());
+        self.judge_table(&control.table.load(), &control.handle.view().fleet);
         self.sabotage(control);
         let faults = self.faults.clone();
         self.befall_containers(&faults);
@@ -130,8 +130,9 @@ impl State {
     /// What is missing for the fleet to be what is desired, and nothing else.
     pub(crate) fn why_not_whole(&self, control: &Control) -> Option<String> {
         let view = control.handle.view();
-        let in_seats: BTreeSet<Life> = view.replicas.iter().map(|replica| replica.life).collect();
-        let desired: BTreeSet<Life> = view.replicas.iter().chain(&view.spares).map(|one| one.life).collect();
+        let in_seats: BTreeSet<Life> = view.fleet.replicas.iter().map(|replica| replica.life).collect();
+        let desired: BTreeSet<Life> =
+            view.fleet.replicas.iter().chain(&view.fleet.spares).map(|one| one.life).collect();
         let routed: BTreeSet<Life> = control.table.load().replicas().map(|replica| replica.life).collect();
         let containers: Vec<(Life, &Stage)> =
             self.containers.values().map(|container| (container.life, &container.stage)).collect();
@@ -140,24 +141,24 @@ impl State {
             let of_spares: BTreeSet<_> = disk.seats_of_spares().into_iter().collect();
             (disk.generation, seats_in(disk), of_spares)
         });
-        let seats = view.replicas.iter().map(|replica| replica.seat).collect();
-        let began_as_spare = view.replicas.iter().filter(|replica| replica.life.began_as_spare());
+        let seats = view.fleet.replicas.iter().map(|replica| replica.seat).collect();
+        let began_as_spare = view.fleet.replicas.iter().filter(|replica| replica.life.began_as_spare());
         let seats_of_spares = began_as_spare.map(|replica| (replica.seat, replica.life)).collect();
-        let is_ready = view.replicas.iter().all(|replica| replica.state == ReplicaState::Ready)
-            && view.spares.iter().all(|spare| spare.state == ReplicaState::Spare);
+        let is_ready = view.fleet.replicas.iter().all(|replica| replica.state == ReplicaState::Ready)
+            && view.fleet.spares.iter().all(|spare| spare.state == ReplicaState::Spare);
         if self.is_engine_at_work() {
             Some("the engine is still at work".into())
         } else if self.edits_open > 0 {
             Some(format!("{} edits are not answered", self.edits_open))
-        } else if !is_ready || !view.others.is_empty() {
+        } else if !is_ready || !view.fleet.others.is_empty() {
             Some(format!("not all are ready: {view:?}"))
-        } else if view.spares.len() != self.spares {
+        } else if view.fleet.spares.len() != self.spares {
             Some(format!("not {} spares: {view:?}", self.spares))
         } else if routed != in_seats {
             Some(format!("the table has {routed:?}, the desired state {in_seats:?}"))
         } else if !run || containers.len() != desired.len() {
             Some(format!("desired are {desired:?}, the containers are {containers:?}"))
-        } else if stored != Some((view.generation, seats, seats_of_spares)) {
+        } else if stored != Some((view.fleet.generation, seats, seats_of_spares)) {
             Some(format!("on disk is {stored:?}, the view is {view:?}"))
         } else {
             None
@@ -167,12 +168,12 @@ impl State {
     /// A balancer that was restarted has the desired state that was stored.
     pub(crate) fn judge_beginning(&mut self, control: &Control) {
         let view = control.handle.view();
-        self.judge.history.begin(&view);
-        let seats = view.replicas.iter().map(|replica| replica.seat).collect();
+        self.judge.history.begin(&view.fleet);
+        let seats = view.fleet.replicas.iter().map(|replica| replica.seat).collect();
         // Where nothing was ever desired, what runs is the desired state.
         if let Some(stored) = self.disk.as_ref().map(|disk| (disk.generation, seats_in(disk)))
             && stored.0 > 0
-            && stored != (view.generation, seats)
+            && stored != (view.fleet.generation, seats)
         {
             self.violate(format!("on disk was {stored:?}, the balancer began with {view:?}"));
         }

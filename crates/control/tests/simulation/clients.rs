@@ -109,7 +109,7 @@ pub(crate) async fn edit(world: Arc<World>, handle: Handle, calm_at: Duration) {
             if state.now() >= calm_at {
                 return;
             }
-            state.draw_edit(&handle.view())
+            state.draw_edit(&handle.view().fleet)
         };
         // What became of it is judged there.
         let _ = put(&world, &handle, edit).await;
@@ -177,8 +177,8 @@ impl State {
     fn judge_answer(&mut self, edit: &Edit, answer: &Result<Arc<ServiceView>, EditError>) {
         self.note(|_| match answer {
             Ok(view) => {
-                let names: Vec<&str> = view.names().map(|name| name.as_str()).collect();
-                format!("answer: {edit:?}: generation {} {}", view.generation, names.join(" "))
+                let names: Vec<&str> = view.fleet.names().map(|name| name.as_str()).collect();
+                format!("answer: {edit:?}: generation {} {}", view.fleet.generation, names.join(" "))
             }
             Err(error) => format!("answer: {edit:?}: {error}"),
         });
@@ -193,17 +193,17 @@ impl State {
             }
             Err(_) => return,
         };
-        let mut problem = self.judge.history.answered(edit, view);
+        let mut problem = self.judge.history.answered(edit, &view.fleet);
         if self.sabotage == Some(Sabotage::DoubleAnswer) {
-            problem = problem.or(self.judge.history.answered(edit, view));
+            problem = problem.or(self.judge.history.answered(edit, &view.fleet));
         }
         let stored = self.disk.as_ref().map_or(0, |stored| stored.generation);
-        if stored < view.generation {
-            problem = Some(format!("generation {} was answered and is not on disk", view.generation));
+        if stored < view.fleet.generation {
+            problem = Some(format!("generation {} was answered and is not on disk", view.fleet.generation));
         }
         if let Edit::Add { names, .. } = edit {
             let is_ready = |name: &ReplicaName| {
-                view.replicas.iter().any(|one| one.name == *name && one.state == ReplicaState::Ready)
+                view.fleet.replicas.iter().any(|one| one.name == *name && one.state == ReplicaState::Ready)
             };
             if let Some(late) = names.iter().find(|name| !is_ready(name)) {
                 problem = Some(format!("'{late}' was answered before it took traffic: {view:?}"));

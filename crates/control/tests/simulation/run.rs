@@ -190,7 +190,7 @@ async fn watch(world: Arc<World>, table: fleet::Reader, handle: control::Handle)
                 table.load().replicas().map(|replica| replica.life.to_string()).collect();
             format!("table {version}: {}", lives.join(" "))
         });
-        state.judge_table(&table.load(), &handle.view());
+        state.judge_table(&table.load(), &handle.view().fleet);
     }
 }
 
@@ -202,7 +202,7 @@ async fn recover(world: &Arc<World>, script: &Script, control: &Control) {
     loop {
         world.wait(TICK).await;
         let mut state = world.state();
-        state.judge_table(&control.table.load(), &control.handle.view());
+        state.judge_table(&control.table.load(), &control.handle.view().fleet);
         let (now, done) = (state.now(), (state.orders, control.table.load().version()));
         let missing = state.why_not_whole(control);
         whole = match (whole, &missing) {

@@ -177,7 +177,7 @@ async fn a_service_comes_and_another_goes_and_nothing_of_the_one_that_stays_is_l
     services.remove("first").await.unwrap();
     assert_eq!(under_way.await.unwrap(), answer("200", "one"), "what it has it finishes");
     let view = handle.view();
-    assert!(view.replicas.is_empty() && view.others.is_empty(), "{view:?}");
+    assert!(view.fleet.replicas.is_empty() && view.fleet.others.is_empty(), "{view:?}");
     assert!(table.load().replicas().next().is_none());
     assert_eq!(asked(address, "first.test", "/").await.0, "404");
     assert_eq!(listed(admin_address).await, ["second"]);
