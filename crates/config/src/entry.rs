@@ -30,12 +30,15 @@ pub(crate) struct Entry<'e, 'd, 't> {
     pub(crate) key_at: Span,
     pub(crate) value: &'d Spanned<DeValue<'d>>,
     pub(crate) is_element: bool,
+    /// Whether it is checked beyond its type.
+    pub(crate) is_judged: bool,
     pub(crate) problems: &'e mut Problems<'t>,
     pub(crate) parts: &'e mut Vec<Part>,
 }
 
 impl<'d, 't> Entry<'_, 'd, 't> {
-    /// The meaning of a value that has the type, and the meaning. What is wrong is noted.
+    /// The meaning of a value that has the type, and the meaning. What is wrong is noted. A value that is
+    /// not judged has no meaning.
     pub(crate) fn value<T>(
         &mut self,
         kind: Kind,
@@ -52,6 +55,9 @@ impl<'d, 't> Entry<'_, 'd, 't> {
             at: self.value.span(),
             text: value.as_str().unwrap_or_default().to_owned(),
         });
+        if !self.is_judged {
+            return None;
+        }
         parse(value).map_err(|wrong| self.note(wrong)).ok()
     }
 
@@ -73,6 +79,7 @@ impl<'d, 't> Entry<'_, 'd, 't> {
             key_at: self.key_at.clone(),
             value,
             is_element: true,
+            is_judged: self.is_judged,
             problems: self.problems,
             parts: self.parts,
         }
@@ -99,6 +106,7 @@ impl<'d, 't> Entry<'_, 'd, 't> {
             key_at: name.span(),
             value,
             is_element: false,
+            is_judged: self.is_judged,
             problems: self.problems,
             parts: self.parts,
         }

@@ -332,11 +332,19 @@ impl<T, F: Form<T>> Form<Vec<T>> for List<F> {
             _ => Kind::Text.are(),
         };
         let elements = entry.elements(are, self.example)?;
-        if let Some(most) = self.most.filter(|most| elements.len() > *most) {
-            entry.note(Wrong::new(format!("must list at most {most}, not {}", elements.len())));
+        let most = self.most.unwrap_or(usize::MAX);
+        let mut listed = Vec::new();
+        for element in elements {
+            // Behind the end, a wrong value is not worth a problem of its own.
+            let is_judged = entry.is_judged && entry.parts.len() < most;
+            let mut element = Entry { is_judged, ..entry.element(element) };
+            listed.extend(self.each.read(&mut element));
         }
-        let listed = elements.iter().take(self.most.unwrap_or(usize::MAX));
-        Some(listed.filter_map(|element| self.each.read(&mut entry.element(element))).collect())
+        let length = entry.parts.len();
+        if entry.is_judged && length > most {
+            entry.note(Wrong::new(format!("must list at most {most}, not {length}")));
+        }
+        Some(listed)
     }
 }
 

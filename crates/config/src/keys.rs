@@ -47,6 +47,8 @@ pub(crate) struct About {
     pub(crate) limits: Told,
     /// Who has this key, if not every service.
     pub(crate) only: Option<Only>,
+    /// Whether its value means something even where it does not belong.
+    pub(crate) is_always_judged: bool,
     /// Its name in earlier versions, which is refused with a hint.
     pub(crate) formerly: Option<&'static str>,
 }
@@ -101,6 +103,7 @@ impl About {
             default: Told::AsIs,
             limits: Told::AsIs,
             only: None,
+            is_always_judged: true,
             formerly: None,
         }
     }
@@ -132,9 +135,17 @@ impl<F> Key<F> {
         self
     }
 
+    /// Elsewhere it is refused, and a wrong value of it as well, so that one run finds both.
     pub(crate) fn only(mut self, only: Only) -> Self {
         self.about.only = Some(only);
         self
+    }
+
+    /// Elsewhere it is refused, and of its value no more is checked than the type: what is right for an
+    /// algorithm is nothing that another could say.
+    pub(crate) fn only_judged_by(mut self, only: Only) -> Self {
+        self.about.is_always_judged = false;
+        self.only(only)
     }
 }
 

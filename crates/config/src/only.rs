@@ -8,16 +8,18 @@ pub(crate) enum Only {
 }
 
 /// A driver by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum DriverKind {
+    #[default]
     Process,
     Docker,
     Static,
 }
 
 /// An algorithm by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum AlgorithmKind {
+    #[default]
     Rendezvous,
     Classic,
     Ring,
@@ -55,6 +57,14 @@ impl Only {
         match self {
             Self::Drivers(_) => "driver",
             Self::Algorithms(_) => "algorithm",
+        }
+    }
+
+    /// The value that it has unless it is given.
+    pub(crate) fn default_choice(self) -> &'static str {
+        match self {
+            Self::Drivers(_) => DriverKind::default().name(),
+            Self::Algorithms(_) => AlgorithmKind::default().name(),
         }
     }
 

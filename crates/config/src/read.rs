@@ -11,6 +11,7 @@ use crate::entry::{Entry, article};
 use crate::form::Form;
 use crate::found::{Found, Spot};
 use crate::keys::{Key, Keys, Level, Table};
+use crate::only::Only;
 use crate::problem::{Problems, Wrong};
 use crate::suggest;
 
@@ -59,6 +60,7 @@ impl<'d> Keys for Reader<'_, 'd, '_> {
     fn key<T: Debug, F: Form<T>>(&mut self, key: Key<F>, it: &mut T) {
         self.asked.push(key.name);
         let Some((name, value)) = self.table.get_key_value(key.name) else { return };
+        let is_judged = key.about.is_always_judged || key.about.only.is_none_or(|only| self.is_chosen(only));
         let before = self.problems.count();
         let mut parts = Vec::new();
         let given = key.form.read(&mut Entry {
@@ -66,6 +68,7 @@ impl<'d> Keys for Reader<'_, 'd, '_> {
             key_at: name.span(),
             value,
             is_element: false,
+            is_judged,
             problems: self.problems,
             parts: &mut parts,
         });
@@ -114,6 +117,13 @@ impl<'d> Keys for Reader<'_, 'd, '_> {
 type Placed<'d> = Spanned<&'d DeTable<'d>>;
 
 impl<'d> Reader<'_, 'd, '_> {
+    /// Whether the table is one of those that have a key. What makes the choice is walked over before it.
+    fn is_chosen(&self, only: Only) -> bool {
+        let key = only.chosen_by();
+        let chosen = self.found.text(key).map_or(only.default_choice(), |part| part.text.as_str());
+        self.found.is_sound(key) && only.owners().contains(&chosen)
+    }
+
     /// The table under a key; anything else is noted.
     fn only_table(&mut self, table: &Table) -> Option<Placed<'d>> {
         self.asked.push(table.name);

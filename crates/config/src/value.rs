@@ -70,7 +70,8 @@ pub(crate) fn admin_address(text: &str) -> Parsed<Address> {
         return text.parse().map(Address::Tcp).map_err(|_| wrong());
     };
     Address::unix(Path::new(path)).map_err(|_| {
-        let form = format!("\"unix:\" and a path of 1 to {} bytes", Address::UNIX_PATH_BYTES_MAX);
+        let without = if path.contains(char::is_control) { " without control characters" } else { "" };
+        let form = format!("\"unix:\" and a path of 1 to {} bytes{without}", Address::UNIX_PATH_BYTES_MAX);
         must_be(&form, text).help(help)
     })
 }

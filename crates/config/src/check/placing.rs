@@ -7,7 +7,7 @@ use super::Checker;
 use crate::found::Found;
 use crate::only::{AlgorithmKind, Only};
 use crate::problem::Wrong;
-use crate::settings::{Algorithm, DriverChoice, PlacingKeys, ServiceSettings};
+use crate::settings::{Algorithm, DriverChoice, PlacingKeys, REPLICAS_MAX, ServiceSettings};
 
 impl Checker<'_, '_> {
     pub(super) fn algorithm(
@@ -129,7 +129,8 @@ impl Checker<'_, '_> {
         })
     }
 
-    /// Notes a list, one value per seat, that is longer than there are seats.
+    /// Notes a list, one value per seat, that is longer than there are seats. One that is longer than
+    /// there can be was noted when it was read.
     fn limit_list(&mut self, key: &str, table: &Found, driver: &DriverChoice) {
         let (length, addresses) = (table.parts(key).len(), table.parts("addresses").len());
         let is_static = matches!(driver, DriverChoice::Static { .. });
@@ -137,6 +138,7 @@ impl Checker<'_, '_> {
             && is_static
             && addresses > 0
             && length > addresses
+            && length <= REPLICAS_MAX as usize
         {
             let what = format!("`{key}` lists {length}, but `addresses` lists {addresses}");
             self.note(at, Wrong::new(what));

@@ -84,7 +84,7 @@ pub(crate) struct DriverKeys {
 impl Default for DriverKeys {
     fn default() -> Self {
         Self {
-            kind: DriverKind::Process,
+            kind: DriverKind::default(),
             image: String::new(),
             command: None,
             addresses: Vec::new(),

@@ -80,7 +80,7 @@ impl Default for PlacingKeys {
     fn default() -> Self {
         let ClassicSettings { slots, virtual_servers, probe, hash } = ClassicSettings::default();
         Self {
-            kind: AlgorithmKind::Rendezvous,
+            kind: AlgorithmKind::default(),
             weights: Vec::new(),
             slots,
             virtual_servers,
@@ -160,27 +160,28 @@ fn of_all(keys: &mut impl Keys, it: &mut PlacingKeys) {
 }
 
 fn classic(keys: &mut impl Keys, it: &mut PlacingKeys) {
-    keys.key(Key::new("slots", Whole(1..=u32::from(u16::MAX)), "").only(OF_CLASSIC), &mut it.slots);
+    keys.key(Key::new("slots", Whole(1..=u32::from(u16::MAX)), "").only_judged_by(OF_CLASSIC), &mut it.slots);
     // Where the number of slots is wrong, it is no limit for anything else.
     let virtual_max = if keys.is_sound("slots") { it.slots } else { u16::MAX };
     keys.key(
         Key::new("virtual", Whole(1..=u32::from(virtual_max)), "")
-            .only(OF_CLASSIC)
+            .only_judged_by(OF_CLASSIC)
             .limits(Told::Instead("1–`slots`")),
         &mut it.virtual_servers,
     );
     keys.key(
         Key::new("probe", Choice::between(["linear", "quadratic"], [Probe::Linear, Probe::Quadratic]), "")
-            .only(OF_CLASSIC),
+            .only_judged_by(OF_CLASSIC),
         &mut it.probe,
     );
     keys.key(
-        Key::new("hash", Choice::of(&ClassicHash::NAMES, ClassicHash::from_name), "").only(OF_CLASSIC),
+        Key::new("hash", Choice::of(&ClassicHash::NAMES, ClassicHash::from_name), "")
+            .only_judged_by(OF_CLASSIC),
         &mut it.hash,
     );
     keys.key(
         Key::new("seat_choice", Choice::of(&SeatChoice::NAMES, SeatChoice::from_name), "")
-            .only(OF_CLASSIC)
+            .only_judged_by(OF_CLASSIC)
             .limits(Told::And("with `static`, only `\"lowest\"`")),
         &mut it.seat_choice,
     );
@@ -188,12 +189,12 @@ fn classic(keys: &mut impl Keys, it: &mut PlacingKeys) {
 
 fn named(keys: &mut impl Keys, it: &mut PlacingKeys) {
     keys.key(
-        Key::new("layout", Choice::of(&RingLayout::NAMES, RingLayout::from_name), "").only(OF_RING),
+        Key::new("layout", Choice::of(&RingLayout::NAMES, RingLayout::from_name), "").only_judged_by(OF_RING),
         &mut it.layout,
     );
     keys.key(
         Key::new("table_size", Whole(MAGLEV_SIZE_MIN..=MAGLEV_SIZE_MAX), "")
-            .only(OF_MAGLEV)
+            .only_judged_by(OF_MAGLEV)
             .limits(Told::And("a prime")),
         &mut it.table_size,
     );
@@ -201,7 +202,7 @@ fn named(keys: &mut impl Keys, it: &mut PlacingKeys) {
     let each = Text::of("string", value::seat_name);
     keys.key(
         Key::new("seat_names", Maybe(List { each, example, most: Some(REPLICAS_MAX as usize) }), "")
-            .only(OF_NAMED)
+            .only_judged_by(OF_NAMED)
             .default(Told::Instead("see below"))
             .limits(Told::And("each 1–256 characters")),
         &mut it.seat_names,
