@@ -4,16 +4,12 @@
 //! Nothing is decided here.
 
 mod listener;
-
 mod server;
-
 mod bodies;
 mod happenings;
 mod problems;
 mod views;
-
 mod metrics;
-
 mod contract;
 
 pub use contract::Contract;

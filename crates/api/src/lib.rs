@@ -5,9 +5,7 @@
 
 mod endpoint;
 mod route;
-
 mod shapes;
-
 mod problem;
 
 pub use endpoint::{Body, Endpoint, Method, Role};

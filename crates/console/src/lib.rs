@@ -4,17 +4,12 @@
 //! Everything is asked of the balancer. This room knows the admin API, and none of the balancer's insides.
 
 mod options;
-
 mod error;
 mod say;
-
 mod client;
-
 mod show;
-
 mod change;
 mod deploy;
-
 mod explain;
 
 use fleet::Address;

@@ -13,24 +13,26 @@
 //! - **The simulation** (`tests/simulation`) runs the real reconciler and fleet in paused time, against an
 //!   engine, a network, a disk and a clock that lie; hence probes and the store stand behind traits.
 
+// What others see of a service, and what they may ask of it.
 mod ejections;
 mod view;
-
 mod handle;
+mod registry;
 
+// What has happened.
 mod happening;
 mod journal;
 
+// Where what should run is kept.
 mod store;
 mod stored_file;
 mod state_dir;
 
+// The loop, what it does, and what it asks.
 mod clock;
-
-mod heartbeat;
-mod perform;
 mod reconciler;
-mod registry;
+mod perform;
+mod heartbeat;
 
 pub use ejections::Ejections;
 pub use handle::{Deploy, EditError, Handle};

@@ -1,14 +1,14 @@
 //! The one task that owns a fleet: observe, plan, perform, publish.
 
-mod chronicle;
+mod start;
 mod edits;
+mod storing;
 mod learning;
 mod pause;
-mod publishing;
 mod sample;
-mod start;
-mod storing;
+mod publishing;
 mod targets;
+mod chronicle;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

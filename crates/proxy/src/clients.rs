@@ -2,18 +2,11 @@
 
 pub(crate) mod listeners;
 pub(crate) mod queue;
-
 pub(crate) mod accept;
-
 pub(crate) mod handshake;
-
 pub(crate) mod proxy_protocol;
-
 pub(crate) mod tls;
-
 pub(crate) mod origin;
-
 pub(crate) mod client;
 pub(crate) mod http1;
-
 pub(crate) mod http2;

@@ -34,10 +34,8 @@ mod workers;
 // The chapters, in the order in which a request passes.
 mod clients;
 mod travel;
-
 mod replicas;
 mod respond;
-
 mod telling;
 mod wire;
 

@@ -1,31 +1,29 @@
 //! A request on its way to a replica: which one it is sent to, when, and how often.
 
+// It is read, finds its service, and may be refused.
 pub(crate) mod context;
-
 pub(crate) mod dispatch;
 pub(crate) mod routes;
-
 pub(crate) mod guards;
 
+// It goes its rounds, with its key and its body.
 pub(crate) mod errand;
-pub(crate) mod key;
 pub(crate) mod rounds;
-
-pub(crate) mod history;
-pub(crate) mod replay;
-
-pub(crate) mod budget;
-
-pub(crate) mod wait;
-
-pub(crate) mod waiting_room;
-
-pub(crate) mod attempt;
-
-pub(crate) mod caution;
-
-pub(crate) mod buffering;
+pub(crate) mod key;
 pub(crate) mod upload;
+pub(crate) mod buffering;
 
+// One round: a replica is asked.
+pub(crate) mod attempt;
 pub(crate) mod exchange;
 pub(crate) mod pace;
+pub(crate) mod caution;
+
+// Another round, or none.
+pub(crate) mod history;
+pub(crate) mod replay;
+pub(crate) mod budget;
+
+// No replica can be asked now.
+pub(crate) mod wait;
+pub(crate) mod waiting_room;

@@ -2,18 +2,13 @@
 
 pub(crate) mod forward;
 pub(crate) mod peer;
-
 pub(crate) mod connection;
-
 pub(crate) mod stream;
-
 pub(crate) mod discard;
 pub(crate) mod pipe;
 pub(crate) mod splice;
-
 pub(crate) mod buffers;
 pub(crate) mod deadlines;
-
 pub(crate) mod date;
 pub(crate) mod fields;
 pub(crate) mod h2_body;
