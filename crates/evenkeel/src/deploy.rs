@@ -41,7 +41,18 @@ fn changes_that_need_a_restart(running: &ServiceSettings, asked: &ServiceSetting
         // How many replicas there are is what `evenkeel scale` says; the rest is what is deployed.
         Effect::Beginning | Effect::Deploy => false,
     };
-    config::changes(running, asked).into_iter().filter(needs_restart).map(|change| change.key).collect()
+    let changes = config::changes(running, asked).into_iter().filter(needs_restart);
+    let mut names: Vec<String> = changes.map(|change| told(&change.key).to_owned()).collect();
+    names.dedup();
+    names
+}
+
+/// What a key is called here: keys of one table belong together, and are told by its name. A drain has but one.
+fn told(key: &str) -> &str {
+    match key.split_once('.') {
+        Some((table, _)) if table != "drain" => table,
+        _ => key,
+    }
 }
 
 #[cfg(test)]
@@ -64,7 +75,7 @@ mod tests {
             ("spares = 1", &["spares"]),
             ("key = \"path\"\nhost = \"a.example\"", &["host", "key"]),
             ("driver = \"docker\"\nimage = \"x\"", &["driver", "on_exit"]),
-            ("[service.heartbeat]\nmisses = 3", &["heartbeat.misses"]),
+            ("[service.heartbeat]\nmisses = 3\nrise = 3", &["heartbeat"]),
             ("[service.drain]\ndeadline = \"1s\"", &["drain.deadline"]),
         ] {
             let changed = changes_that_need_a_restart(&service(running), &service(asked));

@@ -90,7 +90,7 @@ impl<C: Client> Delivery<'_, C> {
         let status = exchange.response.status();
         request.account.status.set(status);
         if exchange.is_upgrade() {
-            exchange.tunnel().await;
+            Box::pin(exchange.tunnel()).await;
             return Ok(Exchanged::Spent);
         }
         if let Some(begun) = begun.filter(|_| verdict == Verdict::Good) {
@@ -110,7 +110,7 @@ impl<C: Client> Delivery<'_, C> {
             && caution::can_hold(bytes)
         {
             lease.expect_body(length);
-            return self.hold(lease, claim).await.map(|()| exchanged);
+            return Box::pin(self.hold(lease, claim)).await.map(|()| exchanged);
         }
         let exchanged = exchange.relay().await;
         if verdict == Verdict::Good {

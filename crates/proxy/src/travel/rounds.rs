@@ -89,7 +89,8 @@ impl<C: Client> Rounds<'_, C> {
 
     /// Nobody can be asked now.
     async fn wait(&mut self, version: u64) -> Result<(), Failure> {
-        match self.waits.for_news(&mut self.delivery.errand, &self.history, version).await? {
+        // Boxed, as whatever is seldom needed: idle connections carry the room for all of a request's way.
+        match Box::pin(self.waits.for_news(&mut self.delivery.errand, &self.history, version)).await? {
             Waited::News => {}
             Waited::Pause => self.history.reconsider_full_ones(),
         }
