@@ -8,7 +8,15 @@
 # Nothing here needs BuildKit, so engines without it build this file too.
 
 # Debian's C library rather than Alpine's, whose memory allocator is slow under several threads.
-FROM rust:1.95-slim-bookworm AS toolchain
+# By its digest, which nobody can give to another image. To renew it, with the version here and in Cargo.toml:
+#
+#   docker pull rust:1.95.0-slim-bookworm
+#   docker image inspect --format '{{index .RepoDigests 0}}' rust:1.95.0-slim-bookworm
+FROM rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS toolchain
+# The allocator is built with it.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/*
 # A static binary is the only file of the final image. With --target, the flag leaves alone what
 # runs during the build, which cannot be static.
 ENV RUSTFLAGS="-C target-feature=+crt-static" \
@@ -27,13 +35,13 @@ WORKDIR /outline
 COPY --from=outline /outline .
 # What was compiled from the empty files goes again: the files to come may be older than it, and
 # Cargo would take it for up to date.
-RUN cargo build --release --locked --package evenkeel --target host-tuple \
-    && cargo clean --release --workspace --target host-tuple
+RUN cargo build --profile dist --locked --package evenkeel --no-default-features --target host-tuple \
+    && cargo clean --profile dist --workspace --target host-tuple
 
 WORKDIR /source
 COPY . .
-RUN cargo build --release --locked --package evenkeel --target host-tuple \
-    && cp /target/*/release/evenkeel /evenkeel \
+RUN cargo build --profile dist --locked --package evenkeel --no-default-features --target host-tuple \
+    && cp /target/*/dist/evenkeel /evenkeel \
     && /evenkeel --version | grep evenkeel
 RUN headers="$(readelf --program-headers /evenkeel)" || exit 1; case "$headers" in *INTERP*) \
       echo "the binary is not static: it would not start in an empty image" >&2; exit 1;; esac

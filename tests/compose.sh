@@ -76,7 +76,8 @@ ask() {
 }
 
 containers() { docker ps --all --format '{{.Names}}' --filter "label=evenkeel.owner=$OWNER" | sort; }
-running() { docker ps --format '{{.Names}}' --filter "label=evenkeel.owner=$OWNER" | sort; }
+# The replicas whose containers run. A container is called by its owner and its replica.
+running() { docker ps --format '{{.Names}}' --filter "label=evenkeel.owner=$OWNER" | sed -n "s/^${OWNER}_//p" | sort; }
 balancer() { docker ps --all --quiet --filter label=com.docker.compose.project=evenkeel; }
 ours() {
     balancer
@@ -119,6 +120,7 @@ check "the contract answers on 127.0.0.1:5000" wait_until answers
 first='{"message":{"N":3,"replicas":["server_1","server_2","server_3"]},"status":"successful"} 200'
 check "/rep shows three replicas" same "$(ask /rep)" "$first"
 check "/get gives the same answer" same "$(ask /get)" "$first"
+check "they are waited for by a command inside" docker exec "$(balancer)" /evenkeel status --wait
 check "the same three run as containers with our label" same "$(running)" $'server_1\nserver_2\nserver_3'
 check "/home is answered by one of them" matches "$(ask /home)" \
     '\{"message":"Hello from Server: server_[123]","status":"successful"\} 200'
@@ -147,12 +149,17 @@ check "/rm removes the named" matches "$(names_of "$removed" | grep -cxE 'S4|S5'
 check "their containers end" wait_until agree_on 4
 
 victim=$(running | head -n 1)
-check "a replica is killed: $victim" docker rm --force "$victim"
+check "a replica is killed: $victim" docker rm --force "${OWNER}_$victim"
 check "it is replaced under a new name, and N stays" wait_until agree_on_without 4 "$victim"
 check "/home answers after that" matches "$(ask /home)" '\{"message":"Hello from Server: [^"]+",.*\} 200'
 
 check "make down succeeds" timeout "$MAKE_MAX" make --no-print-directory down
 check "it leaves no container" same "$(balancer; containers)" ""
+check "make up succeeds once more" timeout "$MAKE_MAX" make --no-print-directory up
+check "the fleet that was asked for is there again" wait_until agree_on 4
+check "the balancer is killed" docker kill "$(balancer)"
+check "make down succeeds after that" timeout "$MAKE_MAX" make --no-print-directory down
+check "it leaves no container of the killed one" same "$(balancer; containers)" ""
 check "make clean succeeds" timeout "$MAKE_MAX" make --no-print-directory clean
 check "no container, network or volume of ours is left" same "$(ours)" ""
 

@@ -26,15 +26,15 @@ def kill(victims):
 
 
 def docker_kill(trial):
-    trial.strike_dead(trial.one(), lambda victim: engine.post(victim.name, "kill"))
+    trial.strike_dead(trial.one(), lambda victim: engine.post(trial.subject.container(victim.name), "kill"))
 
 
 def docker_remove(trial):
-    trial.strike_dead(trial.one(), lambda victim: engine.remove(victim.name))
+    trial.strike_dead(trial.one(), lambda victim: engine.remove(trial.subject.container(victim.name)))
 
 
 def docker_stop(trial):
-    trial.strike_dead(trial.one(), lambda victim: engine.post(victim.name, "stop"))
+    trial.strike_dead(trial.one(), lambda victim: engine.post(trial.subject.container(victim.name), "stop"))
 
 
 def eat_memory(trial):
@@ -95,7 +95,7 @@ def resume_container(_trial, victim, pid):
 
 
 freeze_process = freeze(lambda _trial, _victim, pid: os.kill(pid, signal.SIGSTOP), resume_process)
-freeze_container = freeze(lambda _trial, victim, _pid: engine.post(victim.name, "pause"), resume_container)
+freeze_container = freeze(lambda trial, victim, _pid: engine.post(trial.subject.container(victim.name), "pause"), resume_container)
 
 
 # Misbehaviour, as witnesses do it on command.

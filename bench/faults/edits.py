@@ -116,7 +116,7 @@ def rollout(trial):
     before = {replica.life for replica in subject.view()}
     trial.strike([], lambda _: None)
     begun = time.time()
-    output([subject.options.evenkeel, "deploy", "--force", "--admin", f"127.0.0.1:{subject.admin}"], timeout=120)
+    output([subject.options.evenkeel, "deploy", "--force", "--admin", f"127.0.0.1:{subject.admin}", "--token-file", subject.token_file], timeout=120)
     trial.raw.own["deploy"] = round((time.time() - begun) * 1000)
     agree(trial, trial.raw.wanted)
     trial.raw.own["unreplaced"] = len(before & {replica.life for replica in subject.view()})

@@ -18,17 +18,13 @@ class Evenkeel:
         self.driver, self.lines, self.environment = "process", "", {}
         self.witness_options, self.stderr, self.owner, self.network = [], None, f"faults-{os.getpid()}-{self.port}", None
         self.state_dir, self.record = folder / "state", None
+        self.token_file = folder / "admin.token"
         # The engine of its containers, if it is not the machine's, and where replicas reach us then.
         self.engine_host, self.reached_at = None, None
 
     @property
-    def service_name(self):
-        # Containers are called by it, and others on this machine may have a service `web`.
-        return f"web-{self.port}" if self.driver == "docker" else "web"
-
-    @property
     def path(self):
-        return f"/v1/services/{self.service_name}"
+        return "/v1/services/web"
 
     def prepare(self):
         """What has to be there before the balancer: the record, and the network of containers."""
@@ -45,18 +41,17 @@ class Evenkeel:
         words = ["--record", self.record.place, "--boot", f"{witness.BOOT_MS}ms", *map(str, self.witness_options)]
         if self.driver == "docker":
             words += ["--listen", f"0.0.0.0:{witness.CONTAINER_PORT}", "--control", f"0.0.0.0:{witness.CONTAINER_CONTROL_PORT}"]
-            # With the contract, containers would be called server_1, as others may be.
             contract, driver = "", f'driver = "docker"\nimage = "{witness.IMAGE}"\nport = {witness.CONTAINER_PORT}\nnetwork = "{self.network}"'
         else:
             words, contract, driver = [str(witness.BUILT), *words], "contract = true", ""
         return (f'listen = "127.0.0.1:{self.port}"\nadmin = "127.0.0.1:{self.admin}"\nstate_dir = "{self.state_dir}"\n'
-                f'owner = "{self.owner}"\n{contract}\n\n[[service]]\nname = "{self.service_name}"\nreplicas = {self.replicas}\n'
+                f'owner = "{self.owner}"\n{contract}\n\n[[service]]\nname = "web"\nreplicas = {self.replicas}\n'
                 f'command = {json.dumps(words)}\n{driver}\n{self.lines}\n')
 
     def start(self, is_awaited=True):
-        command = [self.options.evenkeel, "up", "--config", self.folder / "evenkeel.toml"]
+        command = [self.options.evenkeel, "up", "--wait", "--config", self.folder / "evenkeel.toml"]
         said = self.stderr or open(self.folder / "said.log", "ab")
-        self.process = start(command, stdout=said, stderr=said, env=os.environ | self.environment)
+        self.process = start(command, stdout=said, stderr=said, env=os.environ | {"EVENKEEL_TOKEN_FILE": str(self.token_file)} | self.environment)
         if is_awaited:
             self.until_ready(self.replicas, START_SECONDS)
 
@@ -100,7 +95,7 @@ class Evenkeel:
         """Status and JSON of one request to the admin API, or to another port."""
         connection = http.client.HTTPConnection("127.0.0.1", port or self.admin, timeout=patience)
         try:
-            connection.request(method, path, json.dumps(body) if body is not None else None)
+            connection.request(method, path, json.dumps(body) if body is not None else None, self.headers())
             answer = connection.getresponse()
             text = answer.read()
         except http.client.HTTPException as error:
@@ -112,6 +107,11 @@ class Evenkeel:
         except ValueError:
             return answer.status, text.decode(errors="replace")
 
+    def headers(self):
+        """What the admin API asks for; a balancer that is not up yet has no token."""
+        token = self.token_file.read_text().strip() if self.token_file.exists() else ""
+        return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
     def service(self):
         return self.ask("GET", self.path)[1]
 
@@ -121,7 +121,7 @@ class Evenkeel:
 
         def once():
             try:
-                connection.request("GET", self.path)
+                connection.request("GET", self.path, headers=self.headers())
                 view = json.loads(connection.getresponse().read())
             except (http.client.HTTPException, OSError) as error:
                 connection.close()
@@ -142,10 +142,14 @@ class Evenkeel:
 
     # Where its replicas are.
 
+    def container(self, name):
+        """What the container of a replica is called."""
+        return f"{self.owner}_{name}"
+
     def life(self, replica):
         """The process of a replica, by a number that may be signalled, and where it is commanded."""
         if self.driver == "docker":
-            pid = int(self.docker("inspect", "--format", "{{.State.Pid}}", replica.name))
+            pid = int(self.docker("inspect", "--format", "{{.State.Pid}}", self.container(replica.name)))
             return pid, (replica.address.rsplit(":", 1)[0], witness.CONTAINER_CONTROL_PORT)
         life = self.record.latest(replica.name)
         return life.pid, ("127.0.0.1", life.control)

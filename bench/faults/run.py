@@ -6,7 +6,7 @@ usage: bench/faults/run.py [--runs N] [--peer-runs N] [--rows KEY,KEY] [--peers 
                            [--evenkeel PROGRAM] [--moments N] [--cpu-seconds S] [--edit-seconds S] [--seed N]
 
 Needs Linux, root (for packet filters, pauses of containers and a small disk), python3, cargo, Docker, and of
-Debian haproxy, nginx, iptables, util-linux, procps and libfaketime; and `cargo build --release`. What is missing
+Debian haproxy, nginx, iptables, util-linux, procps and libfaketime; and `cargo build --profile dist`. What is missing
 costs only the rows that need it, and their lines say so. The witness and the load are built here.
 
 Each run has a fresh balancer with its defaults and three witnesses that take 300 ms to boot and 1 ms per
@@ -41,7 +41,7 @@ def arguments():
     options.add_argument("--json", type=Path, help="write every single run there, after each")
     options.add_argument("--earlier", type=Path, help="the JSON of an earlier run of the same program: rows that are not run now are taken from it")
     options.add_argument("--markdown", type=Path, help="write the tables there, after each row")
-    options.add_argument("--evenkeel", type=Path, default=ROOT / "target/release/evenkeel", help="the program (default: %(default)s)")
+    options.add_argument("--evenkeel", type=Path, default=ROOT / "target/dist/evenkeel", help="the program (default: %(default)s)")
     options.add_argument("--moments", type=int, default=100, help="how often the balancer is killed, over all runs")
     options.add_argument("--cpu-seconds", type=int, default=60, help="how long the machine is at 100 %% CPU")
     options.add_argument("--edit-seconds", type=int, default=60, help="how long there are parallel edits")
@@ -61,7 +61,7 @@ def chosen(keys):
 
 def build(rows, options):
     if not options.evenkeel.exists():
-        raise SystemExit(f"{options.evenkeel} is missing: cargo build --release")
+        raise SystemExit(f"{options.evenkeel} is missing: cargo build --profile dist")
     if not options.no_build:
         say("building the witness and the load …")
         witness.build()

@@ -41,7 +41,7 @@ def events_cut(trial):
     """The engine's connections are cut, and a replica dies at once."""
     victims = trial.one()
     trial.engine.cut()
-    trial.strike_dead(victims, lambda victim: engine.post(victim.name, "kill"))
+    trial.strike_dead(victims, lambda victim: engine.post(trial.subject.container(victim.name), "kill"))
 
 
 # An engine of our own, restarted.
@@ -235,4 +235,4 @@ def wish(subject):
 
 
 def names(subject):
-    return subject.docker("ps", "--all", "--format", "{{.Names}}", "--filter", f"label=evenkeel.owner={subject.owner}").split()
+    return subject.docker("ps", "--all", "--format", '{{.Label "evenkeel.name"}}', "--filter", f"label=evenkeel.owner={subject.owner}").split()

@@ -3,7 +3,7 @@
 keepalive pings, large messages, many calls at a time, and a balancer that is told to stop under load.
 
     pip install grpcio
-    bench/grpc/run.py --program target/release/evenkeel [--calls 1000]
+    bench/grpc/run.py --program target/dist/evenkeel [--calls 1000]
 
 Two gRPC servers are started here, which also answer gRPC's health check: it is the heartbeat. Prints one line for each check, and exits with 1 if any of them failed.
 """
@@ -204,7 +204,7 @@ def stop_under_load(address, balancer):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", default="target/release/evenkeel", help="the balancer")
+    parser.add_argument("--program", default="target/dist/evenkeel", help="the balancer")
     parser.add_argument("--calls", type=int, default=1000, help="how many calls at a time (default: 1000)")
     arguments = parser.parse_args()
     servers = [serve("one"), serve("two")]
@@ -215,7 +215,7 @@ def main():
             file.write('listen = "127.0.0.1:0"\nadmin = "127.0.0.1:0"\n[[service]]\nname = "grpc"\n'
                        f'driver = "static"\naddresses = [{addresses}]\nprotocol = "h2c"\n'
                        '[service.heartbeat]\npath = "/grpc.health.v1.Health/Check"\n')
-        command = [arguments.program, "up", "--config", path]
+        command = [arguments.program, "up", "--wait", "--config", path]
         balancer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             for line in balancer.stdout:

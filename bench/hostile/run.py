@@ -10,6 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent / "proxy"))
+import kept as flood  # noqa: E402
 from processes import cpu_microseconds, memory_kib, prepare, unused_port  # noqa: E402
 
 START_SECONDS = 10
@@ -42,8 +43,10 @@ class Scene:
         self.start(["nginx", "-p", self.folder, "-c", self.folder / "backend.conf"])
         until_connected(backend)
         limit = self.descriptors and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors,) * 2))
-        command = [self.program, "up", "--config", self.folder / "evenkeel.toml"]
-        self.balancer = self.start(command, preexec_fn=limit)
+        command = [self.program, "up", "--wait", "--config", self.folder / "evenkeel.toml"]
+        self.token_file = self.folder / "admin.token"
+        environment = {**os.environ, "EVENKEEL_TOKEN_FILE": str(self.token_file)}
+        self.balancer = self.start(command, preexec_fn=limit, env=environment)
         until_connected(self.port)
         for path in ("/", "/64k", "/1m", "/upload"):
             until(lambda: " 200 " in ask(self.port, path), f"the balancer serves {path}")
@@ -69,7 +72,9 @@ class Scene:
                                 env={**os.environ, "PAUSE": str(pause), "SIZE": str(size)})
 
     def metrics(self):
-        page = urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10).read().decode()
+        token = self.token_file.read_text().strip()
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.admin}/metrics", headers={"Authorization": f"Bearer {token}"})
+        page = urllib.request.urlopen(asked, timeout=10).read().decode()
         return {name: float(value) for name, value in re.findall(r"^(evenkeel_\S+) (\S+)$", page, re.M)}
 
     def pss_kib(self):
@@ -234,14 +239,20 @@ def race(options):
             yield {"method": method, "load": total, "metrics": shown(scene.metrics())}
 
 
-SCENARIOS = {"slow": slow, "idle": idle, "descriptors": descriptors, "pause": pause, "mixed": mixed, "race": race}
+def memory(options):
+    """What strangers can make it keep, and whether it gives that back."""
+    for kind in flood.KINDS:
+        yield flood.one(options.program, kind, min(options.connections, 4000), "256MiB", 5.0, 20)
+
+
+SCENARIOS = {"memory": memory, "slow": slow, "idle": idle, "descriptors": descriptors, "pause": pause, "mixed": mixed, "race": race}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      epilog="\n".join(f"  {name:12} {run.__doc__}" for name, run in SCENARIOS.items()))
     parser.add_argument("scenario", nargs="+", choices=[*SCENARIOS, "all"])
-    parser.add_argument("--program", type=Path, default=ROOT / "target/release/evenkeel")
+    parser.add_argument("--program", type=Path, default=ROOT / "target/dist/evenkeel")
     parser.add_argument("--connections", type=int, default=2000, help="slow or idle connections (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=30, help="how long a load or a pause lasts (default: %(default)s)")
     parser.add_argument("--count", type=int, default=1_000_000, help="requests of the race, within --seconds (default: %(default)s)")

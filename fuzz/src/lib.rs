@@ -16,6 +16,15 @@ mod tally;
 #[allow(dead_code, reason = "what waits for bytes is not fuzzed")]
 mod proxy_protocol;
 
+mod bodies;
+mod configuration;
+mod front;
+mod paths;
+
+pub use bodies::{admin_json, contract_body};
+pub use configuration::configuration;
+pub use front::http2;
+pub use paths::path;
 use proxy_protocol::Outcome;
 use tally::Tally;
 
@@ -29,6 +38,11 @@ pub const TARGETS: &[Target] = &[
     ("body", body),
     ("round_trip", round_trip),
     ("proxy_header", proxy_header),
+    ("path", path),
+    ("configuration", configuration),
+    ("admin_json", admin_json),
+    ("contract_body", contract_body),
+    ("http2", http2),
 ];
 
 /// The head of a request, read as httparse reads it or refused for a reason.

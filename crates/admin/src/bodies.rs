@@ -1,11 +1,13 @@
 //! Bodies of the admin API: JSON that came, read with limits, and what it means; and what is sent.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use api::{EditShape, PauseShape, Problem, ScaleShape};
 use bytes::Bytes;
 use control::PAUSE_MAX;
-use fleet::{Edit, ReplicaName};
+use fleet::{Edit, ReplicaName, harmless_json};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -22,6 +24,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests are held back unless somebody says.
 const PAUSE_DEFAULT: Duration = Duration::from_secs(30);
 
+/// What is sent.
+pub(crate) type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
+
 /// The body of a request.
 pub(crate) async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Problem> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
@@ -32,23 +37,27 @@ pub(crate) async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -
         let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes, or ended early");
         problem(StatusCode::PAYLOAD_TOO_LARGE, detail)
     })?;
-    let body = body.to_bytes();
+    parse_json(&body.to_bytes())
+}
+
+/// From the bytes of a body, whatever they are, to what an endpoint takes.
+pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // An array would pass as the fields in their order; nobody means that.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(bad_request("the body must be a JSON object"));
     }
-    serde_json::from_slice(&body)
+    serde_json::from_slice(body)
         .map_err(|error| bad_request(format!("the body is not what this endpoint takes: {error}")))
 }
 
 /// The edit that adds replicas.
-pub(crate) fn addition(shape: &EditShape) -> Result<Edit, Problem> {
+pub fn addition(shape: &EditShape) -> Result<Edit, Problem> {
     let names = names(shape)?;
     Ok(Edit::Add { count: count(shape, &names)?, names })
 }
 
 /// The edit that removes replicas.
-pub(crate) fn removal(shape: &EditShape) -> Result<Edit, Problem> {
+pub fn removal(shape: &EditShape) -> Result<Edit, Problem> {
     let names = names(shape)?;
     Ok(Edit::Remove { count: count(shape, &names)?, names })
 }
@@ -72,7 +81,7 @@ fn count(shape: &EditShape, names: &[ReplicaName]) -> Result<u32, Problem> {
 }
 
 /// For how long requests are to be held back.
-pub(crate) fn pause_length(shape: &PauseShape) -> Result<Duration, Problem> {
+pub fn pause_length(shape: &PauseShape) -> Result<Duration, Problem> {
     let Some(text) = &shape.length else { return Ok(PAUSE_DEFAULT) };
     let length = humantime::parse_duration(text);
     let length = length.map_err(|error| bad_request(format!("\"for\" is no duration like 30s: {error}")))?;
@@ -84,18 +93,18 @@ pub(crate) fn pause_length(shape: &PauseShape) -> Result<Duration, Problem> {
 }
 
 /// A response with text.
-pub(crate) fn text(body: String) -> Response<Full<Bytes>> {
+pub(crate) fn text(body: String) -> Response<AnswerBody> {
     of_type("text/plain; charset=utf-8", Bytes::from(body))
 }
 
-/// A response with JSON.
-pub(crate) fn json(body: &impl Serialize) -> Response<Full<Bytes>> {
-    let bytes = serde_json::to_vec(body).expect("our shapes hold nothing that JSON cannot");
-    of_type("application/json", Bytes::from(bytes))
+/// A response with JSON. Words of replicas and engines stand in it, and terminals show it.
+pub(crate) fn json(body: &impl Serialize) -> Response<AnswerBody> {
+    let text = serde_json::to_string(body).expect("our shapes hold nothing that JSON cannot");
+    of_type("application/json", Bytes::from(harmless_json(&text).into_owned()))
 }
 
 /// A response that says no.
-pub(crate) fn refusal(problem: &Problem) -> Response<Full<Bytes>> {
+pub(crate) fn refusal(problem: &Problem) -> Response<AnswerBody> {
     let mut response = json(problem);
     let status = StatusCode::from_u16(problem.status);
     *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -104,8 +113,8 @@ pub(crate) fn refusal(problem: &Problem) -> Response<Full<Bytes>> {
 }
 
 /// A response of this media type.
-pub(crate) fn of_type(media_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+pub(crate) fn of_type(media_type: &'static str, body: Bytes) -> Response<AnswerBody> {
+    let mut response = Response::new(Full::new(body).boxed_unsync());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }

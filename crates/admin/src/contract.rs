@@ -1,16 +1,25 @@
-//! The original system's endpoints: `/rep`, `/get`, `/add`, `/rm`, byte for byte.
+//! The original system's endpoints: `/rep`, `/get`, `/add`, `/rm`, byte for byte, for those whom they are
+//! meant for.
+
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use control::{EditError, Handle};
-use fleet::{Edit, FleetView, Refusal, ReplicaName};
+use fleet::{Edit, FleetView, Refusal, ReplicaName, harmless_json};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
+use ipnet::IpNet;
 use serde::Deserialize;
+
+use crate::strangers::{comes_from, host, is_of_a_page, is_of_another_page, is_ours_alone};
 
 /// The contract of one service.
 #[derive(Clone, Debug)]
 pub struct Contract {
     handle: Handle,
+    from: Arc<[IpNet]>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -21,9 +30,12 @@ struct EditBody {
     hostnames: Option<Vec<String>>,
 }
 
-#[derive(Clone, Copy)]
-enum Verb {
+/// What a body of the contract is sent for.
+#[derive(Clone, Copy, Debug)]
+pub enum Verb {
+    /// `POST /add`
     Add,
+    /// `DELETE /rm`
     Remove,
 }
 
@@ -33,9 +45,9 @@ struct Refused {
 }
 
 impl Contract {
-    /// Serves the contract for the service behind this handle.
-    pub fn new(handle: Handle) -> Self {
-        Self { handle }
+    /// Serves the contract for the service behind this handle, to clients from these networks.
+    pub fn new(handle: Handle, from: Arc<[IpNet]>) -> Self {
+        Self { handle, from }
     }
 
     /// Whether a request is one of the contract's own.
@@ -43,25 +55,44 @@ impl Contract {
         matches!((method.as_str(), path), ("GET", "/rep" | "/get") | ("POST", "/add") | ("DELETE", "/rm"))
     }
 
-    /// Answers a request that [`Contract::serves`].
-    pub async fn answer(&self, path: &str, body: Bytes) -> Response<Bytes> {
-        let result = match path {
-            "/add" => self.edit(Verb::Add, &body).await,
-            "/rm" => self.edit(Verb::Remove, &body).await,
-            _ => Ok(show(&self.handle.view().fleet)),
+    /// Answers a request that [`Contract::serves`], which a client at this address has sent.
+    pub async fn answer(&self, head: &Parts, client: IpAddr, body: Bytes) -> Response<Bytes> {
+        let verb = match head.uri.path() {
+            "/add" => Some(Verb::Add),
+            "/rm" => Some(Verb::Remove),
+            _ => None,
+        };
+        let result = match (admit(&self.from, head, client, verb), verb) {
+            (Err(text), _) => Err(Refused { status: StatusCode::FORBIDDEN, text: text.into() }),
+            (Ok(()), Some(verb)) => self.edit(verb, &body).await,
+            (Ok(()), None) => Ok(show(&self.handle.view().fleet)),
         };
         result.unwrap_or_else(Refused::into_answer)
     }
 
     async fn edit(&self, verb: Verb, body: &[u8]) -> Result<Response<Bytes>, Refused> {
-        let edit = parse(verb, body).map_err(Refused::bad_request)?;
+        let edit = contract_edit(verb, body).map_err(Refused::bad_request)?;
         let view = self.handle.edit(edit).await.map_err(Refused::from_error)?;
         Ok(show(&view.fleet))
     }
 }
 
-/// From a body to an edit; every refusal is a text for the caller.
-fn parse(verb: Verb, body: &[u8]) -> Result<Edit, String> {
+/// Whether a request is of somebody whom the contract is meant for. Its changes are not made for pages of
+/// others, and for none at all under a name that others can own: it may lead here tomorrow.
+fn admit(from: &[IpNet], head: &Parts, client: IpAddr, verb: Option<Verb>) -> Result<(), &'static str> {
+    if !comes_from(from, client, &head.headers) {
+        return Err("these endpoints are not for clients from here (contract_from)");
+    }
+    let is_named = || !host(&head.headers).is_some_and(|host| is_ours_alone(&host));
+    let is_foreign = || is_of_another_page(&head.headers) || (is_of_a_page(&head.headers) && is_named());
+    if verb.is_some() && is_foreign() {
+        return Err("pages of other sites do not change the fleet (Origin, Sec-Fetch-Site)");
+    }
+    Ok(())
+}
+
+/// From a body, whatever its bytes, to the edit that it asks for; every refusal is a text for the caller.
+pub fn contract_edit(verb: Verb, body: &[u8]) -> Result<Edit, String> {
     let EditBody { n: count, hostnames } = read(body.trim_ascii())?;
     let hostnames = hostnames.unwrap_or_default();
     if count == 0 {
@@ -125,7 +156,7 @@ impl Refused {
 
     fn from_error(error: EditError) -> Self {
         match error {
-            EditError::Refused(Refusal::Busy) | EditError::Stopping => {
+            EditError::Refused(Refusal::Busy) | EditError::NotBegun(_) | EditError::Stopping => {
                 Self { status: StatusCode::SERVICE_UNAVAILABLE, text: error.to_string() }
             }
             EditError::Refused(refused) => Self::bad_request(refusal(&refused)),
@@ -146,7 +177,7 @@ impl Refused {
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::from(body.to_string()));
+    let mut answer = Response::new(Bytes::from(harmless_json(&body.to_string()).into_owned()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
@@ -172,7 +203,7 @@ mod tests {
         ];
         for (body, count, names) in cases {
             let names = names.iter().map(|text| name(text)).collect();
-            assert_eq!(parse(Verb::Add, body.as_bytes()), Ok(Edit::Add { count, names }), "{body}");
+            assert_eq!(contract_edit(Verb::Add, body.as_bytes()), Ok(Edit::Add { count, names }), "{body}");
         }
     }
 
@@ -198,10 +229,10 @@ mod tests {
             ("server_id=a&n=2", "a form body must hold server_id"),
         ];
         for (body, text) in cases {
-            let refused = parse(Verb::Add, body.as_bytes()).unwrap_err();
+            let refused = contract_edit(Verb::Add, body.as_bytes()).unwrap_err();
             assert!(refused.contains(text), "{body}: {refused}");
         }
-        let refused = parse(Verb::Remove, br#"{"n":1,"hostnames":["S1","S2"]}"#).unwrap_err();
+        let refused = contract_edit(Verb::Remove, br#"{"n":1,"hostnames":["S1","S2"]}"#).unwrap_err();
         assert_eq!(refused, "Length of hostname list is more than removable instances");
     }
 }

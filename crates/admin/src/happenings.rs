@@ -11,6 +11,7 @@ pub(crate) fn events(journal: &Journal) -> Vec<EventShape> {
 fn event(record: &Record) -> EventShape {
     let replica = record.replica.as_ref();
     EventShape {
+        number: record.number,
         at: humantime::format_rfc3339_millis(record.at).to_string(),
         service: record.service.to_string(),
         seat: replica.map(|replica| replica.seat.number()),
@@ -37,6 +38,8 @@ fn word(happening: &Happening) -> &'static str {
         Happening::Ended { .. } => "ended",
         Happening::Abandoned { .. } => "abandoned",
         Happening::Passed => "has its seat",
+        Happening::CannotStart { .. } => "cannot start",
+        Happening::CanStart => "can start",
         Happening::RollingBack { .. } => "rolling back",
         Happening::RolloutGivenUp { .. } => "rollout given up",
         Happening::RolloutEnded => "rollout ended",
@@ -61,7 +64,7 @@ fn reason(happening: &Happening) -> Option<String> {
         }
         Happening::Paused { length } => Some(format!("for {length:?}")),
         Happening::Resumed { end } => Some(end.to_string()),
-        Happening::CannotStore { why } => Some(why.clone()),
+        Happening::CannotStore { why } | Happening::CannotStart { why } => Some(why.clone()),
         Happening::OutOfTable(Departure::Meant)
         | Happening::Starting
         | Happening::Ready
@@ -71,6 +74,7 @@ fn reason(happening: &Happening) -> Option<String> {
         | Happening::Stopping
         | Happening::Passed
         | Happening::RolloutEnded
+        | Happening::CanStart
         | Happening::CanStoreAgain => None,
     }
 }
@@ -95,7 +99,14 @@ mod tests {
 
     fn line(replica: Option<Subject>, happening: Happening) -> String {
         let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_234);
-        serde_json::to_string(&event(&Record { at, service: Arc::from("web"), replica, happening })).unwrap()
+        serde_json::to_string(&event(&Record {
+            number: 1,
+            at,
+            service: Arc::from("web"),
+            replica,
+            happening,
+        }))
+        .unwrap()
     }
 
     #[test]
@@ -127,14 +138,14 @@ mod tests {
         ];
         for (happening, expected) in cases {
             let subject = Subject { seat, life, name: name.clone() };
-            let head = r#"{"at":"1970-01-01T00:00:01.234Z","service":"web","seat":2,"incarnation":3,"life":"10001.3","replica":"web_2","#;
+            let head = r#"{"number":1,"at":"1970-01-01T00:00:01.234Z","service":"web","seat":2,"incarnation":3,"life":"10001.3","replica":"web_2","#;
             assert_eq!(line(Some(subject), happening), format!("{head}{expected}}}"));
         }
     }
 
     #[test]
     fn what_happened_to_a_service_has_no_replica() {
-        let head = r#"{"at":"1970-01-01T00:00:01.234Z","service":"web","replica":null,"#;
+        let head = r#"{"number":1,"at":"1970-01-01T00:00:01.234Z","service":"web","replica":null,"#;
         let cases = [
             (Happening::Paused { length: Duration::from_secs(30) }, "paused", "for 30s"),
             (Happening::Resumed { end: PauseEnd::InTime }, "resumed", "its time is over"),

@@ -22,10 +22,27 @@ pub struct ServiceTraffic {
     pub attempts: u64,
     /// Requests sent again after a failure.
     pub replays: u64,
-    /// Requests that waited for a replica.
+    /// Times that a replica died or broke off while it had a request.
+    pub losses: u64,
+    /// Requests that waited for a replica, or for a place within a limit.
     pub waits: u64,
+    /// Requests that met a limit, by its name.
+    pub limited: Vec<(&'static str, u64)>,
     /// Requests that ended with an answer of ours.
     pub unserved: u64,
+}
+
+/// What a policy did with requests since the start.
+#[derive(Clone, Debug)]
+pub struct PolicyCount {
+    /// The service that they were for; empty where none is.
+    pub service: String,
+    /// Which policy.
+    pub policy: &'static str,
+    /// What it did.
+    pub outcome: &'static str,
+    /// How often.
+    pub count: u64,
 }
 
 /// What the data plane counted since the start.
@@ -37,6 +54,18 @@ pub struct Traffic {
     pub access_log_dropped_lines: Option<u64>,
     /// Connections of clients that each worker has now.
     pub connections: Vec<usize>,
+    /// What clients make the balancer keep, in bytes, and the most that it may be.
+    pub memory: Option<(u64, u64)>,
+    /// How often which defence against strangers was needed.
+    pub defences: Vec<(&'static str, u64)>,
+    /// Requests that were refused before any service had them, by reason.
+    pub refusals: Vec<(&'static str, u64)>,
+    /// What policies did with requests.
+    pub policies: Vec<PolicyCount>,
+    /// Connections that came to nothing before their first request, by reason.
+    pub failed_handshakes: Vec<(&'static str, u64)>,
+    /// Connections to replicas now, as far as they are counted.
+    pub replica_connections: Option<usize>,
 }
 
 /// Reads the counters of this moment. The admin API does not know the proxy; the program connects them.
@@ -99,14 +128,52 @@ struct Counter {
     read: fn(&ServiceTraffic) -> u64,
 }
 
-const COUNTERS: [Counter; 4] = [
+const COUNTERS: [Counter; 5] = [
     Counter { name: "attempts", help: "Requests sent to replicas", read: |traffic| traffic.attempts },
     Counter { name: "replays", help: "Requests sent again after a failure", read: |traffic| traffic.replays },
-    Counter { name: "waits", help: "Requests that waited for a replica", read: |traffic| traffic.waits },
+    Counter {
+        name: "losses",
+        help: "Times that a replica died or broke off while it had a request",
+        read: |traffic| traffic.losses,
+    },
+    Counter {
+        name: "waits",
+        help: "Requests that waited for a replica or in line for a limit",
+        read: |traffic| traffic.waits,
+    },
     Counter {
         name: "unserved",
         help: "Requests that ended with an answer of our own, because no replica gave one",
         read: |traffic| traffic.unserved,
+    },
+];
+
+/// What is counted for no service, by kind.
+struct Kinds {
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    read: fn(&Traffic) -> &[(&'static str, u64)],
+}
+
+const KINDS: &[Kinds] = &[
+    Kinds {
+        name: "defences",
+        help: "What clients tried and was cut short, by kind",
+        label: "kind",
+        read: |traffic| &traffic.defences,
+    },
+    Kinds {
+        name: "refused_requests",
+        help: "Requests that were refused before any service had them, by reason",
+        label: "reason",
+        read: |traffic| &traffic.refusals,
+    },
+    Kinds {
+        name: "failed_handshakes",
+        help: "Connections that came to nothing before their first request, by reason",
+        label: "reason",
+        read: |traffic| &traffic.failed_handshakes,
     },
 ];
 
@@ -127,13 +194,23 @@ impl Collector for Snapshot {
             }
         }
         self.encode_responses(&mut encoder)?;
+        self.encode_limited(&mut encoder)?;
+        self.encode_policies(&mut encoder)?;
         self.encode_ejections(&mut encoder)?;
         if let Some(lines) = self.traffic.access_log_dropped_lines {
             let (name, help) = ("access_log_dropped_lines", "Lines that the access log lost");
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             ConstCounter::new(lines).encode(metric)?;
         }
-        self.encode_connections(&mut encoder)
+        self.encode_connections(&mut encoder)?;
+        self.encode_memory(&mut encoder)?;
+        for Kinds { name, help, label, read } in KINDS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (kind, count) in read(&self.traffic) {
+                ConstCounter::new(*count).encode(metric.encode_family(&[(*label, *kind)])?)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -144,6 +221,50 @@ impl Snapshot {
         for (worker, count) in self.traffic.connections.iter().enumerate() {
             let worker = worker.to_string();
             ConstGauge::new(*count as i64).encode(metric.encode_family(&[("worker", worker.as_str())])?)?;
+        }
+        if let Some(count) = self.traffic.replica_connections {
+            let (name, help) = ("replica_connections", "Connections to replicas, idle ones included");
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(count as i64).encode(metric)?;
+        }
+        Ok(())
+    }
+
+    fn encode_limited(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Requests that met a limit and waited in line or were turned away, by limit";
+        let mut metric = encoder.encode_descriptor("limited", help, None, MetricType::Counter)?;
+        for traffic in &self.traffic.services {
+            for (limit, count) in &traffic.limited {
+                let labels = [("service", traffic.service.as_str()), ("limit", *limit)];
+                ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What never happened has no line: most policies are those of few services.
+    fn encode_policies(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "Requests that a policy has answered or changed, by policy and by what it did";
+        let mut metric = encoder.encode_descriptor("policies", help, None, MetricType::Counter)?;
+        for counted in self.traffic.policies.iter().filter(|counted| counted.count > 0) {
+            let labels = [
+                ("service", counted.service.as_str()),
+                ("policy", counted.policy),
+                ("outcome", counted.outcome),
+            ];
+            ConstCounter::new(counted.count).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_memory(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some((kept, limit)) = self.traffic.memory else { return Ok(()) };
+        for (name, help, bytes) in [
+            ("memory_kept_bytes", "What clients make the balancer keep", kept),
+            ("memory_limit_bytes", "The most that it may be", limit),
+        ] {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX)).encode(metric)?;
         }
         Ok(())
     }

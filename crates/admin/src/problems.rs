@@ -22,7 +22,9 @@ pub(crate) fn bad_request(detail: impl Into<String>) -> Problem {
 /// That an edit was not done.
 pub(crate) fn of_edit(error: &EditError) -> Problem {
     let status = match error {
-        EditError::Refused(Refusal::Busy) | EditError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        EditError::Refused(Refusal::Busy) | EditError::NotBegun(_) | EditError::Stopping => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         EditError::Refused(_) | EditError::NotRunnable(_) => StatusCode::CONFLICT,
         EditError::Undone(_) | EditError::NotStored(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };

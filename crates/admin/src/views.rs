@@ -1,10 +1,12 @@
 //! From what control shows to the shapes of JSON.
 
-use api::{ChoiceShape, CrashLoopShape, ExplanationShape, ReplicaShape, RolloutShape, ServiceShape};
-use control::{Handle, ServiceView};
+use api::{
+    ChoiceShape, CrashLoopShape, ExplanationShape, LastEndShape, ReplicaShape, RolloutShape, ServiceShape,
+};
+use control::{Beginning, Handle, ServiceView};
 use fleet::{Choice, Ranking, ReplicaView, RolloutView};
 
-/// The explanation that a routing table gives.
+/// The explanation that a routing table gives. Of limits it knows nothing.
 pub fn explanation(key_rule: String, is_random: bool, choices: &[Choice]) -> ExplanationShape {
     let name = |choice: &Choice| choice.replica.as_ref().map(|replica| replica.name.to_string());
     let chosen = choices.iter().find(|choice| choice.ranking == Ranking::Chosen);
@@ -15,7 +17,16 @@ pub fn explanation(key_rule: String, is_random: bool, choices: &[Choice]) -> Exp
         in_flight: choice.replica.as_ref().map_or(0, |replica| replica.gate.claims()),
         bound: choice.bound,
     });
-    ExplanationShape { key_rule, is_random, replica: chosen.and_then(name), order: order.collect() }
+    ExplanationShape {
+        key_rule,
+        is_random,
+        replica: chosen.and_then(name),
+        order: order.collect(),
+        limits: Vec::new(),
+        waiting: 0,
+        routes: Vec::new(),
+        policies: Vec::new(),
+    }
 }
 
 /// A service, as its handle shows it now.
@@ -36,6 +47,10 @@ pub(crate) fn service_then(handle: &Handle, view: &ServiceView) -> ServiceShape 
         rollout: view.fleet.rollout.as_ref().map(rollout),
         paused_until: view.paused_until.map(|end| humantime::format_rfc3339_millis(end).to_string()),
         trouble: view.trouble.clone(),
+        not_started: match &view.beginning {
+            Beginning::Begun(_) => None,
+            Beginning::Waiting { why } => Some(why.clone().unwrap_or_else(|| "it is being started".into())),
+        },
     }
 }
 
@@ -64,7 +79,12 @@ fn replica(view: &ReplicaView, service: &ServiceView) -> ReplicaShape {
             last_output: crash_loop.last_output.clone(),
         }
     });
+    let whereabouts = service.running.whereabouts(view.life);
     ReplicaShape {
+        runs_as: whereabouts.map(|whereabouts| whereabouts.what.clone()),
+        since: whereabouts
+            .map(|whereabouts| humantime::format_rfc3339_seconds(whereabouts.since).to_string()),
+        in_flight: service.running.in_flight(view.life),
         crash_loop,
         name: view.name.to_string(),
         seat: view.seat.number(),
@@ -74,5 +94,10 @@ fn replica(view: &ReplicaView, service: &ServiceView) -> ReplicaShape {
         release: view.release.map(|release| release.to_string()),
         address: view.address.as_ref().map(ToString::to_string),
         reason: view.reason.clone(),
+        last_end: view.last_end.as_ref().map(|end| LastEndShape {
+            name: end.name.to_string(),
+            reason: end.death.to_string(),
+            last_output: end.last_output.clone(),
+        }),
     }
 }

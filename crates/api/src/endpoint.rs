@@ -5,9 +5,9 @@
 pub struct Endpoint {
     /// How it is asked.
     pub method: Method,
-    /// Its path, in which `{service}` stands for the name of a service.
+    /// Its path, in which `{service}` stands for the name of a service, and `{replica}` for that of a replica.
     pub path: &'static str,
-    /// What whoever asks has to be. Nobody checks it yet.
+    /// What whoever asks has to be.
     pub role: Role,
     /// The body of a request.
     pub takes: Body,
@@ -96,6 +96,8 @@ pub enum Body {
     Services,
     /// A list of [`ReplicaShape`](crate::ReplicaShape)s.
     Replicas,
+    /// An [`OutputShape`](crate::OutputShape) a line, as long as there are any.
+    Output,
     /// A list of [`EventShape`](crate::EventShape)s.
     Events,
     /// An [`EditShape`](crate::EditShape).

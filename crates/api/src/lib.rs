@@ -3,6 +3,7 @@
 //!
 //! Plain values, of which serde reads and writes the shapes. Nothing here serves, calls or decides anything.
 
+mod token;
 mod endpoint;
 mod route;
 mod shapes;
@@ -13,5 +14,7 @@ pub use problem::Problem;
 pub use route::{Call, Route, Unknown};
 pub use shapes::{
     ChoiceShape, CrashLoopShape, DeployShape, DeployedShape, EditShape, EventShape, ExplainShape,
-    ExplanationShape, PauseShape, ReplicaShape, RolloutShape, ScaleShape, ServiceShape,
+    ExplanationShape, LastEndShape, LimitShape, OutputKind, OutputShape, PauseShape, PolicyShape,
+    ReplicaShape, RolloutShape, RouteShape, ScaleShape, ServiceShape,
 };
+pub use token::TOKEN_FILE;

@@ -5,6 +5,8 @@ use crate::endpoint::{Body, Endpoint, Method, Role};
 
 /// What stands for a service's name in a path.
 const SERVICE: &str = "{service}";
+/// The same for a replica's, at the end of one.
+const REPLICA: &str = "/{replica}";
 /// What stands before the name of a service in a path.
 const BEFORE_SERVICE: &str = "/v1/services/";
 
@@ -14,9 +16,10 @@ const BEFORE_SERVICE: &str = "/v1/services/";
 /// use api::{Call, Route, Unknown};
 ///
 /// assert_eq!(Route::Scale.path("web"), "/v1/services/web/scale");
-/// let call = Call { route: Route::Scale, service: "web" };
+/// let call = Call { route: Route::Scale, service: "web", replica: "" };
 /// assert_eq!(Route::find("PUT", "/v1/services/web/scale"), Ok(call));
-/// assert_eq!(Route::find("PUT", "/v1/services/web"), Err(Unknown::OfService("web")));
+/// assert_eq!(Route::find("PUT", "/v1/services/web"), Err(Unknown::Method));
+/// assert_eq!(Route::methods_at("/v1/services/web"), ["GET", "HEAD"]);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each one's endpoint says what it does")]
@@ -28,6 +31,7 @@ pub enum Route {
     Events,
     Service,
     Replicas,
+    Output,
     AddReplicas,
     RemoveReplicas,
     Scale,
@@ -44,11 +48,15 @@ pub struct Call<'p> {
     pub route: Route,
     /// The service that its path names; empty where a path names none.
     pub service: &'p str,
+    /// The replica that its path names; empty where a path names none.
+    pub replica: &'p str,
 }
 
 /// A request that is for none of the routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown<'p> {
+    /// There is an endpoint of this path, and it is asked otherwise; see [`Route::methods_at`].
+    Method,
     /// Its path is one of a service with this name, if there is one.
     OfService(&'p str),
     /// It is nobody's.
@@ -57,7 +65,7 @@ pub enum Unknown<'p> {
 
 impl Route {
     /// All routes, in the order in which they are told.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Livez,
         Self::Readyz,
         Self::Metrics,
@@ -65,6 +73,7 @@ impl Route {
         Self::Events,
         Self::Service,
         Self::Replicas,
+        Self::Output,
         Self::AddReplicas,
         Self::RemoveReplicas,
         Self::Scale,
@@ -83,7 +92,7 @@ impl Route {
             Self::Livez => of(Get, "/livez", View).gives(Body::Text, "200 while the process works"),
             Self::Readyz => of(Get, "/readyz", View).gives(
                 Body::Text,
-                "200 if every service that should have replicas has a ready one, else 503",
+                "200 if every service that should have replicas has a ready one, else 503; 503 also after TERM",
             ),
             Self::Metrics => of(Get, "/metrics", View).gives(Body::Metrics, METRICS),
             Self::Services => of(Get, "/v1/services", View)
@@ -95,6 +104,9 @@ impl Route {
                 .gives(Body::Service, "one service with its replicas and spares"),
             Self::Replicas => {
                 of(Get, "/v1/services/{service}/replicas", View).gives(Body::Replicas, "its replicas alone")
+            }
+            Self::Output => {
+                of(Get, "/v1/services/{service}/output/{replica}", Admin).gives(Body::Output, OUTPUT)
             }
             Self::AddReplicas => of(Post, "/v1/services/{service}/replicas", Scale)
                 .takes(Body::Edit, r#"{"count":2,"names":["S5"]}"#)
@@ -127,18 +139,36 @@ impl Route {
         self.endpoint().path.replace(SERVICE, service)
     }
 
+    /// The same where it names a replica, too.
+    pub fn path_of_replica(self, service: &str, replica: &str) -> String {
+        self.path(service).replace(REPLICA, &format!("/{replica}"))
+    }
+
     /// The route that a request is for, by its method and its path without the query.
     pub fn find<'p>(method: &str, path: &'p str) -> Result<Call<'p>, Unknown<'p>> {
         let call = |route: Self| {
             let endpoint = route.endpoint();
             let is_it = endpoint.method.as_str() == method;
-            let service = service_in(endpoint.path, path).filter(|_| is_it)?;
-            Some(Call { route, service })
+            let (service, replica) = names_in(endpoint.path, path).filter(|_| is_it)?;
+            Some(Call { route, service, replica })
         };
         Self::ALL.into_iter().find_map(call).ok_or_else(|| match path.strip_prefix(BEFORE_SERVICE) {
+            _ if !Self::methods_at(path).is_empty() => Unknown::Method,
             Some(rest) => Unknown::OfService(rest.split_once('/').map_or(rest, |(service, _)| service)),
             None => Unknown::Path,
         })
+    }
+
+    /// How the endpoints of a path are asked; nothing if there are none.
+    pub fn methods_at(path: &str) -> Vec<&'static str> {
+        let endpoints = Self::ALL.into_iter().map(Self::endpoint);
+        let there = endpoints.filter(|endpoint| names_in(endpoint.path, path).is_some());
+        let methods = there.flat_map(|endpoint| match endpoint.method {
+            // Who may have the whole may have its head.
+            Method::Get => vec!["GET", "HEAD"],
+            other => vec![other.as_str()],
+        });
+        methods.collect()
     }
 
     /// What a service can be asked, in one line: methods, and the ends of paths that know them.
@@ -161,15 +191,24 @@ impl Route {
     }
 }
 
-const METRICS: &str = "OpenMetrics: replicas and spares desired and ready, replicas that crash-loop, responses by class, attempts, replays, waits, unserved, ejections by kind, connections by worker, dropped lines of the access log";
+const METRICS: &str = "OpenMetrics: replicas and spares desired and ready, replicas that crash-loop, responses by class, attempts, replays, losses (a replica died while it had a request), waits, unserved, requests that met a limit (by limit), ejections by kind, connections by worker, connections to replicas, dropped lines of the access log, defences by kind (what clients tried and was cut short), refused requests and failed handshakes by reason";
 
 const DEPLOY: &str = "begins to roll out what the configuration file says now: 202, or 200 with the reason if there is nothing to deploy";
 
-/// The service that a path names, if it is like this one; empty where such a path names none.
-fn service_in<'p>(like: &str, path: &'p str) -> Option<&'p str> {
-    let Some((before, after)) = like.split_once(SERVICE) else { return (like == path).then_some("") };
-    let service = path.strip_prefix(before)?.strip_suffix(after)?;
-    (!service.contains('/')).then_some(service)
+const OUTPUT: &str = "what it writes: an object a line, its last lines first; with `?follow=true` also what comes until it ends, and then how it ended. An empty line now and then says that it is not over";
+
+/// The service and the replica that a path names, if it is like this one; empty where such a path names none.
+fn names_in<'p>(like: &str, path: &'p str) -> Option<(&'p str, &'p str)> {
+    let Some((before, after)) = like.split_once(SERVICE) else { return (like == path).then_some(("", "")) };
+    let rest = path.strip_prefix(before)?;
+    let (service, replica) = match after.strip_suffix(REPLICA) {
+        Some(between) => {
+            let (rest, replica) = rest.rsplit_once('/')?;
+            (rest.strip_suffix(between)?, replica)
+        }
+        None => (rest.strip_suffix(after)?, ""),
+    };
+    (!service.contains('/')).then_some((service, replica))
 }
 
 #[cfg(test)]
@@ -189,10 +228,11 @@ mod tests {
     #[test]
     fn every_route_is_found_by_its_own_method_and_path() {
         for route in Route::ALL {
-            let path = route.path("web");
+            let path = route.path_of_replica("web", "S5");
             let service = if path.contains("web") { "web" } else { "" };
+            let replica = if path.contains("S5") { "S5" } else { "" };
             let found = Route::find(route.endpoint().method.as_str(), &path);
-            assert_eq!(found, Ok(Call { route, service }));
+            assert_eq!(found, Ok(Call { route, service, replica }));
         }
     }
 
@@ -200,24 +240,27 @@ mod tests {
     fn what_is_no_route_is_told_from_what_is_none_of_a_service() {
         for (method, path, expected) in [
             ("GET", "/", Unknown::Path),
-            ("POST", "/livez", Unknown::Path),
+            ("POST", "/livez", Unknown::Method),
             ("GET", "/livez/", Unknown::Path),
             ("GET", "*", Unknown::Path),
             ("GET", "/v1/services/web/pods", Unknown::OfService("web")),
             ("GET", "/v1/services/web/replicas/", Unknown::OfService("web")),
-            ("PATCH", "/v1/services/web", Unknown::OfService("web")),
-            ("PUT", "/v1/services/web/replicas", Unknown::OfService("web")),
+            ("PATCH", "/v1/services/web", Unknown::Method),
+            ("PUT", "/v1/services/web/replicas", Unknown::Method),
             ("GET", "/v1/services//a", Unknown::OfService("")),
+            ("GET", "/v1/services/web/output", Unknown::OfService("web")),
+            ("GET", "/v1/services/web/output/S5/x", Unknown::OfService("web")),
+            ("POST", "/v1/services/web/output/S5", Unknown::Method),
         ] {
             assert_eq!(Route::find(method, path), Err(expected), "{method} {path}");
         }
-        let nameless = Call { route: Route::Service, service: "" };
+        let nameless = Call { route: Route::Service, service: "", replica: "" };
         assert_eq!(Route::find("GET", "/v1/services/"), Ok(nameless));
     }
 
     #[test]
     fn a_service_can_be_asked_this() {
-        let expected = "GET, GET POST DELETE replicas, PUT scale, POST explain deploy pause resume";
+        let expected = "GET, GET POST DELETE replicas, GET output/{replica}, PUT scale, POST explain deploy pause resume";
         assert_eq!(Route::summary_of_service(), expected);
     }
 

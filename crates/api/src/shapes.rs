@@ -31,6 +31,9 @@ pub struct ServiceShape {
     /// Why no change is possible at present, if so: what should run cannot be stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// Why it has not been started, if so; it is tried again, and what should run is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_started: Option<String>,
 }
 
 /// A rollout.
@@ -81,6 +84,29 @@ pub struct ReplicaShape {
     /// What there is to say of its seat, if lives keep failing there.
     #[serde(default)]
     pub crash_loop: Option<CrashLoopShape>,
+    /// Who died in its seat last, if anybody did.
+    #[serde(default)]
+    pub last_end: Option<LastEndShape>,
+    /// What it runs as: `pid 4711` or `container OWNER_NAME`; nothing if somebody else runs it.
+    #[serde(default)]
+    pub runs_as: Option<String>,
+    /// Since when it runs, as RFC 3339 in UTC.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// How many requests are inside, if it runs.
+    #[serde(default)]
+    pub in_flight: Option<u64>,
+}
+
+/// The last one that died in a seat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastEndShape {
+    /// What it was called.
+    pub name: String,
+    /// How it ended.
+    pub reason: String,
+    /// The last lines that it wrote, the oldest first.
+    pub last_output: Vec<String>,
 }
 
 /// A seat whose lives keep failing.
@@ -96,9 +122,37 @@ pub struct CrashLoopShape {
     pub last_output: Vec<String>,
 }
 
+/// A line of what a replica writes, or a word about that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputShape {
+    /// What it is called.
+    pub replica: String,
+    /// What the text is.
+    pub kind: OutputKind,
+    /// The line, or the words.
+    pub text: String,
+}
+
+/// What a text about an output is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutputKind {
+    /// A line that the replica wrote.
+    Line,
+    /// Lines are missing here: they came quicker than they were taken.
+    LeftOut,
+    /// It cannot be read any further, for this reason; the replica may run on.
+    Broken,
+    /// The replica has ended, in this way. Nothing comes behind it.
+    Ended,
+}
+
 /// Something that happened to a replica, or to a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventShape {
+    /// Rises by one with each.
+    #[serde(default)]
+    pub number: u64,
     /// When, as RFC 3339 in UTC.
     pub at: String,
     /// Whose replica it is.
@@ -116,8 +170,8 @@ pub struct EventShape {
     pub replica: Option<String>,
     /// `starting`, `ready`, `out of the table`, `half-open`, `replaced`, `takes the seat` (of a spare),
     /// `crash-looping`, `draining`, `stopping` or `ended`; in a rollout also `abandoned` and `has its seat`.
-    /// Of a service `rolling back`, `rollout given up`, `rollout ended`, `paused`, `resumed`, `cannot store`
-    /// or `can store again`.
+    /// Of a service `rolling back`, `rollout given up`, `rollout ended`, `paused`, `resumed`, `cannot store`,
+    /// `can store again`, `cannot start` or `can start`.
     pub event: String,
     /// More about it.
     pub reason: Option<String>,
@@ -154,6 +208,9 @@ pub struct DeployedShape {
     pub has_begun: bool,
     /// Why not, if it has not.
     pub reason: Option<String>,
+    /// What else the configuration asks for now that no deployment brings about, and what does.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The service.
     pub service: ServiceShape,
 }
@@ -188,12 +245,52 @@ pub struct ExplainShape {
     /// The client's address; 127.0.0.1 if absent.
     #[serde(default)]
     pub client: Option<IpAddr>,
+    /// The name of the listener that it comes in by; the one without a name if absent.
+    #[serde(default)]
+    pub listener: Option<String>,
+}
+
+/// A rule about whom requests are for, and what it says to one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteShape {
+    /// The host that it is for, as in the configuration; `default` for whatever is left.
+    pub host: String,
+    /// The path, as in the configuration.
+    pub path: String,
+    /// The listeners that it is bound to; all if there is none.
+    pub listeners: Vec<String>,
+    /// The service that it leads to; none where the request is sent elsewhere.
+    pub service: Option<String>,
+    /// Where the request is sent then.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// Whether it is the one that counts, or why it is not.
+    pub verdict: String,
+}
+
+impl RouteShape {
+    /// The verdict of the rule that counts.
+    pub const CHOSEN: &str = "chosen";
+
+    /// Whether it is the one that counts.
+    pub fn is_chosen(&self) -> bool {
+        self.verdict == Self::CHOSEN
+    }
+}
+
+/// A policy that the request would go through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyShape {
+    /// Its name, as in metrics and in the access log.
+    pub policy: String,
+    /// What it does.
+    pub does: String,
 }
 
 /// The way that a request would take now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplanationShape {
-    /// The service's key rule, as in the configuration.
+    /// The service's key rule, as in the configuration, or `sticky` if its session comes first.
     pub key_rule: String,
     /// Whether the request has no key, so that this is the way of one draw of many.
     pub is_random: bool,
@@ -201,6 +298,29 @@ pub struct ExplanationShape {
     pub replica: Option<String>,
     /// Every seat, in the order of the key.
     pub order: Vec<ChoiceShape>,
+    /// The limits that are set, and how far they are used.
+    #[serde(default)]
+    pub limits: Vec<LimitShape>,
+    /// How many requests of the service wait now, for a limit or for a replica.
+    #[serde(default)]
+    pub waiting: usize,
+    /// Whom such a request is for: the rules in the order in which they count, the first of them.
+    #[serde(default)]
+    pub routes: Vec<RouteShape>,
+    /// What requests of the service go through beside.
+    #[serde(default)]
+    pub policies: Vec<PolicyShape>,
+}
+
+/// A limit of requests or connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitShape {
+    /// Its name, as in the configuration and in the access log.
+    pub name: String,
+    /// How many there are now.
+    pub in_use: usize,
+    /// How many there may be for this service.
+    pub most: usize,
 }
 
 /// One seat in the order of a key.
@@ -210,7 +330,7 @@ pub struct ChoiceShape {
     pub seat: u32,
     /// Who sits in it and may be routed to.
     pub replica: Option<String>,
-    /// `chosen`, `next`, or why it is passed over: `empty`, `closed`, `over bound`.
+    /// `chosen`, `next`, or why it is passed over: `empty`, `closed`, `over bound`, `full`.
     pub verdict: String,
     /// Requests under way there.
     pub in_flight: u64,

@@ -8,6 +8,9 @@ mod clients;
 mod driver;
 mod listeners;
 mod placing;
+mod protection;
+mod redirects;
+mod routes;
 mod service;
 mod spares;
 
@@ -25,7 +28,9 @@ pub(crate) fn check(keys: FileKeys, found: &Found, problems: &mut Problems<'_>) 
     checker.listeners(&mut settings, found);
     checker.fit_head(&mut settings, keys.request_line_max, found.table("limits"));
     settings.services = checker.services(keys.services, found);
+    settings.redirects = checker.redirects(keys.redirects, found);
     checker.compare_addresses(&settings, found);
+    checker.routes(&settings, found);
     checker.refuse_lost_keys(&settings, found);
     settings
 }
@@ -55,34 +60,17 @@ impl Checker<'_, '_> {
         services
     }
 
-    /// Notes what the last service has in common with an earlier one and must not have.
+    /// Notes a name that an earlier service has.
     fn compare(&mut self, services: &[ServiceSettings], tables: &[Found]) {
         let ([earlier @ .., service], [earlier_tables @ .., table]) = (services, tables) else { return };
-        let other = |is_alike: &dyn Fn(&ServiceSettings, &Found) -> bool| {
-            let mut others = earlier.iter().zip(earlier_tables);
-            let (one, its_table) = others.find(|(one, its_table)| is_alike(one, its_table))?;
-            Some((one, self.problems.line_number(&its_table.at)))
-        };
+        let mut others = earlier.iter().zip(earlier_tables);
+        let other = others.find(|(one, _)| one.name == service.name);
         // What stands in for a wrong value is not the operator's, and rivals nobody.
-        let namesake = table.value_at("name").filter(|_| !service.name.is_empty()).and_then(|at| {
-            let (_, line) = other(&|one, _| one.name == service.name)?;
+        let at = table.value_at("name").filter(|_| !service.name.is_empty());
+        if let (Some((_, its_table)), Some(at)) = (other, at) {
             let what = format!("there is another service named \"{}\"", service.name);
-            Some((at.clone(), Wrong::new(what).help(format!("it begins on line {line}"))))
-        });
-        let has_route = |table: &Found| table.is_sound("host") && table.is_sound("path");
-        let is_rival = |one: &ServiceSettings, its_table: &Found| {
-            let is_same = one.host == service.host && one.path == service.path;
-            is_same && has_route(table) && has_route(its_table)
-        };
-        let rival = other(&is_rival).map(|(one, line)| {
-            let at = table.value_at("path").or(table.value_at("host")).unwrap_or(&table.at);
-            let (host, path) = (&service.host, &service.path);
-            let what = format!("host \"{host}\" with path \"{path}\" belongs to another service already");
-            let help = format!("to \"{}\", which begins on line {line}", one.name);
-            (at.clone(), Wrong::new(what).help(help))
-        });
-        for (at, wrong) in namesake.into_iter().chain(rival) {
-            self.note(&at, wrong);
+            let line = self.problems.line_number(&its_table.at);
+            self.note(at, Wrong::new(what).help(format!("it begins on line {line}")));
         }
     }
 

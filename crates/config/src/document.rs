@@ -17,19 +17,27 @@ pub struct Section {
 }
 
 /// Headings of the documentation, and the kinds of tables that they are about.
-const SECTIONS: [(&str, &str); 12] = [
+const SECTIONS: [(&str, &str); 20] = [
     ("## The top of the file", TOP),
     ("## `[[listener]]`", "[[listener]]"),
     ("### `[listener.tls]`", "[listener.tls]"),
+    ("### `[listener.response_headers]`", "[listener.response_headers]"),
     ("## `[limits]`", "[limits]"),
     ("## `[timeouts]`", "[timeouts]"),
     ("## `[access_log]`", "[access_log]"),
+    ("## `[[redirect]]`", "[[redirect]]"),
     ("## `[[service]]`", "[[service]]"),
     ("### `[service.heartbeat]`", "[service.heartbeat]"),
     ("### `[service.responses]`", "[service.responses]"),
     ("### `[service.deploy]`", "[service.deploy]"),
     ("### `[service.drain]`", "[service.drain]"),
     ("### `[service.timeouts]`", "[service.timeouts]"),
+    ("### `[service.limits]`", "[service.limits]"),
+    ("### `[service.rate_limit]`", "[service.rate_limit]"),
+    ("### `[[service.location]]`", "[[service.location]]"),
+    ("### `[service.request_headers]`", "[service.request_headers]"),
+    ("### `[service.response_headers]`", "[service.response_headers]"),
+    ("### `[service.compression]`", "[service.compression]"),
 ];
 
 /// All tables of keys.

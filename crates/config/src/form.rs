@@ -383,6 +383,8 @@ impl Form<BTreeMap<String, String>> for Named {
         let table = entry.inner()?;
         let mut pairs = BTreeMap::new();
         for (name, value) in table {
+            // Who reads of a mistake beside it must not read a password.
+            entry.problems.hide(value.span());
             let text = entry
                 .named(name, value)
                 .value(Kind::Text, |value| Ok(value.as_str().unwrap_or_default().to_owned()));

@@ -12,13 +12,18 @@
 //! - **Bounded load is off under `classic`** unless asked for: it would bend the shares that the formulas
 //!   promise.
 
+mod told;
 mod problem;
 mod suggest;
 
 mod found;
 mod entry;
+mod source;
 mod value;
+mod capability;
 mod form;
+mod web;
+mod fields;
 mod only;
 mod keys;
 
@@ -40,8 +45,10 @@ pub use document::{Section, documentation};
 pub use keys::Effect;
 pub use problem::ConfigError;
 pub use settings::{
-    Algorithm, CONNECTIONS_MAX, DriverChoice, Heartbeat, ListenerSettings, OnExit, ServiceSettings, Settings,
+    Algorithm, CONNECTIONS_MAX, DriverChoice, Heartbeat, ListenerSettings, OnExit, Rights, ServiceSettings,
+    Settings, StickySettings,
 };
+pub use source::ContractSource;
 
 use fleet::Address;
 use proxy::KeyRule;
@@ -49,7 +56,7 @@ use proxy::KeyRule;
 use keys::Level;
 use problem::{Problems, Wrong};
 use read::TOP;
-use settings::{FileKeys, ServiceKeys};
+use settings::{FileKeys, RedirectKeys, ServiceKeys};
 
 /// A larger file is not a configuration, but somebody's mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -87,6 +94,24 @@ pub fn parse(text: &str, file_name: &str) -> Result<Settings, ConfigError> {
 /// The keys of a service whose values differ, in the order of the documentation.
 pub fn changes(old: &ServiceSettings, new: &ServiceSettings) -> Vec<Change> {
     changes::differences(&mut ServiceKeys::of(old), &mut ServiceKeys::of(new))
+}
+
+/// The names of the keys outside of services whose values differ, in the order of the documentation.
+pub fn changes_outside_of_services(old: &Settings, new: &Settings) -> Vec<String> {
+    let keys = |settings: &Settings| FileKeys {
+        settings: Settings { services: Vec::new(), ..settings.clone() },
+        request_line_max: Some(settings.clients.head.request_line_max),
+        services: Vec::new(),
+        redirects: settings.redirects.iter().map(RedirectKeys::of).collect(),
+    };
+    // A table that is gone has keys in the old one alone.
+    let came = changes::differences(&mut keys(old), &mut keys(new));
+    let went = changes::differences(&mut keys(new), &mut keys(old));
+    let mut names: Vec<String> = came.into_iter().map(|change| change.key).collect();
+    names.extend(
+        went.into_iter().map(|change| change.key).filter(|key| !names.contains(key)).collect::<Vec<_>>(),
+    );
+    names
 }
 
 /// A key rule as it is written in a file.

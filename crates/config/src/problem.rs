@@ -4,11 +4,15 @@
 use std::fmt::{self, Write};
 use std::ops::Range;
 
+use crate::told::{covered, without_values};
+
 /// A part of the file's text, in bytes.
 pub(crate) type Span = Range<usize>;
 
 /// More problems than these are counted, but not shown.
 const SHOWN_MAX: usize = 100;
+/// More problems than these are not told to whoever is not at this machine.
+const TOLD_MAX: usize = 10;
 /// More characters of a message, or of a help, than these are not shown.
 const MESSAGE_SHOWN_MAX: usize = 600;
 /// More characters of a line than these are not shown.
@@ -18,13 +22,21 @@ const LINE_SHOWN_MAX: usize = 160;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     text: String,
+    /// The same without lines of the file and without values, in one line.
+    told: String,
     count: usize,
 }
 
 impl ConfigError {
     /// An error that concerns no place in a file.
     pub(crate) fn of_no_place(what: &str) -> Self {
-        Self { text: format!("error: {what}"), count: 1 }
+        Self { text: format!("error: {what}"), told: what.to_owned(), count: 1 }
+    }
+
+    /// What may leave this machine, and stand in a log: the places, and what is wrong there, in one line. No
+    /// line of the file and no value is in it, for they may be secrets.
+    pub fn without_values(&self) -> &str {
+        &self.told
     }
 
     /// How many problems there are; at least one.
@@ -71,11 +83,18 @@ impl Wrong {
 pub(crate) struct Problems<'t> {
     text: &'t str,
     found: Vec<(Option<Span>, Wrong)>,
+    /// Where values stand that are not shown.
+    hidden: Vec<Span>,
 }
 
 impl<'t> Problems<'t> {
     pub(crate) fn of(text: &'t str) -> Self {
-        Self { text, found: Vec::new() }
+        Self { text, found: Vec::new(), hidden: Vec::new() }
+    }
+
+    /// Never shows what stands here.
+    pub(crate) fn hide(&mut self, at: Span) {
+        self.hidden.push(at);
     }
 
     /// Notes a problem; without a span it concerns the whole file.
@@ -105,7 +124,27 @@ impl<'t> Problems<'t> {
         if count > SHOWN_MAX {
             parts.push(format!("and {} more problems", count - SHOWN_MAX));
         }
-        if count == 0 { Ok(()) } else { Err(ConfigError { text: parts.join("\n\n"), count }) }
+        if count == 0 {
+            return Ok(());
+        }
+        let told = self.found.iter().take(TOLD_MAX);
+        let mut told: Vec<String> =
+            told.map(|(at, wrong)| self.tell(file_name, at.as_ref(), wrong)).collect();
+        if count > TOLD_MAX {
+            told.push(format!("and {} more", count - TOLD_MAX));
+        }
+        Err(ConfigError { text: parts.join("\n\n"), told: told.join("; "), count })
+    }
+
+    /// A problem in one line, for whoever must not see the file.
+    fn tell(&self, file_name: &str, at: Option<&Span>, wrong: &Wrong) -> String {
+        let what = shown(&without_values(&wrong.what), MESSAGE_SHOWN_MAX);
+        let place = at.map(|at| Place::find(self.text, at.start));
+        let place = place.map(|place| format!(":{}:{}", place.number, place.column)).unwrap_or_default();
+        // Help that quotes would quote values.
+        let help = wrong.help.as_ref().filter(|help| !help.contains('"'));
+        let help = help.map(|help| format!(" ({})", shown(help, MESSAGE_SHOWN_MAX))).unwrap_or_default();
+        format!("{file_name}{place}: {what}{help}")
     }
 
     fn render(&self, file_name: &str, at: Option<&Span>, wrong: &Wrong) -> String {
@@ -128,7 +167,7 @@ impl<'t> Problems<'t> {
         let place = Place::find(self.text, at.start);
         let (number, column) = (place.number, place.column);
         let margin = number.to_string().len();
-        let line = shown(place.line, LINE_SHOWN_MAX);
+        let line = shown(&covered(place.line, place.start, &self.hidden), LINE_SHOWN_MAX);
         write!(text, "{:margin$}--> {file_name}:{number}:{column}\n{:margin$} |\n{number} | {line}", "", "")
             .expect("a string takes all that is written");
         let before: String = line.chars().take(column - 1).collect();
@@ -156,6 +195,8 @@ fn shown(text: &str, chars_max: usize) -> String {
 struct Place<'t> {
     number: usize,
     column: usize,
+    /// Where the line begins.
+    start: usize,
     line: &'t str,
 }
 
@@ -166,6 +207,7 @@ impl<'t> Place<'t> {
         Self {
             number: text[..start].matches('\n').count() + 1,
             column: text[start..offset].chars().count() + 1,
+            start,
             line: text[start..].lines().next().unwrap_or_default(),
         }
     }

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::describe::{Level as Described, describe};
+use crate::describe::{Level as Described, Row, describe};
 use crate::entry::{Entry, article};
 use crate::form::Form;
 use crate::found::{Found, Spot};
@@ -14,6 +14,7 @@ use crate::keys::{Key, Keys, Level, Table};
 use crate::only::Only;
 use crate::problem::{Problems, Wrong};
 use crate::suggest;
+use crate::told::suspects;
 
 /// How the top of a file is called.
 pub(crate) const TOP: &str = "the top of the file";
@@ -31,6 +32,7 @@ pub(crate) fn read<L: Level>(
     }
     // Where the syntax is broken, what was recovered is a guess that misleads.
     if !errors.is_empty() {
+        suspects(text).into_iter().for_each(|suspect| problems.hide(suspect));
         return None;
     }
     let mut reader = Reader {
@@ -192,15 +194,28 @@ impl<'d> Reader<'_, 'd, '_> {
     /// Notes the keys that a table of this kind does not have.
     fn refuse_unknown(&mut self, title: &str) {
         let is_unknown = |word: &str| !self.asked.contains(&word);
-        let keys: Vec<_> = self.table.keys().filter(|key| is_unknown(key.get_ref())).collect();
+        let keys: Vec<_> = self.table.iter().filter(|(key, _)| is_unknown(key.get_ref())).collect();
         if keys.is_empty() {
             return;
         }
         let levels = (self.levels)();
         let Some(level) = levels.iter().find(|level| level.title == title) else { return };
-        for key in keys {
+        for (key, value) in keys {
+            // It may be a misspelt `env`, or what belongs into one.
+            let is_variable = !key.get_ref().contains(|c: char| c.is_ascii_lowercase());
+            if value.get_ref().is_table() || is_variable {
+                hide(value, self.problems);
+            }
             self.problems.add(Some(&key.span()), unknown(key.get_ref(), level, &levels));
         }
+    }
+}
+
+/// Covers a value, or those of a table.
+fn hide(value: &Spanned<DeValue<'_>>, problems: &mut Problems<'_>) {
+    match value.get_ref().as_table() {
+        Some(table) => table.values().for_each(|inner| hide(inner, problems)),
+        None => problems.hide(value.span()),
     }
 }
 
@@ -216,9 +231,16 @@ fn unknown(word: &str, level: &Described, levels: &[Described]) -> Wrong {
         let known: Vec<&str> = level.rows.iter().map(|row| row.name).collect();
         suggest::help(word, &known, '`')
     } else {
-        format!("`{word}` is a key of {}; this is {}", homes.join(" and "), level.title)
+        format!("`{word}` is a key of {}; this is {}{}", homes.join(" and "), level.title, told(&level.rows))
     };
     Wrong::new(format!("unknown key `{word}`")).help(help)
+}
+
+/// The keys of a table that has few of them.
+fn told(rows: &[Row]) -> String {
+    const TOLD_MAX: usize = 5;
+    let names: Vec<String> = rows.iter().map(|row| format!("`{}`", row.name)).collect();
+    if names.len() > TOLD_MAX { String::new() } else { format!(", which has {}", names.join(", ")) }
 }
 
 /// The parser's message, which may have several lines, as one.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use driver::ListenedBy;
 use placement::{ClassicHash, MaglevSize, Probe, RingLayout, Seat, SeatChoice, SeatNames};
 
 use super::*;
@@ -48,6 +49,26 @@ fn every_refusal_is_shown_as_agreed() {
 }
 
 #[test]
+fn whoever_is_not_at_the_machine_is_told_of_places_and_of_no_value() {
+    let text = "[[service]]\nname = \"web\"\nreplcas = 3\nimage = \"s3cret \\\"x\"\ndriver = \"docker\"\n\
+                env = { PASSWORD = \"hunter2\", LEVEL = 3 }\nkey = \"s3cret\"\nPASSWORD = \"hunter2\"\n\
+                environment = { PASSWORD = \"hunter2\" }\n";
+    let error = refuse(text);
+    let told = error.without_values();
+    assert!(!told.contains("hunter2") && !told.contains("s3cret") && !told.contains('\n'), "{told}");
+    let first = "evenkeel.toml:3:1: unknown key `replcas` (did you mean `replicas`?); evenkeel.toml:4:9: `image` must";
+    assert!(told.starts_with(first), "{told}");
+    // Whoever is at the machine sees the lines, and still no password.
+    let shown = error.to_string();
+    assert!(shown.contains("s3cret") && !shown.contains("hunter2"), "{shown}");
+    let many = (0..31).map(|number| format!("x{number} = 1\n")).collect::<String>();
+    assert!(refuse(&many).without_values().ends_with("; and 22 more"), "{}", refuse(&many).without_values());
+    let broken = refuse("[[service]]\nenv = { PASSWORD = \"hunter2 }\n");
+    assert!(broken.without_values().starts_with("evenkeel.toml:2:"), "{}", broken.without_values());
+    assert!(!format!("{broken} {}", broken.without_values()).contains("hunter2"), "{broken}");
+}
+
+#[test]
 fn the_demo_is_what_an_equivalent_file_says() {
     assert_eq!(accept("contract = true\n[[service]]\nname = \"web\""), Settings::demo());
     let text = r#"
@@ -86,7 +107,7 @@ fn the_demo_is_what_an_equivalent_file_says() {
         stop_timeout = "10s"
         on_exit = "stop"
         heartbeat = { path = "/heartbeat", every = "500ms", timeout = "250ms", misses = 2 }
-        drain.deadline = "30s"
+        drain.deadline = "60s"
         protocol = "http1"
         [service.timeouts]
         connect = "250ms"
@@ -103,13 +124,32 @@ fn seat_names(listed: &[&str]) -> SeatNames {
 }
 
 #[test]
+fn a_replica_that_goes_has_as_long_as_a_response_may_take() {
+    for (text, seconds) in [
+        ("", 60),
+        ("[service.timeouts]\nresponse = \"5m\"", 300),
+        ("[service.drain]\ndeadline = \"7s\"\n[service.timeouts]\nresponse = \"5m\"", 7),
+    ] {
+        assert_eq!(service(text).drain_deadline, std::time::Duration::from_secs(seconds), "{text}");
+    }
+}
+
+#[test]
 fn defaults_depend_on_the_driver_and_the_algorithm() {
     let docker = service("driver = \"docker\"\nimage = \"shop:1\"");
     assert_eq!(docker.on_exit, OnExit::Keep);
     let DriverChoice::Docker { network, publish, command, .. } = docker.driver else { unreachable!() };
     assert_eq!((network.as_str(), publish, command), ("evenkeel", false, None));
     let process = service("driver = \"process\"");
-    let expected = (OnExit::Stop, DriverChoice::Process { command: None, socket: false });
+    let expected = (
+        OnExit::Stop,
+        DriverChoice::Process {
+            command: None,
+            socket: false,
+            listened_by: ListenedBy::Itself,
+            rights: Rights::default(),
+        },
+    );
     assert_eq!((process.on_exit, process.driver), expected);
     assert_eq!(service("on_exit = \"keep\"").on_exit, OnExit::Keep, "processes can stay too");
     let environment = "command = [\"serve\"]\nenv = { SOCKET = \"/run/database.sock\" }";
@@ -126,6 +166,18 @@ fn defaults_depend_on_the_driver_and_the_algorithm() {
     };
     assert_eq!(classic.algorithm, standard);
     assert_eq!(service("algorithm = \"classic\"\nload_factor = 1.5").load_factor, 1.5);
+    for (key, load_factor) in [
+        ("cookie:sid", 0.0),
+        ("client-ip", 0.0),
+        ("header:x-user", 1.25),
+        ("path", 1.25),
+        ("query:id", 1.25),
+        ("random", 1.25),
+    ] {
+        assert_eq!(service(&format!("key = \"{key}\"")).load_factor, load_factor, "{key}");
+    }
+    assert_eq!(service("key = \"cookie:sid\"\nload_factor = 2").load_factor, 2.0);
+    assert_eq!(service("key = \"header:user\"").load_factor, 1.25);
     let ring = service("algorithm = \"ring\"");
     assert_eq!(ring.load_factor, 1.25);
     assert_eq!(ring.algorithm, Algorithm::Ring { layout: RingLayout::Nginx, names: seat_names(&[]) });
@@ -195,7 +247,7 @@ fn values_have_the_meaning_that_is_documented() {
     assert_eq!(service("load_factor = 0").load_factor, 0.0);
     assert_eq!(service("load_factor = 1").load_factor, 1.0);
     assert_eq!(service("replicas = 0").replicas, 0);
-    assert_eq!(service("host = \"10.0.0.1\"").host, "10.0.0.1");
+    assert_eq!(service("host = \"10.0.0.1\"").scope.hosts, ["10.0.0.1"]);
     let same_port_elsewhere = "listen = \"127.0.0.2:5001\"\n[[service]]\nname = \"web\"";
     assert_eq!(accept(same_port_elsewhere).listen.unwrap().port(), 5001);
     let any_free_ports = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[[service]]\nname = \"web\"";

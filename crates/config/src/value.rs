@@ -9,10 +9,11 @@ use std::time::Duration;
 use fleet::Address;
 use http::HeaderName;
 use ipnet::{IpNet, Ipv4Net};
-use proxy::{AccessLogDestination, KeyRule, Protocol};
+use proxy::{AccessLogDestination, KeyRule, Protocol, RateKey};
 
 use crate::entry::{DURATION_HELP, SIZE_HELP};
 use crate::problem::Wrong;
+use crate::source::ContractSource;
 use crate::suggest;
 
 /// The placeholders of a command.
@@ -22,13 +23,12 @@ const SIGNALS: [&str; 11] = [
     "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGABRT",
     "SIGPWR", "SIGCONT",
 ];
-const HOST_CHARS_MAX: usize = 253;
-const PATH_CHARS_MAX: usize = 1024;
+const COOKIE_NAME_CHARS_MAX: usize = 64;
 
-type Parsed<T> = Result<T, Wrong>;
+pub(crate) type Parsed<T> = Result<T, Wrong>;
 
 /// What is said of a value that has not the right form.
-fn must_be(form: &str, text: &str) -> Wrong {
+pub(crate) fn must_be(form: &str, text: &str) -> Wrong {
     Wrong::new(format!("must be {form}; {text:?} is not"))
 }
 
@@ -140,6 +140,14 @@ pub(crate) fn address_range(text: &str) -> Parsed<IpNet> {
     Ok(as_ipv4(range).unwrap_or(range))
 }
 
+/// Where clients of the contract's endpoints are.
+pub(crate) fn contract_source(text: &str) -> Parsed<ContractSource> {
+    if text == ContractSource::GATEWAY {
+        return Ok(ContractSource::Gateway);
+    }
+    address_range(text).map(ContractSource::Network)
+}
+
 /// Clients of both kinds are compared by the plain form of their address.
 fn as_ipv4(range: IpNet) -> Option<IpNet> {
     let IpNet::V6(range) = range else { return None };
@@ -161,6 +169,18 @@ pub(crate) fn service_name(text: &str) -> Parsed<String> {
     let form = "1 to 32 characters of a-z, 0-9 and \"-\", the first no \"-\"";
     let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if text.starts_with('-') { Err(must_be(form, text)) } else { named(text, 1..=32, is_legal, form) }
+}
+
+/// The name of an account or of a group, or its number.
+pub(crate) fn account(text: &str) -> Parsed<String> {
+    let form = "1 to 256 characters without spaces, colons and control characters";
+    named(text, 1..=256, |c| !c.is_control() && !c.is_whitespace() && c != ':', form)
+}
+
+/// The name of an environment variable.
+pub(crate) fn variable(text: &str) -> Parsed<String> {
+    let form = "1 to 256 characters without \"=\" and control characters";
+    named(text, 1..=256, |c| !c.is_control() && c != '=', form)
 }
 
 /// What a seat is hashed by.
@@ -196,43 +216,31 @@ fn named(
     fits.then(|| text.to_owned()).ok_or_else(|| must_be(form, text))
 }
 
-/// `*`, a host name, or `*.` and a host name; in lower case.
-pub(crate) fn host(text: &str) -> Parsed<String> {
-    let host = text.to_ascii_lowercase();
-    let is_label = |label: &str| {
-        let is_legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let is_framed = label.starts_with('-') || label.ends_with('-');
-        (1..=63).contains(&label.len()) && label.chars().all(is_legal) && !is_framed
-    };
-    let name = host.strip_prefix("*.").unwrap_or(&host);
-    if host == "*" || (host.len() <= HOST_CHARS_MAX && name.split('.').all(is_label)) {
-        return Ok(host);
+/// What requests are counted by.
+pub(crate) fn rate_key(text: &str) -> Parsed<RateKey> {
+    match (text, text.strip_prefix("header:")) {
+        ("client", _) => Ok(RateKey::Client),
+        ("key", _) => Ok(RateKey::Key),
+        ("service", _) => Ok(RateKey::Service),
+        (_, Some(name)) => {
+            let name = name.parse::<HeaderName>().map(RateKey::Header);
+            name.map_err(|_| must_be("\"header:\" and the name of a header", text))
+        }
+        (_, None) => {
+            let known = ["client", "header:NAME", "key", "service"];
+            Err(Wrong::new(format!("cannot be {text:?}")).help(suggest::help(text, &known, '"')))
+        }
     }
-    let help = if host.contains(':') {
-        "a host is named without its scheme and port"
-    } else {
-        "for example \"example.org\", \"*.example.org\", or \"*\" for every host"
-    };
-    Err(must_be("a host name", text).help(help))
 }
 
-/// The prefix of a request's path.
-pub(crate) fn path_prefix(text: &str) -> Parsed<String> {
-    path_without(text, &['?', '#'], "a path that begins with \"/\", without a query")
-}
-
-/// What a heartbeat requests; a query is allowed.
-pub(crate) fn heartbeat_path(text: &str) -> Parsed<String> {
-    path_without(text, &['#'], "a path that begins with \"/\"")
-}
-
-fn path_without(text: &str, forbidden: &[char], form: &str) -> Parsed<String> {
-    let is_legal = |c: char| c.is_ascii_graphic() && !forbidden.contains(&c);
-    if text.starts_with('/') && text.len() <= PATH_CHARS_MAX && text.chars().all(is_legal) {
-        return Ok(text.to_owned());
+/// What requests are counted by, as it is written.
+pub(crate) fn shown_rate_key(key: &RateKey) -> String {
+    match key {
+        RateKey::Client => "client".to_owned(),
+        RateKey::Header(name) => format!("header:{name}"),
+        RateKey::Key => "key".to_owned(),
+        RateKey::Service => "service".to_owned(),
     }
-    let wrong = must_be(form, text);
-    Err(if text.starts_with('/') { wrong } else { wrong.help(format!("perhaps \"/{text}\"")) })
 }
 
 /// What requests are placed by.
@@ -272,6 +280,14 @@ pub(crate) fn shown_key_rule(rule: &KeyRule) -> String {
         KeyRule::Cookie(name) => format!("cookie:{name}"),
         KeyRule::Query(name) => format!("query:{name}"),
     }
+}
+
+/// The name of a cookie of ours.
+pub(crate) fn cookie_name(text: &str) -> Parsed<String> {
+    if is_token(text) && text.len() <= COOKIE_NAME_CHARS_MAX {
+        return Ok(text.to_owned());
+    }
+    Err(must_be("the name of a cookie", text).help("for example \"seat\": letters, digits, `-` and `_`"))
 }
 
 /// A token as RFC 9110 defines it, which is what a cookie's name is.

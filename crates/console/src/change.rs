@@ -64,6 +64,7 @@ fn print_after(target: &Target, service: &ServiceShape) -> Outcome {
         return json(service);
     }
     let names: Vec<&str> = service.replicas.iter().map(|replica| replica.name.as_str()).collect();
-    say(format_args!("{}: {} replicas: {}", service.name, names.len(), names.join(", ")));
+    let noun = if names.len() == 1 { "replica" } else { "replicas" };
+    say(format_args!("{}: {} {noun}: {}", service.name, names.len(), names.join(", ")));
     Ok(())
 }

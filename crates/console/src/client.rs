@@ -1,31 +1,47 @@
 //! A client of the admin API, for the commands that speak to a running balancer.
 
+use std::ops::ControlFlow;
+
 use api::{Problem, Route, ServiceShape};
 use bytes::Bytes;
-use fleet::Address;
+use fleet::{Address, harmless};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::error::CommandError;
 use crate::options::Target;
+use crate::token::Token;
+
+/// The longest line that is taken.
+const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Asks the admin API of one balancer. It blocks.
 pub(crate) struct Client {
     address: Address,
     /// The address as it was typed.
     typed: String,
+    token: Token,
+    /// Whether people read what comes of it, and not programs.
+    is_for_people: bool,
 }
 
 impl Client {
-    pub(crate) fn new(address: Address, target: &Target) -> Self {
-        Self { address, typed: target.admin.clone() }
+    pub(crate) fn new(address: Address, target: &Target) -> Result<Self, CommandError> {
+        // A socket of a file is for those who may open it.
+        let token = match address {
+            Address::Tcp(_) => Token::find(target)?,
+            Address::Unix(_) => Token::default(),
+        };
+        Ok(Self { address, typed: target.admin.clone(), token, is_for_people: !target.json })
     }
 
     /// What a route shows that is about no service.
@@ -40,20 +56,59 @@ impl Client {
         service: &str,
         body: &impl Serialize,
     ) -> Result<T, CommandError> {
-        let method = method(route.endpoint().method);
-        let body = if method == Method::GET { Vec::new() } else { json(body)? };
-        let request = Request::builder()
-            .method(method)
-            .uri(route.path(service))
-            .header(HOST, "admin")
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(CommandError::new)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let bytes = runtime.map_err(CommandError::new)?.block_on(self.send(request))?;
-        serde_json::from_slice(&bytes).map_err(|error| {
+        let body = match route.endpoint().method {
+            api::Method::Get => Vec::new(),
+            api::Method::Post | api::Method::Put | api::Method::Delete => json(body)?,
+        };
+        let request = self.request(route, &route.path(service), body)?;
+        let bytes = runtime()?.block_on(async { whole(self.send(request).await?).await })?;
+        let answer = serde_json::from_slice::<Value>(&bytes);
+        let answer = answer.map(|answer| if self.is_for_people { harmless_value(answer) } else { answer });
+        answer.and_then(serde_json::from_value).map_err(|error| {
             CommandError::new(format!("the admin API's answer is not what this version expects: {error}"))
         })
+    }
+
+    /// What a route answers line by line, for as long as it goes on and somebody wants more. Empty lines only say
+    /// that it is not over.
+    pub(crate) fn lines(
+        &self,
+        route: Route,
+        path: &str,
+        mut tell: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(), CommandError> {
+        let request = self.request(route, path, Vec::new())?;
+        runtime()?.block_on(async {
+            let mut body = self.send(request).await?;
+            let mut rest = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| {
+                    CommandError::new(format!("the balancer has ended, or it is out of reach: {error}"))
+                })?;
+                rest.extend_from_slice(frame.data_ref().map_or(&[], Bytes::as_ref));
+                while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = rest.drain(..=end).collect();
+                    let line = String::from_utf8_lossy(&line);
+                    let line = line.trim_end();
+                    if !line.is_empty() && tell(line).is_break() {
+                        return Ok(());
+                    }
+                }
+                if rest.len() > LINE_BYTES_MAX {
+                    return Err(CommandError::new("the admin API sends a line without an end"));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn request(&self, route: Route, path: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, CommandError> {
+        let request = Request::builder()
+            .method(method(route.endpoint().method))
+            .uri(path)
+            .header(HOST, self.host())
+            .header(CONTENT_TYPE, "application/json");
+        request.body(Full::new(Bytes::from(body))).map_err(CommandError::new)
     }
 
     /// The service that a command is about: the one named, or the only one.
@@ -79,7 +134,14 @@ impl Client {
         self.get(Route::Services)
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Bytes, CommandError> {
+    fn host(&self) -> String {
+        match &self.address {
+            Address::Tcp(address) => address.to_string(),
+            Address::Unix(_) => "localhost".to_owned(),
+        }
+    }
+
+    async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Incoming, CommandError> {
         let unreachable = |error: std::io::Error| {
             CommandError::new(format!(
                 "no balancer answers at {}: {error}; start one with `evenkeel up`, or name its admin API with --admin",
@@ -88,12 +150,32 @@ impl Client {
         };
         match &self.address {
             Address::Tcp(address) => {
-                exchange(TcpStream::connect(address).await.map_err(unreachable)?, request).await
+                let stream = TcpStream::connect(address).await.map_err(unreachable)?;
+                let near = stream.local_addr().map_err(unreachable)?;
+                if let Some(token) = self.token.for_connection(near, *address) {
+                    let value =
+                        HeaderValue::try_from(format!("Bearer {token}")).map_err(CommandError::new)?;
+                    request.headers_mut().insert(AUTHORIZATION, value);
+                }
+                exchange(stream, request).await
             }
             Address::Unix(socket) => {
                 exchange(UnixStream::connect(socket).await.map_err(unreachable)?, request).await
             }
         }
+    }
+}
+
+/// Replicas and engines have written a part of it. What they wrote stays within its line and its column.
+fn harmless_value(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(harmless(&text).into_owned()),
+        Value::Array(values) => Value::Array(values.into_iter().map(harmless_value).collect()),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            fields.map(|(name, value)| (harmless(&name).into_owned(), harmless_value(value))).collect()
+        }
+        other => other,
     }
 }
 
@@ -106,6 +188,19 @@ fn method(method: api::Method) -> Method {
     }
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(CommandError::new)
+}
+
+fn broken(error: &hyper::Error) -> CommandError {
+    CommandError::new(format!("the admin API did not answer: {error}"))
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, CommandError> {
+    Ok(body.collect().await.map_err(|error| broken(&error))?.to_bytes())
+}
+
 fn json(body: &impl Serialize) -> Result<Vec<u8>, CommandError> {
     serde_json::to_vec(body).map_err(CommandError::new)
 }
@@ -113,17 +208,17 @@ fn json(body: &impl Serialize) -> Result<Vec<u8>, CommandError> {
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
-) -> Result<Bytes, CommandError> {
-    let broken = |error: hyper::Error| CommandError::new(format!("the admin API did not answer: {error}"));
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+) -> Result<Incoming, CommandError> {
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     tokio::spawn(connection);
-    let answer = sender.send_request(request).await.map_err(broken)?;
+    let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
     let status = answer.status();
-    let body = answer.into_body().collect().await.map_err(broken)?.to_bytes();
+    let body = answer.into_body();
     if status.is_success() {
         return Ok(body);
     }
-    let problem = serde_json::from_slice(&body);
+    let problem = serde_json::from_slice(&whole(body).await?);
     let detail = problem.map_or_else(|_| status.as_str().to_owned(), |problem: Problem| problem.detail);
-    Err(CommandError::new(detail))
+    Err(CommandError::new(harmless(&detail)))
 }

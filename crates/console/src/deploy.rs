@@ -21,16 +21,22 @@ pub(crate) fn run(client: &Client, force: bool, target: &Target) -> Result<(), C
     let rollout = deployed.service.rollout.as_ref().filter(|_| deployed.has_begun);
     let Some(begun) = rollout else {
         if target.json {
-            return json(&deployed);
+            json(&deployed)?;
         }
         let reason = deployed.reason.unwrap_or_default();
-        say(format_args!("{name}: {reason} (--force replaces every replica by the same)"));
-        return Ok(());
+        if !target.json {
+            say(format_args!("{name}: {reason} (--force replaces every replica by the same)"));
+        }
+        return match deployed.notes.as_slice() {
+            [] => Ok(()),
+            notes => Err(CommandError::new(notes.join("\n"))),
+        };
     };
     let number = begun.number;
     if !target.json {
+        deployed.notes.iter().for_each(|note| say(format_args!("{note}")));
         say(format_args!(
-            "{name}: {} of {} replicas have their turn, one after the other",
+            "{name}: replicas have their turn one after the other, {} of {}",
             begun.total, deployed.service.desired
         ));
     }
@@ -54,7 +60,8 @@ fn end(target: &Target, name: &str, rollout: &RolloutShape) -> Result<(), Comman
     }
     let Some(reason) = &rollout.reason else {
         if !target.json {
-            say(format_args!("{name}: done, {} replicas were replaced", rollout.done));
+            let were = if rollout.done == 1 { "replica was" } else { "replicas were" };
+            say(format_args!("{name}: done, {} {were} replaced", rollout.done));
         }
         return Ok(());
     };

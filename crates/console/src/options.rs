@@ -1,25 +1,66 @@
 //! What can be typed to speak to a running balancer.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// A command to a running balancer.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show the services of a running balancer.
-    Status(Target),
+    /// Show the services of a running balancer; exit code 1 if one of them serves nobody.
+    Status {
+        /// Wait until every replica takes traffic, for a balancer that is just being started too; exit code 1
+        /// if that is not so in time.
+        #[arg(long)]
+        wait: bool,
+        /// How long to wait.
+        #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+        timeout: Duration,
+        /// Which balancer and service.
+        #[command(flatten)]
+        target: Target,
+    },
     /// Show the replicas of a running balancer, the ones on their way in and out too.
     Ps {
-        /// Show too what was last written by replicas that keep failing, and when the next try is.
+        /// Show too how old each is, what it runs as, how many requests are inside and what it runs; what was
+        /// last written by those that keep failing, and when the next try is.
         #[arg(long, short)]
         verbose: bool,
+        /// By what they are sorted.
+        #[arg(long, value_enum, value_name = "COLUMN")]
+        sort: Option<Column>,
         /// Which balancer and service.
         #[command(flatten)]
         target: Target,
     },
     /// Show what happened to the replicas of a running balancer lately: the last 1000 events.
-    Events(Target),
+    Events {
+        /// Go on with what happens, until interrupted.
+        #[arg(long, short)]
+        follow: bool,
+        /// Only of the replica with this name.
+        #[arg(long, value_name = "NAME")]
+        replica: Option<String>,
+        /// Which balancer and service.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Show the last lines that a replica wrote, and how the last one ended that died in its seat.
+    ///
+    /// NAME may be one that has died lately, too. Following ends with the replica and says how it ended; who
+    /// has its seat then is another replica, with another name.
+    Logs {
+        /// The replica.
+        name: String,
+        /// Go on with what it writes, until it ends or this is interrupted.
+        #[arg(long, short)]
+        follow: bool,
+        /// Which balancer and service.
+        #[command(flatten)]
+        target: Target,
+    },
     /// Add replicas; returns when they take traffic. If one does not come up, none is added.
     Add(EditOptions),
     /// Remove replicas; returns when they get no new requests. They finish what they have.
@@ -64,8 +105,11 @@ impl Command {
     /// Which balancer and service it is for.
     pub fn target(&self) -> &Target {
         match self {
-            Self::Status(target) | Self::Events(target) | Self::Resume(target) => target,
-            Self::Ps { target, .. }
+            Self::Resume(target) => target,
+            Self::Status { target, .. }
+            | Self::Events { target, .. }
+            | Self::Ps { target, .. }
+            | Self::Logs { target, .. }
             | Self::Scale { target, .. }
             | Self::Deploy { target, .. }
             | Self::Pause { target, .. } => target,
@@ -75,12 +119,35 @@ impl Command {
     }
 }
 
+/// A column of `ps`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Column {
+    /// The seat.
+    Seat,
+    /// The name.
+    Name,
+    /// How it is.
+    State,
+    /// How old it is, the youngest first.
+    Age,
+    /// How many requests are inside, the most first.
+    Inside,
+    /// What it runs.
+    Release,
+}
+
 /// Which balancer and service a command speaks to.
 #[derive(Debug, Args)]
 pub struct Target {
     /// The admin API of the balancer: host:port, or unix:/path.
     #[arg(long, env = "EVENKEEL_ADMIN", default_value = "127.0.0.1:5001", value_name = "ADDR")]
     pub admin: String,
+    /// The file with the token of that admin API [default: the one of this account].
+    ///
+    /// On TCP the admin API asks for a token. The balancer makes one at its first start and says where
+    /// it is; commands of the same account find it. EVENKEEL_TOKEN may hold the token itself.
+    #[arg(long, env = "EVENKEEL_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// The service; not needed where there is only one.
     #[arg(long, short, value_name = "NAME")]
     pub service: Option<String>,
@@ -104,6 +171,9 @@ pub struct ExplainOptions {
     /// The client's address [default: 127.0.0.1].
     #[arg(long, value_name = "IP")]
     pub client_ip: Option<IpAddr>,
+    /// The name of the listener that it comes in by [default: the one without a name].
+    #[arg(long, value_name = "NAME")]
+    pub listener: Option<String>,
     /// Which balancer and service.
     #[command(flatten)]
     pub target: Target,

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use driver::Spec;
-use fleet::{Edit, Refusal, RolloutSettings};
+use driver::{Extent, Following, Spec};
+use fleet::{Edit, Life, Refusal, RolloutSettings};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::beginning::Begun;
 use crate::view::ServiceView;
 
 /// For edits and views of one service; clones share it.
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Deploy(Deploy, Reply),
     /// Holds requests back for so long, or no longer.
     Pause(Option<Duration>, Reply),
+    /// Wants what a life writes; nothing if that cannot be known.
+    Output(Life, Extent, oneshot::Sender<Option<Following>>),
     Retire(oneshot::Sender<()>),
 }
 
@@ -58,6 +61,8 @@ pub enum EditError {
     Refused(#[from] Refusal),
     #[error("{0}")]
     NotRunnable(String),
+    #[error("the service has not been started: {0}")]
+    NotBegun(String),
     #[error("undone: {0}")]
     Undone(String),
     #[error("{0}")]
@@ -110,10 +115,39 @@ impl Handle {
         self.command(|reply| Command::Pause(None, reply)).await
     }
 
+    /// What a life writes. Nothing if it does not run, or somebody else runs it. Nobody waits for whoever
+    /// follows it.
+    pub async fn output(&self, life: Life, extent: Extent) -> Option<Following> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Output(life, extent, reply)).await.ok()?;
+        answer.await.ok()?
+    }
+
     async fn command(&self, command: impl FnOnce(Reply) -> Command) -> Result<Arc<ServiceView>, EditError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| EditError::Stopping)?;
         answer.await.map_err(|_| EditError::Stopping)?
+    }
+
+    /// Waits until the service has begun, and returns with what.
+    pub async fn begun(&self) -> Option<Begun> {
+        self.wait_for(|view| view.beginning.begun().is_some()).await;
+        self.view().beginning.begun()
+    }
+
+    /// Waits until the service has begun, or could not at the first attempt. The error says why.
+    pub async fn attempted(&self) -> Result<Begun, String> {
+        let has_come_of_it =
+            |view: &ServiceView| view.beginning.begun().is_some() || view.beginning.failure().is_some();
+        self.wait_for(has_come_of_it).await;
+        let view = self.view();
+        view.beginning.begun().ok_or_else(|| view.beginning.failure().unwrap_or("it is ending").to_owned())
+    }
+
+    /// Waits until every replica takes traffic, or lives of some keep failing.
+    pub async fn whole_or_failing(&self) {
+        let is_whole = |view: &ServiceView| view.fleet.ready() == view.fleet.replicas.len();
+        self.wait_for(|view| is_whole(view) || view.fleet.crash_looping() > 0).await;
     }
 
     /// Waits until every replica takes traffic.

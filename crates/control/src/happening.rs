@@ -11,6 +11,8 @@ use placement::Seat;
 /// Something that happened: when, to whom, and what.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// Rises by one with each.
+    pub number: u64,
     /// By the wall clock, for people; nothing is ever decided by it.
     pub at: SystemTime,
     /// The service.
@@ -61,6 +63,10 @@ pub enum Happening {
     /// As a successor in a rollout it has its seat.
     Passed,
 
+    /// The service could not be started; it is tried again.
+    CannotStart { why: String },
+    /// What kept it from being started is over.
+    CanStart,
     /// A rollout is undone.
     RollingBack { failure: RolloutFailure },
     /// A rollout can neither go on nor back.

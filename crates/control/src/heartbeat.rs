@@ -1,6 +1,7 @@
 //! Heartbeats: the regular question "are you well?", asked from a thread that does nothing else,
 //! so that neither requests nor edits can delay it.
 
+mod http1;
 mod http2;
 mod network;
 mod probe;
@@ -10,23 +11,24 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use driver::EventSender;
+use driver::{Driver, EventSender};
 use fleet::{Address, Life};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use network::Network;
 use probe::Probe;
-pub use prober::{HeartbeatProtocol, HeartbeatSettings, Prober};
+pub use prober::{HeartbeatProtocol, HeartbeatSettings, Probed, Prober};
 
 /// Whom to probe, as a reconciler sees it now.
 pub(crate) type Targets = BTreeMap<Life, Address>;
 
-/// The heartbeat thread. It ends when this is dropped.
+/// The heartbeat thread; clones share it. It ends when the last one is dropped.
+#[derive(Clone)]
 pub struct Heartbeats {
     runtime: tokio::runtime::Handle,
     prober: Arc<dyn Prober>,
-    _ends_on_drop: Option<watch::Sender<()>>,
+    _ends_on_drop: Option<Arc<watch::Sender<()>>>,
 }
 
 impl std::fmt::Debug for Heartbeats {
@@ -50,7 +52,7 @@ impl Heartbeats {
         let (ends_on_drop, mut end) = watch::channel(());
         let run = move || runtime.block_on(async move { while end.changed().await.is_ok() {} });
         std::thread::Builder::new().name("heartbeats".into()).spawn(run)?;
-        Ok(Self { runtime: handle, prober: Arc::new(Network), _ends_on_drop: Some(ends_on_drop) })
+        Ok(Self { runtime: handle, prober: Arc::new(Network), _ends_on_drop: Some(Arc::new(ends_on_drop)) })
     }
 
     /// No thread: probes go out from the runtime that this is called in, by `prober`. For
@@ -59,12 +61,19 @@ impl Heartbeats {
         Self { runtime: tokio::runtime::Handle::current(), prober, _ends_on_drop: None }
     }
 
-    /// Probes the replicas of one service, and reports each result to its reconciler.
-    pub(crate) fn watch(&self, settings: HeartbeatSettings, events: EventSender) -> HeartbeatLine {
+    /// Probes the replicas of one service, and reports each result to its reconciler. The driver says whether
+    /// it is the replica that answers.
+    pub(crate) fn watch(
+        &self,
+        settings: HeartbeatSettings,
+        driver: Arc<dyn Driver>,
+        events: EventSender,
+    ) -> HeartbeatLine {
         let (targets, targets_seen) = watch::channel(Arc::new(Targets::new()));
         let (pokes, pokes_seen) = watch::channel(Vec::new());
         let prober = Arc::clone(&self.prober);
-        let probes = Probes { settings: Arc::new(settings), prober, events, running: BTreeMap::new() };
+        let (settings, running) = (Arc::new(settings), BTreeMap::new());
+        let probes = Probes { settings, prober, driver, events, running };
         self.runtime.spawn(probes.run(targets_seen, pokes_seen));
         HeartbeatLine { targets, pokes }
     }
@@ -93,6 +102,7 @@ impl HeartbeatLine {
 struct Probes {
     settings: Arc<HeartbeatSettings>,
     prober: Arc<dyn Prober>,
+    driver: Arc<dyn Driver>,
     events: EventSender,
     running: BTreeMap<Life, RunningProbe>,
 }
@@ -147,6 +157,7 @@ impl Probes {
                     address: address.clone(),
                     settings: Arc::clone(&self.settings),
                     prober: Arc::clone(&self.prober),
+                    driver: Arc::clone(&self.driver),
                     events: self.events.clone(),
                 };
                 RunningProbe { task: tokio::spawn(probe.run(Arc::clone(&poke))).abort_handle(), poke }

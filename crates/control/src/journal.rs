@@ -25,8 +25,9 @@ impl Journal {
     /// Writes down what happened to a replica of a service, or to the service as a whole.
     pub(crate) fn record(&self, service: &str, replica: Option<Subject>, happening: Happening) {
         let at = SystemTime::now();
-        let record = Arc::new(Record { at, service: service.into(), replica, happening });
         let mut records = self.lock();
+        let number = records.back().map_or(1, |last| last.number + 1);
+        let record = Arc::new(Record { number, at, service: service.into(), replica, happening });
         if records.len() == RECORDS_MAX {
             records.pop_front();
         }

@@ -14,6 +14,7 @@
 //!   engine, a network, a disk and a clock that lie; hence probes and the store stand behind traits.
 
 // What others see of a service, and what they may ask of it.
+mod beginning;
 mod ejections;
 mod view;
 mod handle;
@@ -34,13 +35,14 @@ mod reconciler;
 mod perform;
 mod heartbeat;
 
+pub use beginning::{Beginning, Begun};
 pub use ejections::Ejections;
 pub use handle::{Deploy, EditError, Handle};
 pub use happening::{Departure, Happening, PauseEnd, Record, Subject};
-pub use heartbeat::{HeartbeatProtocol, HeartbeatSettings, Heartbeats, Prober};
+pub use heartbeat::{HeartbeatProtocol, HeartbeatSettings, Heartbeats, Probed, Prober};
 pub use journal::Journal;
-pub use reconciler::{Control, PAUSE_MAX, ReconcilerSettings, StartError};
+pub use reconciler::{Control, MakeDriver, PAUSE_MAX, ReconcilerSettings, driver_maker};
 pub use registry::{Entries, Entry, Registry, ServiceTaken};
 pub use state_dir::StateDir;
-pub use store::{Revision, Store, StoreError, Stored};
-pub use view::ServiceView;
+pub use store::{Recipes, Revision, Store, StoreError, Stored};
+pub use view::{Running, ServiceView};

@@ -1,6 +1,9 @@
 //! The one task that owns a fleet: observe, plan, perform, publish.
 
+mod settings;
 mod start;
+mod beginning;
+mod releases;
 mod edits;
 mod storing;
 mod learning;
@@ -15,10 +18,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use driver::EVENTS_CAPACITY;
-use fleet::{Action, Event, Fleet, ProbeResult, Standing, Suspicion, SuspicionKind};
+use fleet::{Action, Event, Fleet, ProbeResult, Standing, Step, Suspicion, SuspicionKind};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::beginning::Beginning;
 use crate::clock::Clock;
 use crate::handle::{Command, EditError, EditRequest};
 use crate::happening::PauseEnd;
@@ -33,7 +37,8 @@ pub use pause::PAUSE_MAX;
 use pause::Pause;
 use publishing::Publishing;
 use sample::sample;
-pub use start::{Control, ReconcilerSettings, StartError};
+pub use settings::{MakeDriver, ReconcilerSettings, driver_maker};
+pub use start::Control;
 use targets::targets;
 
 /// How often the driver is asked for everything, to repair whatever was missed.
@@ -57,6 +62,7 @@ struct Reconciler {
     publishing: Publishing,
     chronicle: Chronicle,
     pause: Option<Pause>,
+    beginning: Beginning,
     view: watch::Sender<Arc<ServiceView>>,
     /// When the clock began, for people.
     began_at: SystemTime,
@@ -165,7 +171,10 @@ impl Reconciler {
             // Whether requests were answered meanwhile must be known before.
             Event::Beat(life, ProbeResult::Missed) => {
                 self.take_in(&sample(self.publishing.replica(*life).into_iter()));
+                let is_at_work = self.publishing.replica(*life).is_some_and(|one| one.gate.claims() > 0);
+                self.take_in(&Event::Working(*life, is_at_work));
             }
+            Event::Heard(life, heard) => self.chronicle.heard(&self.who(), *life, heard),
             Event::Frozen(life, true) => self.heartbeats.poke(*life),
             Event::Overlooked => self.performer.begin_list(),
             Event::Exited(life, exit) if exit.code.or(exit.signal.map(i64::from)).is_some() => {
@@ -186,7 +195,11 @@ impl Reconciler {
 
     async fn take(&mut self, command: Command, learning: &mut Learning) {
         match command {
-            Command::Edit(request) => self.edit(request).await,
+            Command::Edit(request) => {
+                if let Some(request) = learning.vet(Arc::clone(&self.performer.driver), request) {
+                    self.edit(request).await;
+                }
+            }
             Command::Deploy(deploy, reply) => learning.begin(self.performer.driver.clone(), deploy, reply),
             Command::Pause(length, reply) => {
                 match length {
@@ -194,6 +207,10 @@ impl Reconciler {
                     None => self.resume(PauseEnd::Asked),
                 }
                 self.edits.answer_when_shown(reply);
+            }
+            Command::Output(life, extent, reply) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.performer.driver.output(life, extent));
             }
             Command::Retire(reply) => {
                 self.fleet.retire();
@@ -288,6 +305,9 @@ impl Reconciler {
             }
             Action::Rollout(step) => {
                 self.edits.step(&mut self.fleet, step, now).await;
+                if matches!(step, Step::TurnBack(_)) && !self.edits.storing.is_kept() {
+                    releases::tell_that_nothing_is_kept(&self.performer.service);
+                }
                 self.publish();
                 ControlFlow::Break(())
             }
@@ -331,11 +351,13 @@ impl Reconciler {
         }
         self.publishing.close_gates(&self.fleet);
         let view = ServiceView {
+            beginning: self.beginning.clone(),
             fleet: self.fleet.view(now),
             paused_until: self.pause.map(|pause| pause.shown),
             began_at: self.began_at,
             ejections: self.chronicle.ejections().clone(),
             trouble: self.edits.storing.trouble(),
+            running: self.publishing.running(&*self.performer.driver),
         };
         self.view.send_if_modified(|current| {
             let is_new = **current != view;

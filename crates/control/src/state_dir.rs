@@ -4,19 +4,24 @@
 //! old state or the new one, never a part.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fleet::Desired;
+use files::NotOurs;
 use futures_util::future::{BoxFuture, FutureExt};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use tokio::sync::watch;
 
 use crate::store::{Revision, Store, StoreError, Stored};
 use crate::stored_file::{parse, to_bytes};
+
+/// A larger file holds no fleet, and nobody could start what has so many variables.
+const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// What is stored is for its owner alone.
+const FILE_MODE: u32 = 0o600;
 
 /// The folder of one balancer, locked for as long as this or a clone of it lives.
 #[derive(Clone, Debug)]
@@ -42,10 +47,13 @@ impl StateDir {
     /// removed all of it by hand wants to begin anew.
     pub fn open(path: &Path, is_chosen: bool) -> Result<Self, StoreError> {
         let unusable = |source| StoreError::Unusable { path: path.to_owned(), source };
-        fs::create_dir_all(path).map_err(unusable)?;
-        let mut options = OpenOptions::new();
-        let lock = options.create(true).truncate(false).write(true).mode(0o600).open(path.join("lock"));
-        let lock = lock.map_err(unusable)?;
+        files::ensure_own_folder(path).map_err(|error| match error {
+            NotOurs::Unusable { source, .. } => unusable(source),
+            error => error.into(),
+        })?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = open(path.join("lock"), flags, Mode::RUSR | Mode::WUSR);
+        let lock = File::from(lock.map_err(|error| unusable(error.into()))?);
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 Ok(Self { path: path.to_owned(), is_chosen, shelves: Arc::default(), _lock: Arc::new(lock) })
@@ -62,41 +70,31 @@ impl StateDir {
 
     fn read_now(&self, service: &str) -> Result<Option<Stored>, StoreError> {
         let path = self.file(service);
-        let text = match fs::read(&path) {
+        let text = match read_bounded(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::NotRead { path, why: error.to_string() }),
         };
-        let desired = parse(&text).map_err(|why| StoreError::NotRead { path, why })?;
-        Ok(Some(Stored { revision: *self.shelf(service).revision.borrow(), desired }))
+        let (desired, recipes) = parse(&text).map_err(|why| StoreError::NotRead { path, why })?;
+        Ok(Some(Stored { revision: *self.shelf(service).revision.borrow(), desired, recipes }))
     }
 
     /// When this returns without error, it is on disk.
-    fn write_now(
-        &self,
-        service: &str,
-        desired: &Desired,
-        expected: Revision,
-    ) -> Result<Revision, StoreError> {
+    fn write_now(&self, service: &str, next: &Stored) -> Result<Revision, StoreError> {
         let shelf = self.shelf(service);
         let _writing = shelf.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let found = *shelf.revision.borrow();
+        let expected = next.revision;
         if found != expected {
             return Err(StoreError::Conflict { location: self.location(service), expected, found });
         }
         let path = self.file(service);
         let not_stored = |source| StoreError::NotStored { path: path.clone(), source };
-        let bytes = to_bytes(desired).map_err(|error| not_stored(error.into()))?;
-        let new_path = path.with_extension("new");
-        let write = || -> io::Result<()> {
-            let mut options = OpenOptions::new();
-            let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&new_path)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&new_path, &path)?;
-            File::open(&self.path)?.sync_all()
-        };
-        write().map_err(not_stored)?;
+        let bytes = to_bytes(&next.desired, &next.recipes).map_err(|error| not_stored(error.into()))?;
+        if bytes.len() > FILE_BYTES_MAX {
+            return Err(StoreError::TooLarge { path, size: bytes.len(), max: FILE_BYTES_MAX });
+        }
+        files::replace(&path, &bytes, FILE_MODE).map_err(not_stored)?;
         shelf.revision.send_replace(found.next());
         Ok(found.next())
     }
@@ -129,16 +127,11 @@ impl Store for StateDir {
         .boxed()
     }
 
-    fn write(
-        &self,
-        service: &str,
-        desired: &Desired,
-        expected: Revision,
-    ) -> BoxFuture<'static, Result<Revision, StoreError>> {
-        let (state, service, desired) = (self.clone(), service.to_string(), desired.clone());
+    fn write(&self, service: &str, next: &Stored) -> BoxFuture<'static, Result<Revision, StoreError>> {
+        let (state, service, next) = (self.clone(), service.to_string(), next.clone());
         async move {
             let path = state.file(&service);
-            let write = move || state.write_now(&service, &desired, expected);
+            let write = move || state.write_now(&service, &next);
             tokio::task::spawn_blocking(write).await.unwrap_or_else(|_| {
                 let source = io::Error::other("the writer ended early");
                 Err(StoreError::NotStored { path, source })
@@ -158,4 +151,13 @@ impl Store for StateDir {
     fn location(&self, service: &str) -> String {
         self.file(service).display().to_string()
     }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(text)
 }

@@ -1,11 +1,13 @@
 //! The store: where the desired state of each service is kept, so that no crash can lose it. What is written
 //! names the revision that it follows, so that nobody overwrites what he has not seen.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use fleet::Desired;
+use driver::Recipe;
+use fleet::{Desired, Release};
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -14,15 +16,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// What is stored of a service; nothing if nothing ever was.
     fn read(&self, service: &str) -> BoxFuture<'static, Result<Option<Stored>, StoreError>>;
 
-    /// Stores what should run of a service, if its revision is still `expected`, and returns the new one.
+    /// Stores what should run of a service, and what the releases are that it names, if it follows what is stored:
+    /// if that still has this revision. Returns the new one. Recipes may hold secrets, and are for nobody else to read.
     /// When this returns without error, no crash can lose it. After any other error than
     /// [`StoreError::Conflict`] the revision is as it was, whatever is stored; it may be tried again.
-    fn write(
-        &self,
-        service: &str,
-        desired: &Desired,
-        expected: Revision,
-    ) -> BoxFuture<'static, Result<Revision, StoreError>>;
+    fn write(&self, service: &str, next: &Stored) -> BoxFuture<'static, Result<Revision, StoreError>>;
 
     /// The revision of what is stored of a service, now and from now on.
     fn watch(&self, service: &str) -> watch::Receiver<Revision>;
@@ -56,13 +54,18 @@ impl fmt::Display for Revision {
 }
 
 /// What is stored of one service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
-    /// Which one it is.
+    /// Which one it is; or which one it follows, where it is to be stored.
     pub revision: Revision,
     /// What should run.
     pub desired: Desired,
+    /// What the releases are that may be started, as far as that was known.
+    pub recipes: Recipes,
 }
+
+/// What releases are.
+pub type Recipes = BTreeMap<Release, Recipe>;
 
 /// Why what should run cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +73,16 @@ pub struct Stored {
 pub enum StoreError {
     #[error("cannot use the state directory {}", path.display())]
     Unusable { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    NotOurs(#[from] files::NotOurs),
+    #[error(transparent)]
+    NoFolder(#[from] files::NoFolder),
     #[error("another evenkeel is running with the state directory {}; give this one its own state_dir", path.display())]
     InUse { path: PathBuf },
+    #[error(
+        "what should run takes {size} bytes in {}, with the variables of its releases, and {max} is the most", path.display()
+    )]
+    TooLarge { path: PathBuf, size: usize, max: usize },
     #[error("cannot store what should run in {}", path.display())]
     NotStored { path: PathBuf, source: io::Error },
     #[error("cannot read {}: {why}; move it away to begin anew", path.display())]

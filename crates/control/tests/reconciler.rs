@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use control::{EditError, Happening, StateDir, Store};
+use control::{EditError, Happening, StateDir, Store, Stored};
 use fleet::{Address, Desired, Edit, ReplicaName};
 use placement::Key;
 use tokio::net::UnixListener;
@@ -110,7 +110,7 @@ async fn an_addition_whose_driver_fails_is_undone() {
     let scene = Scene::new();
     let failures = ["no image", "no image", "no image"].map(str::to_owned);
     let stage = scene.scripted(|script| script.failures = failures.into()).set().await;
-    let error = stage.edit(Edit::Fill { count: 1 }).await.unwrap_err();
+    let error = stage.edit(Edit::Add { count: 1, names: Vec::new() }).await.unwrap_err();
     assert!(matches!(&error, EditError::Undone(why) if why.contains("no image")), "{error}");
     assert!(stage.names().is_empty());
     stage.fill(1).await;
@@ -174,8 +174,8 @@ async fn what_somebody_else_has_stored_is_not_written_over() {
     let stage = Scene::new().stored_by(Arc::new(state.clone())).set().await;
     stage.fill(2).await;
     let stored = state.read("web").await.unwrap().unwrap();
-    let others = Desired { generation: 7, ..stored.desired };
-    state.write("web", &others, stored.revision).await.unwrap();
+    let others = Desired { generation: 7, ..stored.desired.clone() };
+    state.write("web", &Stored { desired: others.clone(), ..stored }).await.unwrap();
     for _ in 0..2 {
         let edit = Edit::Remove { count: 1, names: Vec::new() };
         let error = stage.edit(edit).await.unwrap_err().to_string();
@@ -192,7 +192,7 @@ async fn in_a_folder_that_nobody_chose_what_is_stored_goes_with_the_last_replica
     std::fs::write(stored_file(&folder), "{").unwrap();
     let state = StateDir::open(folder.path(), false).unwrap();
     let stage = Scene::new().stored_by(Arc::new(state.clone())).set().await;
-    assert!(!stage.control.is_restored);
+    assert!(!stage.is_restored());
     stage.fill(1).await;
     assert_eq!(state.read("web").await.unwrap().unwrap().desired.replicas.len(), 1);
 }
@@ -239,12 +239,48 @@ async fn what_runs_is_adopted_and_what_nobody_wants_is_stopped() {
 #[tokio::test]
 async fn a_fleet_that_was_only_begun_is_completed() {
     let folder = tempfile::tempdir().unwrap();
-    let stage = Scene::new().stored_in(&folder).finds("2.1 web_2").set().await;
-    assert!(!stage.control.is_restored);
-    stage.fill(3).await;
+    let scene = Scene::new().with(|settings| settings.replicas = 3);
+    let stage = scene.stored_in(&folder).finds("2.1 web_2").set().await;
+    assert!(!stage.is_restored());
+    stage.control.handle.whole().await;
     assert_eq!(stage.names(), ["web_2", "web_1", "web_3"]);
     let stored = stored_text(&folder);
     assert!(stored.contains("web_1") && stored.contains("web_2"), "{stored}");
+}
+
+#[tokio::test]
+async fn what_a_fleet_begins_with_is_tried_until_it_comes_up() {
+    let scene = Scene::new().with(|settings| settings.replicas = 2);
+    let failures = ["no image", "no image", "no image"].map(str::to_owned);
+    let stage = scene.scripted(|script| script.failures = failures.into()).set().await;
+    assert_eq!(stage.names().len(), 2);
+    stage.control.handle.whole().await;
+    assert_eq!(stage.ordered("start"), 5, "{:?}", stage.orders());
+}
+
+#[tokio::test]
+async fn a_service_begins_when_its_driver_can_and_says_why_it_has_not() {
+    let scene = Scene::new().with(|settings| settings.replicas = 1);
+    let stage = scene.without_engine(2).set().await;
+    assert_eq!(stage.view().beginning.failure(), Some("no engine"));
+    assert!(stage.table().is_empty());
+    let error = stage.edit(Edit::Add { count: 1, names: Vec::new() }).await.unwrap_err();
+    assert!(matches!(&error, EditError::NotBegun(why) if why == "no engine"), "{error}");
+    stage.control.handle.begun().await;
+    stage.control.handle.whole().await;
+    assert_eq!((stage.table().as_str(), stage.names().len()), ("1:1.1", 1));
+    let told: Vec<_> = stage.journal.records().iter().map(|record| record.happening.clone()).collect();
+    assert!(matches!(&told[..2], [Happening::CannotStart { .. }, Happening::CanStart]), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_service_that_has_not_begun_ends_when_it_is_told_to() {
+    let scene = Scene::new().with(|settings| settings.replicas = 1);
+    let stage = scene.without_engine(1000).set().await;
+    stage.control.handle.retire().await;
+    let error = stage.edit(Edit::Scale { count: 1 }).await.unwrap_err();
+    assert!(matches!(error, EditError::Stopping), "{error}");
+    assert!(stage.orders().is_empty());
 }
 
 #[tokio::test]

@@ -7,12 +7,15 @@ mod stage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use control::{Deploy, EditError, ServiceView};
-use driver::{ProcessSettings, ReplicaEnvironment, ServerId, Spec};
+use control::{Deploy, EditError, Revision, ServiceView, StateDir, Store, StoreError, Stored};
+use driver::{ListenedBy, ProcessSettings, ReplicaEnvironment, ServerId, Spec};
 use fleet::{Address, Course, Edit, Refusal, Release, RolloutSettings};
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use placement::Key;
+use tokio::sync::watch;
 
 use stage::{Scene, Stage, life, stored_text};
 
@@ -33,7 +36,7 @@ fn scene() -> Scene {
 }
 
 fn spec(command: &str) -> Spec {
-    Spec::Process(ProcessSettings {
+    Spec::Process(Box::new(ProcessSettings {
         command: vec![command.into()],
         tether: Vec::new(),
         environment: ReplicaEnvironment {
@@ -42,9 +45,15 @@ fn spec(command: &str) -> Spec {
             extra: BTreeMap::new(),
         },
         socket: false,
+        listened_by: ListenedBy::Itself,
+        account: None,
+        new_privileges: false,
+        inherit: Vec::new(),
         stop_timeout: Duration::from_secs(1),
+        secret: files::Secret::of([1; 32]),
+        mark: driver::LifeMark { owner: "test-rollout".into(), key: files::Secret::of([2; 32]) },
         keep: None,
-    })
+    }))
 }
 
 async fn deploy(stage: &Stage, command: &str) -> Result<Arc<ServiceView>, EditError> {
@@ -145,6 +154,164 @@ async fn what_runs_something_else_at_the_start_is_left_alone_until_it_is_deploye
     let releases: Vec<_> = stage.view().fleet.replicas.iter().map(|replica| replica.release).collect();
     assert_eq!(releases, [Some(Release::default()), Some(next)]);
     assert_eq!(stage.ordered("stop"), 0);
+}
+
+#[tokio::test]
+async fn whoever_is_started_after_a_restart_runs_what_was_deployed_last_whatever_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = scene().stored_in(&folder).set().await;
+    stage.fill(2).await;
+    deploy(&stage, "good").await.unwrap();
+    assert_eq!(course(&stage).await, Course::Done);
+    let good = stage.driver.script().recipes.keys().next().copied().unwrap();
+    assert!(stored_text(&folder).contains("\"good\""), "{}", stored_text(&folder));
+    stage.driver.script().failures = ["bad", "bad", "bad"].map(str::to_owned).into();
+    deploy(&stage, "bad").await.unwrap();
+    assert!(matches!(course(&stage).await, Course::RolledBack(_)));
+    let stored = stored_text(&folder);
+    assert!(stored.contains("\"good\"") && !stored.contains("\"bad\""), "only what may be started: {stored}");
+    drop(stage);
+    // What the configuration says now is another one, and nothing of the fleet is left.
+    let asked = Release::of_hash(7);
+    let stage = scene().stored_in(&folder).scripted(|script| script.release = asked).set().await;
+    stage.control.handle.whole().await;
+    let started = stage.orders();
+    assert!(
+        started.len() == 2 && started.iter().all(|order| order.ends_with(&good.to_string())),
+        "{started:?}"
+    );
+    drop(stage);
+    // A file that says nothing of it is of an earlier version, or was changed by hand.
+    let text = stored_text(&folder);
+    let (before, recipes) = text.split_once(",\"recipes\"").unwrap();
+    assert!(recipes.ends_with("}}"), "{recipes}");
+    std::fs::write(stage::stored_file(&folder), format!("{before}}}")).unwrap();
+    let stage = scene().stored_in(&folder).scripted(|script| script.release = asked).set().await;
+    stage.control.handle.whole().await;
+    assert!(stage.orders().iter().all(|order| order.ends_with(&asked.to_string())), "{:?}", stage.orders());
+}
+
+#[tokio::test]
+async fn what_is_stored_and_can_be_read_only_later_counts_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = scene().stored_in(&folder).set().await;
+    stage.fill(1).await;
+    deploy(&stage, "good").await.unwrap();
+    assert_eq!(course(&stage).await, Course::Done);
+    let good = stage.view().fleet.replicas[0].release.unwrap();
+    drop(stage);
+    let store = Unreadable { state: stage::open(folder.path()).await, reads: AtomicUsize::new(0) };
+    let scene = scene().stored_by(Arc::new(store)).scripted(|script| script.release = Release::of_hash(7));
+    let stage = scene.without_engine(1).set().await;
+    stage.control.handle.begun().await;
+    stage.control.handle.whole().await;
+    assert!(stage.orders().iter().all(|order| order.ends_with(&good.to_string())), "{:?}", stage.orders());
+}
+
+/// A store that cannot be read the first time.
+#[derive(Debug)]
+struct Unreadable {
+    state: StateDir,
+    reads: AtomicUsize,
+}
+
+impl Store for Unreadable {
+    fn read(&self, service: &str) -> BoxFuture<'static, Result<Option<Stored>, StoreError>> {
+        let path = self.location(service).into();
+        let refused = StoreError::NotRead { path, why: "not now".into() };
+        let is_first = self.reads.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_first { ready(Err(refused)).boxed() } else { self.state.read(service) }
+    }
+
+    fn write(&self, service: &str, next: &Stored) -> BoxFuture<'static, Result<Revision, StoreError>> {
+        self.state.write(service, next)
+    }
+
+    fn watch(&self, service: &str) -> watch::Receiver<Revision> {
+        self.state.watch(service)
+    }
+
+    fn outlasts_fleets(&self) -> bool {
+        true
+    }
+
+    fn location(&self, service: &str) -> String {
+        self.state.location(service)
+    }
+}
+
+#[tokio::test]
+async fn in_a_folder_that_nobody_chose_what_was_deployed_goes_with_the_last_replica() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = || Arc::new(control::StateDir::open(folder.path(), false).unwrap());
+    let stage = scene().stored_by(store()).set().await;
+    stage.fill(1).await;
+    deploy(&stage, "good").await.unwrap();
+    assert_eq!(course(&stage).await, Course::Done);
+    let good = stage.view().fleet.replicas[0].release.unwrap();
+    let asked = Release::of_hash(7);
+    drop(stage);
+    let mut expected = vec![(true, good), (false, asked)];
+    while let Some((is_left, release)) = expected.pop() {
+        std::fs::copy(stage::stored_file(&folder), folder.path().join("kept")).unwrap();
+        let state = loop {
+            match control::StateDir::open(folder.path(), false) {
+                Ok(state) => break Arc::new(state),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let scene = scene().stored_by(state).with(|settings| settings.replicas = 1);
+        let scene = scene.scripted(|script| script.release = asked);
+        let scene = if is_left { scene.finds("1.9 web_left") } else { scene };
+        let stage = scene.set().await;
+        stage.edit(Edit::Add { count: 1, names: Vec::new() }).await.unwrap();
+        let started = stage.orders();
+        assert!(started.iter().all(|order| order.ends_with(&release.to_string())), "{is_left}: {started:?}");
+        drop(stage);
+        std::fs::copy(folder.path().join("kept"), stage::stored_file(&folder)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_rollout_that_a_restart_interrupts_can_still_be_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = scene().stored_in(&folder).set().await;
+    stage.fill(1).await;
+    deploy(&stage, "good").await.unwrap();
+    assert_eq!(course(&stage).await, Course::Done);
+    stage.driver.script().address = dead();
+    let begun = deploy(&stage, "bad").await.unwrap();
+    let (good, bad) = begun.fleet.rollout.as_ref().map(|rollout| (rollout.from, rollout.to)).unwrap();
+    stage.eventually("it is tried", |stage| stage.ordered("start 1.3") == 1).await;
+    drop(stage);
+    let scene = scene().stored_in(&folder).scripted(|script| {
+        script.releases = BTreeMap::from([(life("1.2"), good)]);
+        script.failures = ["bad", "bad", "bad"].map(str::to_owned).into();
+    });
+    let stage = scene.finds("1.2 web_1").set().await;
+    let Course::RolledBack(failure) = course(&stage).await else { panic!("{:?}", stage.view()) };
+    assert!(failure.to_string().contains("bad"), "{failure:?}");
+    assert_eq!(stage.view().fleet.replicas[0].release, Some(good));
+    assert!(!stored_text(&folder).contains(&bad.to_string()), "{}", stored_text(&folder));
+}
+
+#[tokio::test]
+async fn a_deployment_that_cannot_be_stored_is_refused_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = scene().stored_in(&folder).set().await;
+    stage.fill(2).await;
+    let before = stored_text(&folder);
+    // A folder where the new file would have to be.
+    std::fs::create_dir(folder.path().join("web.new")).unwrap();
+    let refused = deploy(&stage, "next").await.unwrap_err();
+    assert!(matches!(refused, EditError::NotStored(_)), "{refused}");
+    assert!(stage.view().fleet.rollout.is_none() && stage.ordered("start") == 2, "{:?}", stage.orders());
+    std::fs::remove_dir(folder.path().join("web.new")).unwrap();
+    assert_eq!(stored_text(&folder), before);
+    // Nor one that nobody could read again.
+    let refused = deploy(&stage, &"x".repeat(17 << 20)).await.unwrap_err();
+    assert!(refused.to_string().contains("is the most"), "{refused}");
+    assert_eq!(stored_text(&folder), before);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use control::{Departure, Happening, Revision, Store, StoreError, Stored};
-use fleet::{Death, Desired, Exit};
+use fleet::{Death, Exit};
 use futures_util::future::{BoxFuture, FutureExt, pending};
 use tokio::sync::watch;
 
@@ -104,17 +104,13 @@ impl Store for Stuck {
         async { Ok(None) }.boxed()
     }
 
-    fn write(
-        &self,
-        _: &str,
-        _: &Desired,
-        expected: Revision,
-    ) -> BoxFuture<'static, Result<Revision, StoreError>> {
+    fn write(&self, _: &str, next: &Stored) -> BoxFuture<'static, Result<Revision, StoreError>> {
         if self.is_stuck.load(Ordering::Relaxed) {
             return pending().boxed();
         }
-        self.revision.send_replace(expected.next());
-        async move { Ok(expected.next()) }.boxed()
+        let next = next.revision.next();
+        self.revision.send_replace(next);
+        async move { Ok(next) }.boxed()
     }
 
     fn watch(&self, _: &str) -> watch::Receiver<Revision> {

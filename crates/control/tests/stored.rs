@@ -2,13 +2,14 @@
 //! nobody overwrites what he has not seen.
 //!
 //! The files in `stored/` were written by version 0.1.0, of fleets that were added to and removed from, had
-//! spares one of which had taken a seat, were in the middle of a rollout, or had the classic placement.
+//! spares one of which had taken a seat, were in the middle of a rollout, or had the classic placement;
+//! `deployed.wish` by the first that keeps what releases are.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 use std::path::Path;
 
-use control::{Revision, StateDir, Store, StoreError, Stored};
+use control::{Recipes, Revision, StateDir, Store, StoreError, Stored};
 use fleet::{Assignment, Desired, Life, Release, ReplicaName, Transition};
 use placement::Seat;
 
@@ -54,7 +55,8 @@ fn rolling() -> Desired {
     let (from, to) = ("707e3101859cfe3c", "08fd06993c0fe2d6");
     let mut replicas = all(&["1.2 rolling_6drcva"], to);
     replicas.extend(all(&["2.1 rolling_2", "3.1 rolling_3"], from));
-    let rollout = Transition { from: Release::parse(from).unwrap(), to: Release::parse(to).unwrap() };
+    let rollout =
+        Transition { from: Release::parse(from).unwrap(), to: Release::parse(to).unwrap(), is_return: false };
     Desired { generation: 2, replicas, rollout: Some(rollout), ..Desired::new(7_427_038_282_149_245_799) }
 }
 
@@ -69,8 +71,22 @@ fn classic() -> Desired {
     Desired { generation: 4, replicas: replicas.collect(), ..Desired::new(4_743_927_525_467_811_351) }
 }
 
+/// On its way back from a release of processes to one of containers: with what both are.
+fn deployed() -> Desired {
+    let (from, to) = ("3caaaf82bd4a1c33", "9a6f7a5edba97ac7");
+    let release = |text| Release::parse(text).unwrap();
+    let rollout = Transition { from: release(from), to: release(to), is_return: true };
+    let replicas = all(&["1.1 web_1", "2.4 web_x8stru"], to);
+    let (release, rollout) = (release(to), Some(rollout));
+    Desired { generation: 3, replicas, release, rollout, ..Desired::new(7_149_160_569_556_797_853) }
+}
+
 fn file_of(folder: &Path) -> std::path::PathBuf {
     folder.join("web.wish")
+}
+
+fn following(revision: Revision, desired: Desired) -> Stored {
+    Stored { revision, desired, recipes: Recipes::new() }
 }
 
 async fn read(folder: &Path) -> Result<Option<Stored>, StoreError> {
@@ -79,7 +95,13 @@ async fn read(folder: &Path) -> Result<Option<Stored>, StoreError> {
 
 #[tokio::test]
 async fn what_an_earlier_version_stored_is_understood_and_written_alike() {
-    let cases = [("plain", plain()), ("spares", spares()), ("rolling", rolling()), ("classic", classic())];
+    let cases = [
+        ("plain", plain()),
+        ("spares", spares()),
+        ("rolling", rolling()),
+        ("classic", classic()),
+        ("deployed", deployed()),
+    ];
     for (name, expected) in cases {
         let folder = tempfile::tempdir().unwrap();
         let earlier = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/stored/{name}.wish"));
@@ -89,7 +111,7 @@ async fn what_an_earlier_version_stored_is_understood_and_written_alike() {
         let stored = state.read("web").await.unwrap().unwrap();
         assert_eq!(stored.desired, expected, "{name}");
         std::fs::remove_file(file_of(folder.path())).unwrap();
-        state.write("web", &stored.desired, stored.revision).await.unwrap();
+        state.write("web", &stored).await.unwrap();
         let again = std::fs::read(file_of(folder.path())).unwrap();
         assert_eq!(String::from_utf8(again).unwrap(), String::from_utf8(bytes).unwrap(), "{name}");
     }
@@ -105,10 +127,16 @@ async fn a_damaged_file_is_refused_with_the_reason() {
         format!(r#"{{"format":{format},"generation":1,"seed":1,"replicas":[{replicas}]}}"#)
     };
     let whole = file(1, &[replica(1, "", "S1")]);
+    let with = |more: &str| file(2, &[]).replacen('}', &format!("{more}}}"), 1);
     let cases = [
         (String::new(), "EOF"),
         (whole[..whole.len() / 2].to_string(), "EOF"),
-        (file(2, &[]), "it has format 2, this version knows 1"),
+        (file(3, &[]), "a later version has written it (format 3, this one knows 2); start that one"),
+        (r#"{"format":4,"more":true}"#.into(), "a later version has written it (format 4, this one knows 2)"),
+        (file(0, &[]), "it has format 0, this version knows 1 to 2"),
+        (with(r#","release":"x""#), "\"x\" is no release"),
+        (with(r#","recipes":{"x":{"process":{}}}"#), "missing field `command`"),
+        (with(r#","recipes":{"x":{"podman":{}}}"#), "unknown variant `podman`"),
         (file(1, &[replica(0, "", "S1")]), "seat 0 is not from 1 to"),
         (file(1, &[replica(1, "", "a b")]), "is no legal name"),
         (file(1, &[replica(1, r#","release":"x""#, "S1")]), "is no release"),
@@ -140,15 +168,15 @@ async fn nobody_overwrites_what_he_has_not_seen() {
     let state = StateDir::open(folder.path(), true).unwrap();
     let mut revisions = state.watch("web");
     assert_eq!((state.read("web").await.unwrap(), *revisions.borrow_and_update()), (None, Revision::NONE));
-    let first = state.write("web", &plain(), Revision::NONE).await.unwrap();
+    let first = state.write("web", &following(Revision::NONE, plain())).await.unwrap();
     assert!(revisions.has_changed().unwrap());
     assert_eq!(*revisions.borrow_and_update(), first);
-    let conflict = state.write("web", &rolling(), Revision::NONE).await.unwrap_err();
+    let conflict = state.write("web", &following(Revision::NONE, rolling())).await.unwrap_err();
     assert!(matches!(conflict, StoreError::Conflict { found, .. } if found == first), "{conflict}");
     assert!(!revisions.has_changed().unwrap());
-    assert_eq!(state.read("web").await.unwrap(), Some(Stored { revision: first, desired: plain() }));
-    let second = state.write("web", &rolling(), first).await.unwrap();
-    assert_eq!(state.read("web").await.unwrap(), Some(Stored { revision: second, desired: rolling() }));
+    assert_eq!(state.read("web").await.unwrap(), Some(following(first, plain())));
+    let second = state.write("web", &following(first, rolling())).await.unwrap();
+    assert_eq!(state.read("web").await.unwrap(), Some(following(second, rolling())));
     // Another service has revisions of its own.
     assert_eq!(*state.watch("shop").borrow(), Revision::NONE);
 }
@@ -157,14 +185,14 @@ async fn nobody_overwrites_what_he_has_not_seen() {
 async fn a_write_that_fails_leaves_the_revision_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let state = StateDir::open(folder.path(), true).unwrap();
-    let first = state.write("web", &plain(), Revision::NONE).await.unwrap();
+    let first = state.write("web", &following(Revision::NONE, plain())).await.unwrap();
     // A folder where the new file would have to be.
     std::fs::create_dir(folder.path().join("web.new")).unwrap();
-    let error = state.write("web", &rolling(), first).await.unwrap_err();
+    let error = state.write("web", &following(first, rolling())).await.unwrap_err();
     assert!(matches!(error, StoreError::NotStored { .. }), "{error}");
     assert_eq!(*state.watch("web").borrow(), first);
     std::fs::remove_dir(folder.path().join("web.new")).unwrap();
-    state.write("web", &rolling(), first).await.unwrap();
+    state.write("web", &following(first, rolling())).await.unwrap();
     drop(state);
     assert_eq!(read(folder.path()).await.unwrap().unwrap().desired, rolling());
 }

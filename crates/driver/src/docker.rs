@@ -1,12 +1,19 @@
 //! Replicas as containers of the local Docker engine.
 //!
 //! Owns the order of the engine calls behind each deed of the driver. It never pulls an image,
-//! never touches what does not carry the owner's label, and never waits for the engine without a
+//! never touches what it cannot prove to have made, and never waits for the engine without a
 //! limit.
 
+mod container_name;
 mod create;
 mod labels;
+mod records;
 mod settings;
+
+mod ledger;
+mod proof;
+mod seal;
+mod strangers;
 
 mod attend;
 mod engine;
@@ -16,13 +23,17 @@ mod presence;
 mod found;
 mod kernel;
 mod lives;
+mod follow;
 mod network;
 mod output;
 mod pinned;
+mod recipe;
 mod witness;
 
 mod containers;
+mod names;
 mod orphans;
+mod reach;
 mod starting;
 mod watch;
 
@@ -32,23 +43,30 @@ mod fixtures;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bollard::models::ContainerSummary;
-use fleet::{Address, Found, FoundState, Life, Release, StopHow};
+use fleet::{Address, Found, FoundState, Life, Release, ReplicaName, StopHow};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::runtime::Handle;
 
+use crate::abort_on_drop::AbortOnDrop;
 use crate::known_releases::KnownReleases;
-use crate::{Driver, DriverError, EventSender, Releases, Spec, StartOrder};
+use crate::{
+    Driver, DriverError, EventSender, Extent, Following, NameOfAnother, Recipe, Releases, Spec, StartOrder,
+    Whereabouts,
+};
 use containers::Containers;
 use engine::Engine;
-use found::Sighting;
-use lives::AbortOnDrop;
-use pinned::Pinned;
+use found::{Identity, Sighting};
+use lives::Container;
+use pinned::{Pinned, release_in};
 use starting::{CONTACT_PAUSE, CONTACTS_MAX};
 
-pub use orphans::end_orphaned_containers;
+pub use orphans::{EndedContainers, end_orphaned_containers, remove_unused_networks};
+pub use recipe::DockerRecipe;
+pub use records::DockerRecords;
 pub use settings::DockerSettings;
 
 /// How many containers are looked at more closely at once during a listing.
@@ -73,6 +91,12 @@ impl DockerDriver {
         Self::connect_to(&socket, settings, events).await
     }
 
+    /// Whether the engine is named in a way that it can be reached by, whether it is there or not. An error will be
+    /// one for as long as this process lives.
+    pub fn check_host() -> Result<(), DriverError> {
+        engine::socket_path(std::env::var("DOCKER_HOST").ok().as_deref()).map(drop)
+    }
+
     /// As [`connect`](Self::connect), to the engine behind this Unix socket.
     pub async fn connect_to(
         socket: &Path,
@@ -80,7 +104,7 @@ impl DockerDriver {
         events: EventSender,
     ) -> Result<Self, DriverError> {
         let engine = Engine::connect(socket).await?;
-        let containers = Containers::new(settings, engine, events);
+        let containers = Containers::new(settings, engine, events)?;
         Ok(Self { containers, adopted: Mutex::default(), watchers: Mutex::default() })
     }
 
@@ -104,7 +128,7 @@ impl DockerDriver {
                 // The removal below ends it by force, so this is no failure yet.
                 tracing::warn!(%life, error = error.in_full());
             }
-            let removed = self.containers.engine.remove(&id).await;
+            let removed = self.containers.remove(&id).await;
             removed
                 .map_err(|error| error.during(format!("cannot remove the container of replica {life}")))?;
         }
@@ -114,7 +138,7 @@ impl DockerDriver {
 
     /// What a summary says, or nothing if it says nothing about a replica of ours.
     async fn found(&self, summary: ContainerSummary) -> Result<Option<Found>, DriverError> {
-        let Some((id, life, name)) = found::identity(&summary) else { return Ok(None) };
+        let Some(Identity { id, called, life, name }) = found::identity(&summary) else { return Ok(None) };
         if self.containers.lives.is_starting(life) {
             // It is created and not yet started: no death, and no news either.
             return Ok(None);
@@ -140,10 +164,18 @@ impl DockerDriver {
                 },
                 Err(error) if error.is_missing() => return Ok(None),
                 // Not to know is not to know of a death.
-                Err(error) => return Err(error.during(format!("cannot look at container '{name}'"))),
+                Err(error) => return Err(error.during(format!("cannot look at container '{called}'"))),
             },
         };
         Ok(Some(Found { life, name, state }))
+    }
+
+    /// What was stored, run as this driver runs things.
+    fn within(&self, stored: &Recipe) -> Option<Pinned> {
+        match stored {
+            Recipe::Docker(recipe) => Some(recipe.within(&self.containers.settings)),
+            Recipe::Process(_) => None,
+        }
     }
 
     fn watch(&self) {
@@ -153,26 +185,32 @@ impl DockerDriver {
             let filters = labels::filters_of_events(&self.containers.settings);
             let follow = watch::follow(self.containers.witness(), filters, since);
             let attend = attend::attend(self.containers.engine.clone(), self.containers.events.clone());
-            watchers.extend([AbortOnDrop(tokio::spawn(follow)), AbortOnDrop(tokio::spawn(attend))]);
+            let (proof, network) = (self.containers.proof.clone(), self.containers.settings.network.clone());
+            let names = names::watch(self.containers.engine.clone(), proof, network);
+            let tasks = [tokio::spawn(follow), tokio::spawn(attend), tokio::spawn(names)];
+            watchers.extend(tasks.map(AbortOnDrop));
         }
     }
 
     /// Watches the processes of containers that an earlier balancer started.
     async fn adopt(&self) -> Result<(), DriverError> {
-        let summaries =
-            self.containers.engine.list(labels::filters_of_service(&self.containers.settings)).await;
-        for summary in summaries.map_err(|error| error.during("cannot list containers"))? {
-            let Some((id, life, name)) = found::identity(&summary) else { continue };
+        let summaries = self.containers.all().await;
+        let summaries = summaries.map_err(|error| error.during("cannot list containers"))?;
+        for summary in summaries {
+            let Some(Identity { id, called, life, name }) = found::identity(&summary) else { continue };
             let pinned = self.containers.settings_of(None);
-            let release = pinned.as_ref().and_then(|pinned| pinned.release_in(summary.labels.as_ref()));
+            let release = release_in(summary.labels.as_ref());
             if release != pinned.map(|pinned| pinned.release()) {
-                tracing::info!(%name, "runs something else than the configuration asks for");
+                tracing::info!(%name, "runs something else than what is to be run");
             }
             if let Some(release) = release {
                 self.adopted.lock().unwrap_or_else(PoisonError::into_inner).insert(life, release);
             }
             if let Ok(inspected) = self.containers.engine.inspect(&id).await
-                && self.containers.lives.adopt(life, &id)
+                && self
+                    .containers
+                    .lives
+                    .adopt(life, Container { id: id.clone(), called, since: since(&summary) })
             {
                 self.containers.witness().watch_process(life, &id, found::pid(&inspected));
             }
@@ -187,6 +225,12 @@ impl Drop for DockerDriver {
     }
 }
 
+/// When a container was made, to the second; it was started at once.
+fn since(summary: &ContainerSummary) -> Option<SystemTime> {
+    let seconds = u64::try_from(summary.created?).ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
 impl Driver for DockerDriver {
     fn prepare(&self) -> BoxFuture<'_, Result<(), DriverError>> {
         async {
@@ -194,8 +238,10 @@ impl Driver for DockerDriver {
             self.containers.bounds_logs.get_or_init(|| logging_driver == create::BOUNDED_LOGGING_DRIVER);
             self.containers.releases().await?;
             network::ensure(&self.containers.engine, &self.containers.settings).await?;
+            // What ends before it is watched is found by the first list.
+            self.adopt().await?;
             self.watch();
-            self.adopt().await
+            Ok(())
         }
         .boxed()
     }
@@ -253,16 +299,47 @@ impl Driver for DockerDriver {
         .boxed()
     }
 
+    fn why_unheard<'a>(&'a self, life: Life, address: &'a Address) -> BoxFuture<'a, Option<String>> {
+        reach::why_unheard(&self.containers, life, address).boxed()
+    }
+
     fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, DriverError>> {
         async move {
-            let summaries =
-                self.containers.engine.list(labels::filters_of_service(&self.containers.settings)).await;
+            let summaries = self.containers.all().await;
             let summaries = summaries.map_err(|error| error.during("cannot list containers"))?;
             let looks = stream::iter(summaries.into_iter().map(|summary| self.found(summary)));
             let found: Vec<Option<Found>> = looks.buffered(INSPECTIONS_AT_ONCE).try_collect().await?;
             Ok(found.into_iter().flatten().collect())
         }
         .boxed()
+    }
+
+    fn vet_names<'a>(&'a self, names: &'a [ReplicaName]) -> BoxFuture<'a, Result<(), NameOfAnother>> {
+        async move {
+            match self.containers.known_names().await {
+                Ok(known) => names.iter().try_for_each(|name| known.refuse(name)),
+                Err(error) => {
+                    // It is looked at again when they are started.
+                    tracing::info!("cannot ask Docker which names are taken: {error}");
+                    Ok(())
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn names_of_strangers(&self) -> Vec<ReplicaName> {
+        self.containers.strangers.names()
+    }
+
+    fn whereabouts(&self, life: Life) -> Option<Whereabouts> {
+        self.containers.lives.whereabouts(life)
+    }
+
+    fn output(&self, life: Life, extent: Extent) -> Option<Following> {
+        let container = self.containers.lives.container(life)?;
+        let output = follow::Output { life, container, witness: self.containers.witness() };
+        Some(Following::of(&Handle::current(), |told| output.tell(extent, told)))
     }
 
     fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
@@ -273,6 +350,22 @@ impl Driver for DockerDriver {
 impl Releases for DockerDriver {
     fn release(&self) -> Release {
         self.containers.releases.get().map(KnownReleases::first).unwrap_or_default()
+    }
+
+    fn resume(&self, stored: &Recipe) -> bool {
+        let Some(pinned) = self.within(stored) else { return false };
+        self.containers.releases.set(KnownReleases::new(pinned.release(), pinned)).is_ok()
+    }
+
+    fn differences(&self) -> BoxFuture<'_, Vec<String>> {
+        async {
+            let Some(first) = self.containers.settings_of(None) else { return Vec::new() };
+            let asked = &self.containers.settings;
+            // What cannot be told now is told another time.
+            let named = self.containers.engine.find_image(&asked.image).await.ok();
+            DockerRecipe::of(&first).differences(asked, named)
+        }
+        .boxed()
     }
 
     fn release_of(&self, life: Life) -> Option<Release> {
@@ -289,5 +382,16 @@ impl Releases for DockerDriver {
             self.containers.releases().await?.learn(release, pinned).map(|()| release)
         }
         .boxed()
+    }
+
+    fn recall(&self, stored: &Recipe) {
+        if let (Some(pinned), Some(releases)) = (self.within(stored), self.containers.releases.get()) {
+            releases.recall(pinned.release(), pinned);
+        }
+    }
+
+    fn recipe(&self, release: Release) -> Option<Recipe> {
+        let pinned = self.containers.releases.get()?.get(release).ok()?;
+        Some(Recipe::Docker(Box::new(DockerRecipe::of(&pinned))))
     }
 }

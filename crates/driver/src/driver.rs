@@ -1,10 +1,10 @@
 //! The one interface over all the ways in which a replica can run.
 
-use fleet::{Address, Event, Found, Life, StopHow};
-use futures_util::future::BoxFuture;
+use fleet::{Address, Event, Found, Life, ReplicaName, StopHow};
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use tokio::sync::mpsc;
 
-use crate::{DriverError, Releases, StartOrder};
+use crate::{DriverError, Extent, Following, NameOfAnother, Recognition, Releases, StartOrder, Whereabouts};
 
 /// Room for events on their way to the reconciler. When it is full the sender waits: the facts
 /// here are few, and each is needed.
@@ -52,8 +52,42 @@ pub trait Driver: Releases {
     /// Whether a replica is frozen: paused, or stopped by a signal.
     fn is_frozen(&self, life: Life) -> BoxFuture<'_, Result<bool, DriverError>>;
 
-    /// Everything of this service that is ours, running or not.
+    /// Whether whoever answers at a replica's address is that replica. Asked before its first heartbeat
+    /// counts, and with each good one later; what was known a moment ago may be believed. Where nobody
+    /// else can be there, it is.
+    fn recognise(&self, _life: Life) -> BoxFuture<'_, Recognition> {
+        ready(Recognition::Itself).boxed()
+    }
+
+    /// Why a replica may not be heard at its address, as far as that can be seen from outside: nobody listens
+    /// there, or nothing gets there. Nothing, if it is reached and only does not answer.
+    fn why_unheard<'a>(&'a self, _life: Life, _address: &'a Address) -> BoxFuture<'a, Option<String>> {
+        ready(None).boxed()
+    }
+
+    /// Everything of this service that is ours for certain, running or not.
     fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, DriverError>>;
+
+    /// Refuses names that a caller has chosen, if something else is known by one of them where replicas run.
+    fn vet_names<'a>(&'a self, _names: &'a [ReplicaName]) -> BoxFuture<'a, Result<(), NameOfAnother>> {
+        ready(Ok(())).boxed()
+    }
+
+    /// Names that are held by what looks as if it were ours, and is not for certain; known once everything
+    /// was listed. Nothing of it is touched, so a replica must have another name.
+    fn names_of_strangers(&self) -> Vec<ReplicaName> {
+        Vec::new()
+    }
+
+    /// What a life runs as, where there is something to tell.
+    fn whereabouts(&self, _life: Life) -> Option<Whereabouts> {
+        None
+    }
+
+    /// What a life writes, if that can be known: nothing where it does not run, or somebody else runs it.
+    fn output(&self, _life: Life, _extent: Extent) -> Option<Following> {
+        None
+    }
 
     /// Removes what replicas shared, when the last of them is gone and the balancer ends.
     fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>>;

@@ -1,5 +1,7 @@
 //! Why a driver could not do what it was told.
 
+use fleet::ReplicaName;
+
 /// Why a driver could not do what it was told.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
@@ -34,8 +36,31 @@ impl DriverError {
         self.is_unreachable
     }
 
+    /// The same error in the words that are left of it, if they are others.
+    pub(crate) fn reworded(self, reword: impl FnOnce(&str) -> String) -> Self {
+        let said = self.in_full();
+        let left = reword(&said);
+        if left == said { self } else { Self { what: left, source: None, ..self } }
+    }
+
     /// The error and all its causes in one line.
     pub fn in_full(&self) -> String {
         fleet::in_full(self)
     }
+}
+
+impl From<NameOfAnother> for DriverError {
+    fn from(error: NameOfAnother) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// A name that no replica can have, because something else goes by it or may.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the name '{name}' cannot be given to a replica: {why}")]
+pub struct NameOfAnother {
+    /// Which name.
+    pub name: ReplicaName,
+    /// What stands against it.
+    pub why: String,
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fleet::Release;
-use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::DriverError;
 
@@ -43,6 +42,20 @@ impl<S> KnownReleases<S> {
         Ok(())
     }
 
+    /// What is run to begin with is this, and not what the driver was made with.
+    pub(crate) fn begin_with(&self, release: Release, settings: S) {
+        let mut known = self.known();
+        known.latest = Arc::new(settings);
+        known.first = release;
+        let latest = Arc::clone(&known.latest);
+        known.settings.insert(release, latest);
+    }
+
+    /// One that was learnt by an earlier balancer, and is not what was learnt last.
+    pub(crate) fn recall(&self, release: Release, settings: S) {
+        self.known().settings.entry(release).or_insert_with(|| Arc::new(settings));
+    }
+
     /// What a release runs. Whoever does not tell one means the first.
     pub(crate) fn get(&self, release: Release) -> Result<Arc<S>, DriverError> {
         let known = self.known();
@@ -66,16 +79,6 @@ impl<S> KnownReleases<S> {
     }
 }
 
-/// XXH3 with 64 bits over each part's length and bytes, so that parts are not run together.
-pub(crate) fn hash(parts: &[String]) -> u64 {
-    let mut hash = Xxh3Default::new();
-    for part in parts {
-        hash.update(&(part.len() as u64).to_le_bytes());
-        hash.update(part.as_bytes());
-    }
-    hash.digest()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +94,18 @@ mod tests {
         assert!(releases.get(third).is_err());
         releases.learn(first, "first again").unwrap();
         assert_eq!((*releases.get(first).unwrap(), *releases.latest()), ("first again", "first again"));
+    }
+
+    #[test]
+    fn what_was_stored_is_the_first_and_what_is_recalled_is_never_the_latest() {
+        let [asked, stored, before] = [1, 2, 3].map(Release::of_hash);
+        let releases = KnownReleases::new(asked, "asked");
+        releases.begin_with(stored, "stored");
+        releases.recall(before, "before");
+        releases.recall(stored, "stored otherwise");
+        assert_eq!((releases.first(), *releases.latest()), (stored, "stored"));
+        assert_eq!(*releases.get(Release::default()).unwrap(), "stored");
+        assert_eq!((*releases.get(before).unwrap(), *releases.get(asked).unwrap()), ("before", "asked"));
     }
 
     #[test]

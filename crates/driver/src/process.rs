@@ -1,28 +1,37 @@
-//! Replicas as processes, each in its own process group, on its own loopback port or Unix socket.
+//! Replicas as processes, each in its own session, on its own loopback port or Unix socket.
 //!
 //! An exit is seen through the process itself, never by polling, and every child is reaped. Children
 //! end with the balancer; those that are kept have a keeper of their own, and a record by which the
-//! next balancer finds them.
+//! next balancer finds them. What leaves the group of its replica is known by a token, and ends with it.
 
+mod account;
+mod inherited;
 mod settings;
+mod recipe;
 
 mod output;
 mod ports;
 mod sockets;
 mod starter;
 
+mod token;
 mod identity;
+mod kin;
+mod leftovers;
+mod port;
 mod keeper;
 mod kept;
 mod log;
+mod log_reader;
 mod record;
+mod releases;
+mod running;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use fleet::{Address, Event, Exit, Found, FoundState, Life, Release, ReplicaName, StopHow};
+use fleet::{Address, Event, Exit, Found, Life, ReplicaName, StopHow};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
@@ -30,17 +39,25 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use crate::known_releases::KnownReleases;
 use crate::order::Endpoint;
-use crate::{Driver, DriverError, EventSender, Releases, Spec, StartOrder};
+use crate::{Driver, DriverError, EventSender, Extent, Following, Recognition, StartOrder, Whereabouts};
 use identity::{Hold, Stat};
 use keeper::exit_of;
-use output::Output;
+use leftovers::end_with;
+use log_reader::LogReader;
+use output::{Output, OutputThread};
+use port::Port;
 use record::Folder;
+use running::{Process, Running, Table, forget, lock};
 use sockets::SocketFolder;
 use starter::Starter;
 
+pub use account::Account;
 pub use keeper::keep;
 pub use kept::end_orphaned;
-pub use settings::{KeepSettings, ProcessSettings};
+pub use leftovers::end_unknown;
+pub use recipe::ProcessRecipe;
+pub use settings::{KeepSettings, ListenedBy, ProcessSettings};
+pub use token::LifeMark;
 
 /// How long the last output may take to arrive after an exit. Usually it is there; a grandchild
 /// that holds the pipe must not delay the news.
@@ -52,44 +69,18 @@ const KILL_WAIT: Duration = Duration::from_secs(5);
 /// Starts, watches and stops processes.
 #[derive(Debug)]
 pub struct ProcessDriver {
-    /// What it was made with. What is kept where, and whether there are sockets, is the same for all releases.
+    /// What it was made with. What is kept where, and whether there are sockets, is the same for all releases; what is
+    /// run may be something else even to begin with.
     settings: ProcessSettings,
     releases: KnownReleases<ProcessSettings>,
     events: EventSender,
     running: Table,
     /// Whoever has it begins a process, and nobody else picks a port meanwhile.
     starter: AsyncMutex<Starter>,
+    /// Where it is read what they write.
+    outputs: OutputThread,
     /// Where the sockets are, if replicas have some.
     sockets: Option<Sockets>,
-}
-
-/// What runs, by life.
-type Table = Arc<Mutex<BTreeMap<Life, Running>>>;
-
-fn lock(table: &Table) -> MutexGuard<'_, BTreeMap<Life, Running>> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[derive(Clone, Debug)]
-struct Running {
-    name: ReplicaName,
-    process: Process,
-    address: Address,
-    /// What it was started with, if its record tells.
-    release: Option<Release>,
-    /// Turns true when the process has ended and nothing of it is left.
-    has_exited: watch::Receiver<bool>,
-}
-
-/// What there is of a life.
-#[derive(Clone, Debug)]
-enum Process {
-    /// A child, which ends with us.
-    Tethered(Pid),
-    /// One with a keeper, which is held.
-    Kept(Arc<Hold>),
-    /// It was kept, and ended while no balancer ran; its files are left.
-    Over(Exit),
 }
 
 /// Where the sockets of replicas are.
@@ -114,15 +105,21 @@ impl ProcessDriver {
             _ => Some(Sockets::Private(SocketFolder::create()?)),
         };
         let releases = KnownReleases::new(settings.release(), settings.clone());
+        let outputs = OutputThread::start()
+            .map_err(|error| DriverError::caused("cannot begin a thread for output", error))?;
         let starter = Starter::new();
         let starter =
             starter.map_err(|error| DriverError::caused("cannot begin a thread for starts", error))?;
         let starter = AsyncMutex::new(starter);
-        Ok(Self { settings, releases, events, running: Arc::default(), starter, sockets })
+        Ok(Self { settings, releases, events, running: Arc::default(), starter, outputs, sockets })
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<Life, Running>> {
         lock(&self.running)
+    }
+
+    fn new_token(&self, life: Life) -> String {
+        self.settings.mark.token(&self.settings.environment.service, life)
     }
 
     /// Where a life is to listen; nobody does yet.
@@ -130,7 +127,7 @@ impl ProcessDriver {
         match &self.sockets {
             Some(Sockets::Private(folder)) => folder.address(life),
             Some(Sockets::Kept(folder)) => sockets::address(&folder.files(life).socket()),
-            None => free_port(&self.running()),
+            None => ports::free(self.running().values().map(|one| &one.address)),
         }
     }
 
@@ -138,17 +135,23 @@ impl ProcessDriver {
         let settings = self.releases.get(order.release)?;
         let mut starter = self.starter.lock().await;
         let address = self.address(order.life)?;
-        let child = starter.begin(settings.command(&order, &Endpoint::of(&address))).await;
+        let token = self.new_token(order.life);
+        let child = starter.begin(settings.command(&order, &Endpoint::of(&address), &token)).await;
         let mut child = child
             .map_err(|error| DriverError::caused(format!("cannot run '{}'", settings.command[0]), error))?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let pid = pid.ok_or_else(|| DriverError::new("the process ended before it began"))?;
-        let output = Output::follow(&mut child, &order.name);
+        tracing::debug!(replica = %order.name, life = %order.life, %pid, %address, "a process has begun");
+        let output = self.outputs.follow(&mut child, &order.name);
         let (exited, has_exited) = watch::channel(false);
         let (process, release) = (Process::Tethered(pid), Some(settings.release()));
-        let one = Running { name: order.name, process, address: address.clone(), release, has_exited };
+        let (address_kept, port) = (address.clone(), Port::default());
+        let name = order.name.clone();
+        let told = Some(Arc::clone(output.told()));
+        let one = Running { name, process, address: address_kept, port, release, has_exited, told };
         self.running().insert(order.life, one);
-        let supervised = Supervised { life: order.life, pid, address: address.clone(), child, output };
+        let (life, name, address_used) = (order.life, order.name, address.clone());
+        let supervised = Supervised { life, name, token, pid, address: address_used, child, output };
         tokio::spawn(supervised.supervise(Arc::clone(&self.running), self.events.clone(), exited));
         Ok(address)
     }
@@ -176,56 +179,16 @@ impl ProcessDriver {
     }
 }
 
-fn free_port(running: &BTreeMap<Life, Running>) -> Result<Address, DriverError> {
-    let port_of = |process: &Running| match process.address {
-        Address::Tcp(address) => Some(address.port()),
-        Address::Unix(_) => None,
-    };
-    let taken: Vec<u16> = running.values().filter_map(port_of).collect();
-    let port = ports::pick(&taken).ok_or_else(|| DriverError::new("no free loopback port was found"))?;
-    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
-}
-
-impl Running {
-    async fn is_gone_within(&mut self, limit: Duration) -> bool {
-        let gone = self.has_exited.wait_for(|has_exited| *has_exited);
-        // A closed channel means that the supervisor is gone, and so is the process.
-        tokio::time::timeout(limit, gone).await.is_ok()
-    }
-
-    fn signal(&self, signal: Signal) {
-        match &self.process {
-            // The group may be gone by now; then there is nobody to signal.
-            Process::Tethered(pid) => drop(kill_process_group(*pid, signal)),
-            // It passes on a request to stop; its own end is the replica's.
-            Process::Kept(keeper) => keeper.signal(signal),
-            Process::Over(_) => {}
-        }
-    }
-
-    fn state(&self) -> FoundState {
-        match &self.process {
-            Process::Over(exit) => FoundState::Exited(exit.clone()),
-            _ => FoundState::Running { address: self.address.clone(), is_frozen: self.is_frozen() },
-        }
-    }
-
-    fn is_frozen(&self) -> bool {
-        match &self.process {
-            Process::Tethered(pid) => Stat::of(*pid).is_some_and(|stat| stat.is_stopped()),
-            Process::Kept(keeper) => keeper.is_stopped(),
-            Process::Over(_) => false,
-        }
-    }
-}
-
 impl Driver for ProcessDriver {
     fn prepare(&self) -> BoxFuture<'_, Result<(), DriverError>> {
         async {
-            self.settings.check()?;
+            self.check_first()?;
             match &self.settings.keep {
                 Some(keep) => self.adopt(keep).await,
-                None => Ok(()),
+                None => {
+                    self.end_leftovers(Vec::new()).await;
+                    Ok(())
+                }
             }
         }
         .boxed()
@@ -246,6 +209,30 @@ impl Driver for ProcessDriver {
         ready(Ok(self.running().get(&life).is_some_and(Running::is_frozen))).boxed()
     }
 
+    fn recognise(&self, life: Life) -> BoxFuture<'_, Recognition> {
+        let Some(one) = self.running().get(&life).cloned() else { return ready(Recognition::Nobody).boxed() };
+        let is_checked = self.releases.latest().listened_by == ListenedBy::Itself;
+        match (one.process.root(), one.address) {
+            (Some(root), Address::Tcp(address)) if is_checked => {
+                async move { one.port.recognise(root, address).await }.boxed()
+            }
+            // The folder of a socket is ours.
+            _ => ready(Recognition::Itself).boxed(),
+        }
+    }
+
+    fn why_unheard<'a>(&'a self, life: Life, address: &'a Address) -> BoxFuture<'a, Option<String>> {
+        let root = self.running().get(&life).and_then(|one| one.process.root());
+        let Some(root) = root else { return ready(None).boxed() };
+        async move {
+            let look = tokio::task::spawn_blocking(move || port::listens_on(root)).await;
+            let addresses: Vec<String> = look.ok()?.iter().map(ToString::to_string).collect();
+            let is_elsewhere = !addresses.is_empty() && !addresses.contains(&address.to_string());
+            is_elsewhere.then(|| format!("it listens on {} instead", addresses.join(", ")))
+        }
+        .boxed()
+    }
+
     fn list(&self) -> BoxFuture<'_, Result<Vec<Found>, DriverError>> {
         let running = self.running();
         let found = running.iter().map(|(life, process)| Found {
@@ -254,6 +241,26 @@ impl Driver for ProcessDriver {
             state: process.state(),
         });
         ready(Ok(found.collect())).boxed()
+    }
+
+    fn whereabouts(&self, life: Life) -> Option<Whereabouts> {
+        let pid = match &self.running().get(&life)?.process {
+            Process::Tethered(pid) => *pid,
+            // Its keeper may not have begun it yet.
+            Process::Kept(keeper) => *keeper.children().first()?,
+            Process::Over(_) => return None,
+        };
+        Some(Whereabouts { what: format!("pid {pid}"), since: Stat::of(pid)?.since()? })
+    }
+
+    fn output(&self, life: Life, extent: Extent) -> Option<Following> {
+        let one = self.running().get(&life).cloned()?;
+        if let Some(told) = one.told {
+            return Some(told.follow(extent));
+        }
+        let folder = Folder::new(&self.settings.keep.as_ref()?.folder);
+        let log = LogReader::new(folder.files(life).log());
+        Some(Following::of(self.outputs.runtime(), |told| log.tell(extent, one.has_exited, told)))
     }
 
     fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
@@ -265,30 +272,11 @@ impl Driver for ProcessDriver {
     }
 }
 
-impl Releases for ProcessDriver {
-    fn release(&self) -> Release {
-        self.releases.first()
-    }
-
-    fn release_of(&self, life: Life) -> Option<Release> {
-        self.running().get(&life).and_then(|process| process.release)
-    }
-
-    fn learn(&self, spec: Spec) -> BoxFuture<'_, Result<Release, DriverError>> {
-        let learnt = match spec {
-            Spec::Process(settings) => settings.check().and_then(|()| {
-                let release = settings.release();
-                self.releases.learn(release, settings).map(|()| release)
-            }),
-            Spec::Docker(_) => Err(DriverError::new("these replicas are processes, not containers")),
-        };
-        ready(learnt).boxed()
-    }
-}
-
 /// A child with the one task that waits for its end.
 struct Supervised {
     life: Life,
+    name: ReplicaName,
+    token: String,
     pid: Pid,
     address: Address,
     child: Child,
@@ -310,10 +298,12 @@ impl Supervised {
             let _ = sockets::remove(path);
         }
         let last_output = self.output.last_within(LAST_OUTPUT_WAIT).await;
-        lock(&running).remove(&self.life);
+        forget(&running, self.life);
         let exit = Exit { last_output, ..exit_of(&self.child.wait().await) };
         // The receivers are gone when the balancer ends; then nobody needs to know.
         let _ = events.send(Event::Exited(self.life, exit)).await;
+        // Who left the group; the seat need not wait for that.
+        end_with(&self.name, self.token).await;
         let _ = exited.send(true);
     }
 }

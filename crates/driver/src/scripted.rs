@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use files::{SECRET_BYTES, Secret};
 use fleet::{Address, Found, Life, Release, StopHow};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 
-use crate::{Driver, DriverError, Releases, Spec, StartOrder};
+use crate::keyed::Keyed;
+use crate::{Driver, DriverError, ProcessRecipe, Recipe, Releases, Spec, StartOrder};
 
 /// What a [`ScriptedDriver`] says, and what it was told.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Script {
     pub releases: BTreeMap<Life, Release>,
     /// What the driver says that it was made with.
     pub release: Release,
+    /// What it knows each release to be.
+    pub recipes: BTreeMap<Release, Recipe>,
     /// Every order so far, in words.
     pub orders: Vec<String>,
 }
@@ -43,9 +47,19 @@ impl ScriptedDriver {
             frozen: Vec::new(),
             releases: BTreeMap::new(),
             release: Release::default(),
+            recipes: BTreeMap::new(),
             orders: Vec::new(),
         };
         Self { script: Mutex::new(script) }
+    }
+
+    /// Whatever has the same recipe is the same release.
+    fn know(&self, recipe: Recipe) -> Release {
+        let text = serde_json::to_string(&recipe).unwrap_or_default();
+        let release =
+            Release::of_hash(Keyed::over(&Secret::of([0; SECRET_BYTES]), "script", &[text]).number());
+        self.script().recipes.insert(release, recipe);
+        release
     }
 
     /// The script, to be read and changed.
@@ -98,12 +112,25 @@ impl Releases for ScriptedDriver {
         self.script().releases.get(&life).copied()
     }
 
+    fn resume(&self, stored: &Recipe) -> bool {
+        self.script().release = self.know(stored.clone());
+        true
+    }
+
     /// Learns whatever it is told, and has no way to try it.
     fn learn(&self, spec: Spec) -> BoxFuture<'_, Result<Release, DriverError>> {
         let learnt = match spec {
-            Spec::Process(settings) => Ok(settings.release()),
+            Spec::Process(settings) => Ok(self.know(Recipe::Process(Box::new(ProcessRecipe::of(&settings))))),
             Spec::Docker(_) => Err(DriverError::new("this script is about processes")),
         };
         ready(learnt).boxed()
+    }
+
+    fn recall(&self, stored: &Recipe) {
+        self.know(stored.clone());
+    }
+
+    fn recipe(&self, release: Release) -> Option<Recipe> {
+        self.script().recipes.get(&release).cloned()
     }
 }

@@ -7,8 +7,14 @@
 
 #[path = "docker/exits.rs"]
 mod exits;
+#[path = "docker/output.rs"]
+mod output;
+#[path = "docker/peers.rs"]
+mod peers;
 #[path = "docker/rig.rs"]
 mod rig;
+#[path = "docker/strangers.rs"]
+mod strangers;
 
 use std::time::Instant;
 
@@ -51,9 +57,9 @@ async fn a_started_container_carries_labels_and_hardening_and_is_listed() {
         ),
         ("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", &address.ip().to_string()),
     ] {
-        assert_eq!(docker(&["inspect", "-f", template, name]), expected, "{template}");
+        assert_eq!(docker(&["inspect", "-f", template, &rig.container(&order)]), expected, "{template}");
     }
-    let variables = docker(&["inspect", "-f", "{{.Config.Env}}", name]);
+    let variables = docker(&["inspect", "-f", "{{.Config.Env}}", &rig.container(&order)]);
     for variable in [format!("SERVER_ID={name}"), "PORT=5000".into(), "EVENKEEL_SEAT=1".into()] {
         assert!(variables.contains(&variable), "{variable} in {variables}");
     }
@@ -111,6 +117,26 @@ async fn a_network_that_is_in_use_or_not_ours_is_left() {
 }
 
 #[tokio::test]
+async fn a_network_is_known_by_its_whole_name_and_not_by_the_beginning_of_its_id() {
+    let Some(rig) = Rig::up("prefix", |_| {}).await else { return };
+    let id = docker(&["network", "inspect", "-f", "{{.Id}}", &rig.settings.network]);
+    let name = &id[..8];
+    let (guest, _events) = rig.sibling(|settings| settings.network = name.to_owned()).await;
+    guest.prepare().await.unwrap();
+    let filter = format!("name=^{name}$");
+    let made = docker(&["network", "ls", "--no-trunc", "-q", "--filter", &filter]);
+    let order = rig.order(1);
+    let started = guest.start(order.clone()).await;
+    let networks = docker(&["inspect", "-f", "{{json .NetworkSettings.Networks}}", &rig.container(&order)]);
+    guest.stop(order.life, StopHow::Now).await.unwrap();
+    guest.tidy_up().await.unwrap();
+    assert!(made.len() == id.len() && made != id, "one of its own was made: {made}");
+    assert!(started.is_ok() && networks.contains(&made), "{networks}");
+    assert!(succeeds(&["network", "inspect", &rig.settings.network]), "the other one is left alone");
+    assert!(!succeeds(&["network", "inspect", &made]), "and this one goes");
+}
+
+#[tokio::test]
 async fn one_that_ends_at_once_fails_to_start_or_is_reported() {
     let Some(mut rig) = Rig::up("at-once", |settings| {
         settings.command = shell("echo cannot find my configuration >&2; exit 3");
@@ -152,7 +178,7 @@ async fn a_command_that_does_not_exist_is_a_clear_error_and_leaves_nothing() {
 async fn a_foreign_name_is_refused_and_left_alone() {
     let Some(rig) = Rig::up("foreign", |_| {}).await else { return };
     let order = rig.order(1);
-    let name = order.name.to_string();
+    let name = rig.container(&order);
     let _guard = Guard(vec![vec!["rm".into(), "-f".into(), name.clone()]]);
     let foreign = docker(&["run", "-d", "--name", &name, &rig.settings.image, "sleep", "600"]);
 
@@ -167,7 +193,7 @@ async fn a_leftover_of_ours_gives_its_name_up() {
     let Some(rig) = Rig::up("leftover", |_| {}).await else { return };
     let old = rig.order(1);
     rig.driver.start(old.clone()).await.unwrap();
-    docker(&["kill", old.name.as_str()]);
+    docker(&["kill", &rig.container(&old)]);
 
     let new = StartOrder { life: Life { incarnation: 2, ..old.life }, ..old.clone() };
     let address = rig.driver.start(new.clone()).await.unwrap();
@@ -179,15 +205,12 @@ async fn a_leftover_of_ours_gives_its_name_up() {
 async fn what_an_unanswered_creation_of_the_same_life_made_is_gone_on_with() {
     let Some(rig) = Rig::up("unanswered", |_| {}).await else { return };
     let order = rig.order(1);
-    let owner = format!("evenkeel.owner={}", rig.settings.owner);
-    let create = ["create", "--name", order.name.as_str(), "--network", &rig.settings.network];
-    let labels = ["--label", &owner, "--label", "evenkeel.service=web", "--label", "evenkeel.seat=1"];
-    let command = ["--label", "evenkeel.incarnation=1", &rig.settings.image, "/bin/sleep", "600"];
-    let id = docker(&[create.as_slice(), labels.as_slice(), command.as_slice()].concat());
-    let address = rig.driver.start(order.clone()).await.unwrap();
-    let found = rig.driver.list().await.unwrap();
+    let id = rig.make_unanswered(&order).await;
+    let (driver, _events) = rig.sibling(|_| {}).await;
+    let address = driver.start(order.clone()).await.unwrap();
+    let found = driver.list().await.unwrap();
     assert_eq!(states(&found), [(order.life, FoundState::Running { address, is_frozen: false })]);
-    assert_eq!(docker(&["inspect", "-f", "{{.Id}}", order.name.as_str()]), id);
+    assert_eq!(docker(&["inspect", "-f", "{{.Id}}", &rig.container(&order)]), id);
 }
 
 #[tokio::test]
@@ -250,7 +273,7 @@ async fn two_drivers_with_different_owners_do_not_see_each_other() {
     other.driver.stop(order.life, StopHow::Now).await.unwrap();
     assert!(matches!(rig.driver.list().await.unwrap()[0].state, FoundState::Running { .. }));
 
-    docker(&["kill", order.name.as_str()]);
+    docker(&["kill", &rig.container(&order)]);
     let mut own = rig;
     own.exit_of(order.life, |exit| exit.code.is_some()).await;
     assert!(other.events.try_recv().is_err());
@@ -262,7 +285,7 @@ async fn publishing_gives_a_port_of_the_loopback_address() {
     let order = rig.order(1);
     let address = tcp(rig.driver.start(order.clone()).await.unwrap());
     assert!(address.ip().is_loopback() && address.port() != 5000, "{address}");
-    let published = docker(&["port", order.name.as_str(), "5000/tcp"]);
+    let published = docker(&["port", &rig.container(&order), "5000/tcp"]);
     assert_eq!(published, address.to_string());
     let found = rig.driver.list().await.unwrap();
     assert_eq!(
@@ -275,15 +298,11 @@ async fn publishing_gives_a_port_of_the_loopback_address() {
 async fn one_that_never_ran_is_found_as_over_without_a_code() {
     let Some(rig) = Rig::up("created", |_| {}).await else { return };
     let order = rig.order(1);
-    let owner = format!("evenkeel.owner={}", rig.settings.owner);
-    let create =
-        ["create", "--name", order.name.as_str(), "--label", &owner, "--label", "evenkeel.service=web"];
-    let labels =
-        ["--label", "evenkeel.seat=1", "--label", "evenkeel.incarnation=1", &rig.settings.image, "sh"];
-    docker(&[create.as_slice(), labels.as_slice()].concat());
-    let found = rig.driver.list().await.unwrap();
+    rig.make_unanswered(&order).await;
+    let (driver, _events) = rig.sibling(|_| {}).await;
+    let found = driver.list().await.unwrap();
     assert_eq!(states(&found), [(order.life, FoundState::Exited(Exit::default()))]);
-    rig.driver.stop(order.life, StopHow::Graceful).await.unwrap();
+    driver.stop(order.life, StopHow::Graceful).await.unwrap();
     assert_eq!(rig.containers(), "");
 }
 

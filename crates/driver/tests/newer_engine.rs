@@ -11,8 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use driver::{
-    DockerDriver, DockerSettings, Driver, EVENTS_CAPACITY, ReplicaEnvironment, ServerId, StartOrder,
+    DockerDriver, DockerRecords, DockerSettings, Driver, EVENTS_CAPACITY, ReplicaEnvironment, ServerId,
+    StartOrder,
 };
+use files::Secret;
 use fleet::{Event, Exit, FoundState, Life, Release, ReplicaName, StopHow};
 use placement::Seat;
 use serde_json::{Value, json};
@@ -26,7 +28,7 @@ const NEWEST: u32 = 52;
 
 #[tokio::test]
 async fn a_version_within_the_engines_range_is_spoken_in_every_request() {
-    let engine = FakeEngine::up();
+    let engine = FakeEngine::up().await;
     let (driver, _events) = engine.driver().await;
     assert_eq!(driver.api_version(), "1.52");
     driver.prepare().await.unwrap();
@@ -43,7 +45,7 @@ async fn a_version_within_the_engines_range_is_spoken_in_every_request() {
 
 #[tokio::test]
 async fn containers_in_a_newer_engines_list_are_understood() {
-    let engine = FakeEngine::up();
+    let engine = FakeEngine::up().await;
     let (driver, _events) = engine.driver().await;
     let found = driver.list().await.unwrap();
     let found: Vec<_> = found.into_iter().map(|one| (one.life, one.name.to_string(), one.state)).collect();
@@ -65,14 +67,14 @@ async fn containers_in_a_newer_engines_list_are_understood() {
 
 #[tokio::test]
 async fn a_container_is_created_as_a_newer_engine_wants_it() {
-    let engine = FakeEngine::up();
+    let engine = FakeEngine::up().await;
     let (driver, _events) = engine.driver().await;
     driver.prepare().await.unwrap();
     assert_eq!(driver.start(order(2)).await.unwrap(), "172.20.0.2:5000".parse().unwrap());
 
     let requests = engine.requests();
     let create = requests.iter().find(|request| request.path.contains("/containers/create")).unwrap();
-    assert!(create.path.contains("?name=web_2"), "{}", create.path);
+    assert!(create.path.contains("?name=me_web_2"), "{}", create.path);
     let body: Value = serde_json::from_str(&create.body).unwrap();
     assert_eq!(body["Image"], "shop:1");
     assert_eq!(body["ExposedPorts"], json!({"5000/tcp": {}}));
@@ -87,11 +89,16 @@ async fn a_container_is_created_as_a_newer_engine_wants_it() {
 
 #[tokio::test]
 async fn a_newer_engines_events_are_understood() {
-    let engine = FakeEngine::up();
+    let engine = FakeEngine::up().await;
     let (driver, mut events) = engine.driver().await;
     driver.prepare().await.unwrap();
-    let event = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
-    let Event::Exited(life, exit) = event else { panic!("{event:?}") };
+    let mut next = async || match tokio::time::timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
+        Event::Exited(life, exit) => (life, exit),
+        other => panic!("{other:?}"),
+    };
+    // That it ended comes first, and then how.
+    assert_eq!(next().await, (order(3).life, Exit::default()));
+    let (life, exit) = next().await;
     assert_eq!((life, exit.code, exit.signal), (order(3).life, Some(137), Some(9)));
 }
 
@@ -101,7 +108,8 @@ async fn an_engine_that_hangs_is_given_up() {
     let socket = directory.path().join("docker.sock");
     let _never_accepts = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let (events, _receiver) = mpsc::channel(EVENTS_CAPACITY);
-    let error = DockerDriver::connect_to(&socket, settings(), events).await.unwrap_err().in_full();
+    let settings = settings(directory.path());
+    let error = DockerDriver::connect_to(&socket, settings, events).await.unwrap_err().in_full();
     assert!(error.ends_with("no answer within 10s"), "{error}");
 }
 
@@ -110,43 +118,64 @@ struct Request {
     body: String,
 }
 
+/// What the engine has seen.
+#[derive(Default)]
+struct Seen {
+    requests: Vec<Request>,
+    /// The labels of the containers that it made, by their names.
+    labels: BTreeMap<String, Value>,
+    /// Whether `web_3` has ended.
+    has_ended: bool,
+}
+
 struct FakeEngine {
     directory: tempfile::TempDir,
-    requests: Arc<Mutex<Vec<Request>>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl FakeEngine {
-    fn up() -> Self {
+    /// On which an earlier balancer has started `web_1` and `web_3`, which has ended meanwhile.
+    async fn up() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join("docker.sock")).unwrap();
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let record = requests.clone();
+        let seen = Arc::<Mutex<Seen>>::default();
+        let record = seen.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, record.clone()));
             }
         });
-        Self { directory, requests }
+        let engine = Self { directory, seen };
+        let (earlier, _events) = engine.driver().await;
+        earlier.start(order(1)).await.unwrap();
+        earlier.start(order(3)).await.unwrap();
+        engine.requests();
+        engine.seen.lock().unwrap().has_ended = true;
+        engine
     }
 
     async fn driver(&self) -> (DockerDriver, mpsc::Receiver<Event>) {
         let (sender, events) = mpsc::channel(EVENTS_CAPACITY);
         let socket: &Path = &self.directory.path().join("docker.sock");
-        (DockerDriver::connect_to(socket, settings(), sender).await.unwrap(), events)
+        let settings = settings(self.directory.path());
+        (DockerDriver::connect_to(socket, settings, sender).await.unwrap(), events)
     }
 
     fn requests(&self) -> Vec<Request> {
-        std::mem::take(&mut *self.requests.lock().unwrap())
+        std::mem::take(&mut self.seen.lock().unwrap().requests)
     }
 }
 
 /// Answers one request; the driver opens a connection for each.
-async fn serve(mut stream: UnixStream, record: Arc<Mutex<Vec<Request>>>) {
+async fn serve(mut stream: UnixStream, seen: Arc<Mutex<Seen>>) {
     let Some((method, request)) = read(&mut stream).await else { return };
-    let answer = answer(&method, &request.path);
     let is_event_stream = request.path.contains("/events");
-    record.lock().unwrap().push(request);
-    let (status, body) = answer;
+    let (status, body) = {
+        let mut seen = seen.lock().unwrap();
+        let answer = answer(&method, &request, &mut seen);
+        seen.requests.push(request);
+        answer
+    };
     let length = match is_event_stream {
         true => String::new(),
         false => format!("Content-Length: {}\r\n", body.len()),
@@ -181,12 +210,13 @@ async fn read(stream: &mut UnixStream) -> Option<(String, Request)> {
     }
 }
 
-fn answer(method: &str, path: &str) -> (u16, Vec<u8>) {
-    let (status, value) = match versionless(path) {
+fn answer(method: &str, request: &Request, seen: &mut Seen) -> (u16, Vec<u8>) {
+    let (status, value) = match versionless(&request.path) {
         Err(refusal) => (400, json!({ "message": refusal })),
-        Ok(path) if path.starts_with("/events") => return (200, line(&die_event())),
+        Ok(path) if path.starts_with("/events") => return (200, line(&die_event(seen))),
         Ok(path) if path.contains("/logs") => return (200, log_frame("out of everything\n")),
-        Ok(path) => route(method, path.split('?').next().unwrap_or(path)),
+        Ok(path) if path.starts_with("/containers/create") => create(path, &request.body, seen),
+        Ok(path) => route(method, path.split('?').next().unwrap_or(path), seen),
     };
     match value {
         Value::Null => (status, Vec::new()),
@@ -212,19 +242,32 @@ fn versionless(path: &str) -> Result<&str, String> {
     }
 }
 
-fn route(method: &str, path: &str) -> (u16, Value) {
+/// Makes a container, whose ID is the number in its name.
+fn create(path: &str, body: &str, seen: &mut Seen) -> (u16, Value) {
+    let name = path.split(['=', '&']).nth(1).unwrap().to_string();
+    let body: Value = serde_json::from_str(body).unwrap();
+    seen.labels.insert(name.clone(), body["Labels"].clone());
+    (201, json!({"Id": id_of(&name), "Warnings": []}))
+}
+
+fn id_of(name: &str) -> &'static str {
+    match name {
+        "me_web_1" => "one",
+        "me_web_2" => "new",
+        _ => "three",
+    }
+}
+
+fn route(method: &str, path: &str, seen: &Seen) -> (u16, Value) {
     match (method, path) {
         ("GET", "/version") => (200, version()),
         ("GET", "/info") => (200, json!({"LoggingDriver": "journald", "ServerVersion": "29.1.3"})),
         ("GET", "/images/shop:1/json") => (200, json!({"Id": "sha256:1", "RepoTags": ["shop:1"]})),
         ("GET", "/networks/shop") => (200, network()),
-        ("GET", "/containers/json") => (200, list()),
-        ("POST", "/containers/create") => (201, json!({"Id": "new", "Warnings": []})),
-        ("POST", "/containers/new/start" | "/containers/one/stop" | "/containers/three/stop") => {
-            (204, Value::Null)
-        }
-        ("GET", "/containers/three/json") => (200, inspect("three", "exited")),
-        ("GET", path) if path.starts_with("/containers/") => (200, inspect("new", "running")),
+        ("GET", "/containers/json") => (200, list(seen)),
+        ("POST", path) if path.ends_with("/start") || path.ends_with("/stop") => (204, Value::Null),
+        ("GET", "/containers/three/json") if seen.has_ended => (200, inspect("three", "exited", seen)),
+        ("GET", path) if path.starts_with("/containers/") => (200, inspect("new", "running", seen)),
         ("DELETE", path) if path.starts_with("/containers/") => (204, Value::Null),
         _ => (404, json!({"message": "page not found"})),
     }
@@ -255,40 +298,41 @@ fn endpoint(address: &str) -> Value {
         "IPAMConfig": null, "Links": null, "Aliases": ["web_1"], "DriverOpts": null, "GwPriority": 0,
         "NetworkID": "net", "EndpointID": "end", "Gateway": "172.20.0.1", "IPAddress": address,
         "MacAddress": "02:42:ac:14:00:02", "IPPrefixLen": 16, "IPv6Gateway": "",
-        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": ["web_1", "abc"],
+        "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": ["me_web_1", "web_1", "abc"],
     })
 }
 
-fn labels(seat: u32) -> Value {
-    json!({
-        "evenkeel.owner": "me", "evenkeel.service": "web",
-        "evenkeel.seat": seat.to_string(), "evenkeel.incarnation": "1",
-    })
+fn labels(seen: &Seen, seat: u32) -> Value {
+    seen.labels.get(&format!("me_web_{seat}")).cloned().unwrap_or_else(|| json!({}))
 }
 
-fn list() -> Value {
+fn list(seen: &Seen) -> Value {
     let container = |id: &str, seat: u32, state: &str, address: &str| {
         json!({
-            "Id": id, "Names": [format!("/web_{seat}")], "Image": "shop:1", "ImageID": "sha256:1",
+            "Id": id, "Names": [format!("/me_web_{seat}")], "Image": "shop:1", "ImageID": "sha256:1",
             "ImageManifestDescriptor": {
                 "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:2", "size": 424,
                 "platform": {"architecture": "amd64", "os": "linux"},
             },
             "Command": "serve", "Created": 1767607200, "State": state, "Status": "Up 2 minutes",
             "Health": {"Status": "none", "FailingStreak": 0},
-            "Ports": [{"PrivatePort": 5000, "Type": "tcp"}], "Labels": labels(seat),
+            "Ports": [{"PrivatePort": 5000, "Type": "tcp"}], "Labels": labels(seen, seat),
             "HostConfig": {"NetworkMode": "shop", "Annotations": {}},
             "NetworkSettings": {"Networks": {"shop": endpoint(address)}}, "Mounts": [],
         })
     };
-    json!([container("one", 1, "running", "172.20.0.2"), container("three", 3, "exited", "")])
+    let all = [
+        ("me_web_1", container("one", 1, "running", "172.20.0.2")),
+        ("me_web_3", container("three", 3, "exited", "")),
+    ];
+    all.into_iter().filter(|(name, _)| seen.labels.contains_key(*name)).map(|(_, one)| one).collect()
 }
 
 /// The newer versions no longer repeat the address outside of `Networks`.
-fn inspect(id: &str, status: &str) -> Value {
+fn inspect(id: &str, status: &str, seen: &Seen) -> Value {
     let is_running = status == "running";
     json!({
-        "Id": id, "Created": "2026-01-05T10:00:00.1Z", "Path": "serve", "Args": [], "Name": "/web_2",
+        "Id": id, "Created": "2026-01-05T10:00:00.1Z", "Path": "serve", "Args": [], "Name": "/me_web_2",
         "State": {
             "Status": status, "Running": is_running, "Paused": false, "Restarting": false,
             "OOMKilled": !is_running, "Dead": false, "Pid": 0, "ExitCode": if is_running { 0 } else { 137 },
@@ -296,7 +340,7 @@ fn inspect(id: &str, status: &str) -> Value {
         },
         "Image": "sha256:1", "RestartCount": 0, "Driver": "overlayfs", "Platform": "linux",
         "Storage": {"RootFS": {"Snapshot": {"Name": "overlayfs"}}}, "Mounts": [],
-        "Config": {"Labels": labels(2), "Image": "shop:1", "ExposedPorts": {"5000/tcp": {}}},
+        "Config": {"Labels": labels(seen, 2), "Image": "shop:1", "ExposedPorts": {"5000/tcp": {}}},
         "NetworkSettings": {
             "SandboxID": "box", "SandboxKey": "/var/run/docker/netns/box", "Ports": {"5000/tcp": null},
             "Networks": {"shop": endpoint(if is_running { "172.20.0.2" } else { "" })},
@@ -305,8 +349,8 @@ fn inspect(id: &str, status: &str) -> Value {
 }
 
 /// The newer versions no longer repeat status, id and from outside of `Actor`.
-fn die_event() -> Value {
-    let mut attributes = labels(3);
+fn die_event(seen: &Seen) -> Value {
+    let mut attributes = labels(seen, 3);
     attributes["exitCode"] = "137".into();
     attributes["execDuration"] = "12".into();
     json!({
@@ -333,7 +377,7 @@ fn order(seat: u32) -> StartOrder {
     StartOrder { life, name, release: Release::default() }
 }
 
-fn settings() -> DockerSettings {
+fn settings(directory: &Path) -> DockerSettings {
     DockerSettings {
         image: "shop:1".into(),
         command: None,
@@ -341,6 +385,7 @@ fn settings() -> DockerSettings {
         network: "shop".into(),
         publish: false,
         owner: "me".into(),
+        records: DockerRecords { folder: directory.join("docker"), secret: Secret::of([1; 32]) },
         environment: ReplicaEnvironment {
             service: "web".into(),
             server_id: ServerId::Name,
@@ -348,6 +393,8 @@ fn settings() -> DockerSettings {
         },
         memory: None,
         cpus: None,
+        capabilities: Vec::new(),
+        new_privileges: false,
         stop_timeout: Duration::from_secs(1),
         stop_signal: None,
     }

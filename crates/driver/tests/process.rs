@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use driver::{
-    Driver, EVENTS_CAPACITY, EventSender, ProcessDriver, ProcessSettings, ReplicaEnvironment, ServerId,
-    StartOrder,
+    Driver, EVENTS_CAPACITY, EventSender, LifeMark, ListenedBy, ProcessDriver, ProcessSettings,
+    ReplicaEnvironment, ServerId, StartOrder,
 };
 use fleet::{Address, Event, Exit, FoundState, Life, Release, ReplicaName, StopHow};
 use placement::Seat;
@@ -22,7 +22,13 @@ fn driver(script: &str, events: EventSender) -> ProcessDriver {
         tether: Vec::new(),
         environment,
         socket: true,
+        listened_by: ListenedBy::Itself,
+        account: None,
+        new_privileges: false,
+        inherit: Vec::new(),
         stop_timeout: Duration::from_secs(10),
+        secret: files::Secret::of([1; 32]),
+        mark: LifeMark { owner: "test-process".into(), key: files::Secret::of([2; 32]) },
         keep: None,
     };
     ProcessDriver::new(settings, events).unwrap()

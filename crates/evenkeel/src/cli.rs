@@ -1,10 +1,15 @@
 //! The command line: what can be typed, and what its help teaches.
 
+mod down;
 mod drill;
 mod lab;
 mod place;
 mod up;
 
+#[cfg(test)]
+mod documented;
+
+pub(crate) use down::DownOptions;
 pub(crate) use drill::{DrillOptions, FaultChoice};
 pub(crate) use lab::{LabChoice, LabOptions};
 pub(crate) use place::{Algorithm, MemberWord, PlaceOptions, PlacementOptions, SAMPLES, SimulateOptions};
@@ -12,7 +17,7 @@ pub(crate) use up::{DemoDriver, UpOptions};
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use fleet::Address;
 
 /// An HTTP load balancer that owns its replicas: it starts them, watches their heartbeats, routes
@@ -33,6 +38,7 @@ Try it:
   kill -9 $(pgrep -f 'evenkeel replica' | head -1)   one is replaced, nobody notices
   evenkeel place --replicas 1,2,3 --keys alice,bob         who serves which key
   evenkeel drill kill --path /home         kill one under load, and see what clients saw
+  evenkeel down                            the end, of what stays beyond `up` as well
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage, 78 bad configuration.";
 
@@ -44,12 +50,19 @@ pub(crate) enum Command {
     /// /add and /rm on the listener. A flag beats its environment variable, that beats the file,
     /// and the file beats the default.
     Up(UpOptions),
+    /// End a balancer and everything that it owns, for good.
+    ///
+    /// A balancer of this configuration that runs is asked to end: requests under way finish, and then what it
+    /// would have kept ends, too. Where none runs, what one has left is found and ended. What should run
+    /// stays stored. Where nothing runs, that is said, with exit code 0.
+    #[command(after_help = down::DOWN_EXAMPLES)]
+    Down(DownOptions),
     /// Run the bundled demo replica: GET /home and GET /heartbeat.
     Replica {
-        /// Where to listen: an address, or unix:/path. SERVER_ID in the environment is what it calls
-        /// itself.
-        #[arg(long, default_value = "127.0.0.1:5000", value_name = "ADDR")]
-        listen: Address,
+        /// Where to listen: an address, or unix:/path [default: 127.0.0.1:$PORT, or 127.0.0.1:5000]. SERVER_ID in
+        /// the environment is what it calls itself.
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<Address>,
     },
     /// Check a configuration file, and the certificates that it names: says what is wrong, where, and
     /// what may have been meant.
@@ -85,14 +98,28 @@ pub(crate) enum Command {
     Lab(LabOptions),
     /// Run a command that is killed when its parent ends.
     #[command(hide = true)]
-    Tether {
-        /// The parent's process id.
-        parent: u32,
-        /// The command and its arguments.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-        command: Vec<String>,
-    },
+    Tether(TetherOptions),
     /// Run a replica that may outlive the balancer; the order comes on standard input.
     #[command(hide = true)]
-    Keep,
+    Keep {
+        /// How many descriptors the replica may open.
+        #[arg(long)]
+        descriptors: Option<u64>,
+    },
+}
+
+/// What stands in front of the command of a replica.
+#[derive(Debug, Args)]
+pub(crate) struct TetherOptions {
+    /// Let the command get more rights than it has, as by a setuid program.
+    #[arg(long)]
+    pub(crate) new_privileges: bool,
+    /// How many descriptors it may open.
+    #[arg(long)]
+    pub(crate) descriptors: Option<u64>,
+    /// The parent's process id.
+    pub(crate) parent: u32,
+    /// The command and its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub(crate) command: Vec<String>,
 }

@@ -4,7 +4,7 @@
 //! a restart could change.
 
 use admin::{DeployOrder, Deployer};
-use config::{Change, Effect, ServiceSettings};
+use config::{Change, Effect, ServiceSettings, Settings};
 use fleet::in_full;
 
 use crate::cli::UpOptions;
@@ -12,11 +12,13 @@ use crate::services::Services;
 use crate::{settings, wiring};
 
 /// Reads the configuration as it was read at the start.
-pub(crate) fn deployer(options: &UpOptions, services: &Services) -> Deployer {
+pub(crate) fn deployer(options: &UpOptions, began_with: &Settings, services: &Services) -> Deployer {
+    let began_with = began_with.clone();
     let (options, registry) = (options.clone(), services.registry().clone());
-    let (owner, state) = (services.shared().owner.clone(), services.shared().state.clone());
+    let identity = services.shared().identity.clone();
     Box::new(move |name| {
-        let asked = settings::chosen(&options).map_err(|stopped| stopped.to_string())?;
+        let asked = settings::chosen(&options).map_err(|refused| refused.without_values())?;
+        let mut notes = beside_services(&began_with, &asked);
         let running = registry.find(name).ok_or_else(|| format!("there is no service '{name}'"))?;
         let asked = asked.services.into_iter().find(|one| one.name == name);
         let asked =
@@ -26,13 +28,34 @@ pub(crate) fn deployer(options: &UpOptions, services: &Services) -> Deployer {
             let fixed: Vec<String> = fixed.iter().map(|key| format!("`{key}`")).collect();
             return Err(format!("{} of service '{name}' changed; {RESTART}", fixed.join(", ")));
         }
-        let spec = wiring::spec(&asked, &owner, state.as_ref()).map_err(|error| in_full(&error))?;
+        if running.attached.settings.replicas != asked.replicas {
+            let count = asked.replicas;
+            notes.push(format!(
+                "`replicas` of service '{name}' is {count} in the file now: `evenkeel scale {count} --service {name}` brings it about"
+            ));
+        }
+        let spec = wiring::spec(&asked, &identity).map_err(|error| in_full(&error))?;
         let spec = spec.ok_or("the replicas of this service are not ours to replace")?;
-        Ok(DeployOrder { spec, rollout: asked.rollout.clone() })
+        Ok(DeployOrder { spec, rollout: asked.rollout.clone(), notes })
     })
 }
 
 const RESTART: &str = "that needs a restart of the balancer, and nothing was deployed";
+
+/// What the file says otherwise than at the start, beside what it says of services that were there.
+fn beside_services(began_with: &Settings, asked: &Settings) -> Vec<String> {
+    let keys = config::changes_outside_of_services(began_with, asked);
+    let mut what: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    let is_in = |settings: &Settings, name: &str| settings.services.iter().any(|one| one.name == name);
+    let new = asked.services.iter().filter(|one| !is_in(began_with, &one.name));
+    what.extend(new.map(|one| format!("service '{}', which is new", one.name)));
+    let gone = began_with.services.iter().filter(|one| !is_in(asked, &one.name));
+    what.extend(gone.map(|one| format!("service '{}', which is gone", one.name)));
+    if what.is_empty() {
+        return Vec::new();
+    }
+    vec![format!("what changed in the file beside, and takes a restart of the balancer: {}", what.join(", "))]
+}
 
 /// The keys whose values differ and cannot be taken over while replicas run.
 fn changes_that_need_a_restart(running: &ServiceSettings, asked: &ServiceSettings) -> Vec<String> {
@@ -73,7 +96,7 @@ mod tests {
             ("[service.deploy]\nat_once = 2", &[]),
             ("socket = true", &["socket"]),
             ("spares = 1", &["spares"]),
-            ("key = \"path\"\nhost = \"a.example\"", &["host", "key"]),
+            ("key = \"path\"\nhost = \"a.example\"", &["hosts", "key"]),
             ("driver = \"docker\"\nimage = \"x\"", &["driver", "on_exit"]),
             ("[service.heartbeat]\nmisses = 3\nrise = 3", &["heartbeat"]),
             ("[service.drain]\ndeadline = \"1s\"", &["drain.deadline"]),

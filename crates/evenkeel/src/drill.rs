@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use fleet::in_full;
-use lab::{Drill, DrillError, Fault, Objective, Report};
+use fleet::{harmless_json, in_full};
+use lab::{AdminApi, Drill, DrillError, Fault, Objective, Report};
 
 use crate::cli::{DrillOptions, FaultChoice};
 use crate::signals::EndSignals;
@@ -13,7 +13,7 @@ use crate::{Outcome, Stopped, failed, say};
 
 pub(crate) fn run(options: &DrillOptions) -> Outcome {
     let is_interrupted = interruption()?;
-    let drill = drill(options)?;
+    let mut drill = drill(options)?;
     let is_json = options.target.json;
     let mut tell = |line: &str| match is_json {
         true => say::complain(line),
@@ -28,6 +28,7 @@ pub(crate) fn run(options: &DrillOptions) -> Outcome {
     };
     let mut reports = Vec::new();
     for fault in faults {
+        drill.objective.recover_within = recover_within(options, *fault);
         match drill.run(*fault, &is_interrupted, &mut tell) {
             Ok(report) => {
                 tell(&report.in_words());
@@ -41,9 +42,17 @@ pub(crate) fn run(options: &DrillOptions) -> Outcome {
         }
     }
     if is_json {
-        say!("{}", serde_json::to_string_pretty(&reports).map_err(failed)?);
+        say!("{}", harmless_json(&serde_json::to_string_pretty(&reports).map_err(failed)?));
     }
     verdict(&reports)
+}
+
+/// How long until all replicas must take traffic again.
+fn recover_within(options: &DrillOptions, fault: Fault) -> Duration {
+    const USUAL: Duration = Duration::from_secs(10);
+    const AFTER_PROBATION: Duration = Duration::from_secs(30);
+    let usual = if fault == Fault::Slow { AFTER_PROBATION } else { USUAL };
+    options.recover_within.unwrap_or(usual)
 }
 
 fn verdict(reports: &[Report]) -> Outcome {
@@ -59,8 +68,9 @@ fn drill(options: &DrillOptions) -> Result<Drill, Stopped> {
     let admin = config::admin_address(&options.target.admin)
         .map_err(|error| failed(format!("--admin {}: {error}", options.target.admin)))?;
     let host = options.host.clone().unwrap_or_else(|| options.url.to_string());
+    let token = console::token(&options.target, &admin).map_err(failed)?;
     Ok(Drill {
-        admin,
+        admin: AdminApi { address: admin, token },
         service: options.target.service.clone(),
         replica: options.replica.clone(),
         target: lab::Target { address: options.url, host },
@@ -70,7 +80,7 @@ fn drill(options: &DrillOptions) -> Result<Drill, Stopped> {
         objective: Objective {
             lost_max: options.max_lost,
             p99_max: options.max_p99,
-            recover_within: options.recover_within,
+            recover_within: recover_within(options, Fault::Kill),
         },
         is_forced: options.force,
     })

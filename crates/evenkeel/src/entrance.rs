@@ -1,24 +1,27 @@
 //! Where clients come in: certificates, listener sockets and the access log, from the settings to
 //! their end. What happens to requests is not known here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use admin::{Contract, ServiceTraffic, Traffic, TrafficSource};
+use admin::{Contract, PolicyCount, ServiceTraffic, Traffic, TrafficSource};
 use bytes::Bytes;
 use config::Settings;
 use control::Registry;
 use fleet::in_full;
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
+use ipnet::IpNet;
 use proxy::{
-    AccessLog, AccessLogDestination, AccessLogSettings, ClientSettings, Listeners, LocalEndpoints,
-    LocalResponse, ProxyHandle, ProxySettings, ResponseStyle, ServiceCounters, TlsServer,
+    AccessLog, AccessLogDestination, AccessLogSettings, ClientSettings, Limit, Listeners, LocalEndpoints,
+    LocalResponse, Mark, MemoryUse, ProxyHandle, ProxySettings, ResponseStyle, ServiceCounters, SharedLimits,
+    TlsServer, TlsSettings,
 };
 
-use crate::say;
+use crate::descriptors::Budget;
 use crate::services::{Begun, Services};
+use crate::{memory, neighbours, say};
 
 /// How long the last lines of the access log are waited for.
 const ACCESS_LOG_PATIENCE: Duration = Duration::from_secs(5);
@@ -32,11 +35,22 @@ pub(crate) fn load(settings: &Settings) -> Result<Doors, String> {
     let mut wrong = Vec::new();
     for listener in settings.all_listeners() {
         let address = listener.address;
-        let tls = listener.tls.as_ref().map(TlsServer::load).transpose();
+        let is_http2 = listener.is_http2;
+        let tls = listener.tls.clone().map(|tls| TlsServer::load(&TlsSettings { is_http2, ..tls }));
+        let tls = tls.transpose();
         match tls {
             Ok(tls) => {
-                let proxy_protocol = listener.proxy_protocol;
-                doors.push(proxy::ListenerSettings { address, tls, proxy_protocol });
+                doors.push(proxy::ListenerSettings {
+                    address,
+                    name: listener.name,
+                    tls,
+                    is_http2,
+                    proxy_protocol: listener.proxy_protocol,
+                    proxy_protocol_from: listener.proxy_protocol_from,
+                    redirect: listener.is_redirecting.then_some(listener.redirect),
+                    unmatched: listener.unmatched,
+                    response_headers: listener.response_headers,
+                });
             }
             Err(error) => wrong.push(format!("error: listener {address}: {}", in_full(&error))),
         }
@@ -96,8 +110,22 @@ impl Entrance {
         Box::new(move || Traffic {
             services: counters.get().map(traffic_of).unwrap_or_default(),
             connections: counters.get().map(ServiceCounters::connections).unwrap_or_default(),
+            memory: counters.get().map(|counters| {
+                let MemoryUse { kept, limit } = counters.memory();
+                (kept, limit)
+            }),
+            defences: counters.get().map(ServiceCounters::defences).unwrap_or_default(),
+            refusals: counters.get().map(ServiceCounters::refusals).unwrap_or_default(),
+            policies: counters.get().map(policies_of).unwrap_or_default(),
+            failed_handshakes: counters.get().map(ServiceCounters::failed_handshakes).unwrap_or_default(),
+            replica_connections: counters.get().map(|counters| counters.replica_connections().taken),
             access_log_dropped_lines: access_log.as_ref().map(AccessLog::dropped),
         })
+    }
+
+    /// What the data plane counts, as soon as it does.
+    pub(crate) fn counting(&self) -> Arc<OnceLock<ServiceCounters>> {
+        Arc::clone(&self.counters)
     }
 
     /// Lets clients in, and says where.
@@ -105,15 +133,20 @@ impl Entrance {
         self,
         settings: &Settings,
         services: &Services,
-        connections_max: usize,
+        budget: Budget,
     ) -> std::io::Result<Serving> {
         let addresses = self.listeners.addresses();
         let proxy = self.listeners.serve(&ProxySettings {
             routes: services.routes(),
-            local: local_endpoints(services),
+            local: local_endpoints(settings, services),
             drain_deadline: settings.services.iter().map(|one| one.drain_deadline).max().unwrap_or_default(),
-            clients: ClientSettings { connections_max, ..settings.clients.clone() },
+            clients: ClientSettings {
+                connections_max: budget.clients,
+                memory_max: memory::max(settings.memory_max),
+                ..settings.clients.clone()
+            },
             access_log: self.access_log.clone(),
+            limits: SharedLimits { requests: budget.requests, replica_connections: budget.replicas },
         })?;
         let _ = self.counters.set(proxy.counters());
         let contract = settings.contract.then_some("/rep, /add and /rm");
@@ -183,15 +216,33 @@ fn traffic_of(counters: &ServiceCounters) -> Vec<ServiceTraffic> {
         responses: totals.responses,
         attempts: totals.attempts,
         replays: totals.replays,
+        losses: totals.losses,
         waits: totals.waits,
+        limited: Limit::ALL.into_iter().map(Limit::name).zip(totals.limited).collect(),
         unserved: totals.unserved,
     });
     traffic.collect()
 }
 
-fn local_endpoints(services: &Services) -> Option<Arc<dyn LocalEndpoints>> {
+/// What policies did: with requests of services, and with those that none is for.
+fn policies_of(counters: &ServiceCounters) -> Vec<PolicyCount> {
+    let of_services = counters.totals().into_iter().map(|(service, totals)| (service, totals.marked));
+    let all = of_services.chain([(String::new(), counters.marked_elsewhere())]);
+    let count = |(service, marked): (String, [u64; Mark::ALL.len()])| {
+        Mark::ALL.into_iter().zip(marked).map(move |(mark, count)| PolicyCount {
+            service: service.clone(),
+            policy: mark.policy(),
+            outcome: mark.outcome(),
+            count,
+        })
+    };
+    all.flat_map(count).collect()
+}
+
+fn local_endpoints(settings: &Settings, services: &Services) -> Option<Arc<dyn LocalEndpoints>> {
     let (registry, service) = (services.registry().clone(), services.contract()?.to_string());
-    Some(Arc::new(ContractEndpoints { registry, service }))
+    let from = neighbours::networks(&settings.contract_from).into();
+    Some(Arc::new(ContractEndpoints { registry, service, from }))
 }
 
 /// Connects two rooms that do not know each other, for as long as the service is there.
@@ -199,11 +250,15 @@ fn local_endpoints(services: &Services) -> Option<Arc<dyn LocalEndpoints>> {
 struct ContractEndpoints {
     registry: Registry<Begun>,
     service: String,
+    /// Whom they answer.
+    from: Arc<[IpNet]>,
 }
 
 impl ContractEndpoints {
     fn contract(&self) -> Option<Contract> {
-        self.registry.find(&self.service).map(|entry| Contract::new(entry.control.handle))
+        self.registry
+            .find(&self.service)
+            .map(|entry| Contract::new(entry.control.handle, Arc::clone(&self.from)))
     }
 }
 
@@ -216,7 +271,7 @@ impl LocalEndpoints for ContractEndpoints {
         ResponseStyle::Contract
     }
 
-    fn answer(&self, head: Parts, body: Bytes) -> LocalResponse {
+    fn answer(&self, head: Parts, client: IpAddr, body: Bytes) -> LocalResponse {
         let contract = self.contract();
         Box::pin(async move {
             let Some(contract) = contract else {
@@ -225,7 +280,7 @@ impl LocalEndpoints for ContractEndpoints {
                 *gone.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 return gone;
             };
-            let answer: Response<Bytes> = contract.answer(head.uri.path(), body).await;
+            let answer: Response<Bytes> = contract.answer(&head, client, body).await;
             answer
         })
     }

@@ -2,27 +2,125 @@
 //! over. The question is answered inside the running balancer, from the very table that it routes by.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, OnceLock};
 
 use admin::Explainer;
-use api::ExplainShape;
+use api::{ExplainShape, ExplanationShape, LimitShape, PolicyShape, RouteShape};
+use config::ListenerSettings;
 use control::Registry;
+use fleet::RoutingTable;
 use h1::{BadHead, HeadEnd, HeadLimits, RequestHead};
 use placement::Key;
+use proxy::{Limit, Mark, PolicyTold, RouteVerdict, RoutesReader, ServiceCounters, Session, Sticky};
 
 use crate::services::Begun;
 
+/// How many requests are under way and wait, as soon as there are any.
+pub(crate) type Counting = Arc<OnceLock<ServiceCounters>>;
+
+/// How many rules are told at most: those that are not for the host of the request are the last.
+const ROUTES_TOLD_MAX: usize = 100;
+
+/// What an explanation is drawn from.
+pub(crate) struct Explained {
+    pub(crate) registry: Registry<Begun>,
+    pub(crate) routes: RoutesReader,
+    pub(crate) listeners: Vec<ListenerSettings>,
+    pub(crate) counting: Counting,
+}
+
 /// Key rules and tables of all services. Heads are read with these limits.
-pub(crate) fn explainer(registry: Registry<Begun>, limits: HeadLimits) -> Explainer {
+pub(crate) fn explainer(sources: Explained, limits: HeadLimits) -> Explainer {
+    let Explained { registry, routes, listeners, counting } = sources;
     Box::new(move |name, question| {
         let found = registry.find(name).ok_or_else(|| format!("there is no service '{name}'"))?;
         let service = &found.attached.settings;
-        let head = head_of(question, &limits)?;
+        let mut head = head_of(question, &limits)?;
+        service.path_form.apply(&mut head).map_err(|odd| format!("this request would get 400: {odd}"))?;
         let client = question.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let table = found.control.table.load();
         let key = service.key.key(&head, client, table.key_hash());
-        let choices = table.explain(key.unwrap_or_else(|| Key::from_number(fastrand::u64(..))));
-        Ok(admin::explanation(config::key_rule_in_words(&service.key), key.is_none(), &choices))
+        let sticky = found.attached.sticky.as_ref();
+        let session = sticky.and_then(|sticky| sticky.session(&head));
+        let drawn = || Key::from_number(fastrand::u64(..));
+        let preference = match session {
+            Some(session) => session.preference(key, table.key_hash()),
+            None => key.unwrap_or_else(drawn).into(),
+        };
+        let is_random = key.is_none() && session.is_none();
+        let by_key = || config::key_rule_in_words(&service.key);
+        let key_rule = session.map_or_else(by_key, |_| Mark::SessionKept.policy().to_owned());
+        let explained = admin::explanation(key_rule, is_random, &table.explain(preference));
+        let listener = question.listener.as_deref().unwrap_or_default();
+        let of_listener = listeners.iter().filter(|one| one.name == listener).flat_map(policies_of);
+        let of_session = sticky.map(|sticky| of_session(sticky, session, &table));
+        let policies = of_listener.chain(service.policies.told()).chain(of_session).map(policy).collect();
+        let explained = ExplanationShape { routes: ways(&routes, &head, listener), policies, ..explained };
+        let Some(counters) = counting.get() else { return Ok(explained) };
+        let limits = Limit::ALL.into_iter().filter_map(|limit| limit_of(counters, name, limit)).collect();
+        Ok(ExplanationShape { limits, waiting: counters.waiting(name), ..explained })
     })
+}
+
+/// Whom such a request is for, and whom it is not for, the rules that count most first.
+fn ways(routes: &RoutesReader, head: &RequestHead, listener: &str) -> Vec<RouteShape> {
+    let notes = routes.explain(head, listener).into_iter().take(ROUTES_TOLD_MAX);
+    let shape = notes.map(|note| RouteShape {
+        host: note.host,
+        path: note.path,
+        listeners: note.listeners,
+        service: note.service,
+        to: note.to,
+        verdict: match note.verdict {
+            RouteVerdict::Chosen => RouteShape::CHOSEN.to_owned(),
+            RouteVerdict::Later => "another one comes before it".to_owned(),
+            RouteVerdict::OtherHost => "another host".to_owned(),
+            RouteVerdict::OtherPath => "another path".to_owned(),
+            RouteVerdict::OtherListener => "another listener".to_owned(),
+        },
+    });
+    shape.collect()
+}
+
+/// What all requests of a listener go through.
+fn policies_of(listener: &ListenerSettings) -> Vec<PolicyTold> {
+    let redirect = listener.is_redirecting.then(|| PolicyTold {
+        policy: Mark::Redirected.policy(),
+        does: format!("the listener sends it to HTTPS, port {}", listener.redirect.port),
+    });
+    let edits = listener.response_headers.as_ref().map(|edits| PolicyTold {
+        policy: Mark::ResponseEdited.policy(),
+        does: format!("{edits}, of the listener"),
+    });
+    redirect.into_iter().chain(edits).collect()
+}
+
+fn policy(told: PolicyTold) -> PolicyShape {
+    PolicyShape { policy: told.policy.to_owned(), does: told.does }
+}
+
+/// What a request's cookie says of its session.
+fn of_session(sticky: &Sticky, session: Option<Session>, table: &RoutingTable) -> PolicyTold {
+    let name = sticky.name();
+    let does = match session {
+        None => format!("without a cookie '{name}' of ours it begins a session, and is given one"),
+        Some(Session { seat, .. }) if table.has_seat(seat) => {
+            format!("its cookie '{name}' names seat {}", seat.number())
+        }
+        Some(Session { seat, .. }) => {
+            format!(
+                "its cookie '{name}' names seat {}, which is gone: it is given another one",
+                seat.number()
+            )
+        }
+    };
+    PolicyTold { policy: Mark::SessionKept.policy(), does }
+}
+
+/// A limit of the service, if it is set.
+fn limit_of(counters: &ServiceCounters, service: &str, limit: Limit) -> Option<LimitShape> {
+    let usage = counters.usage(service, limit)?;
+    Some(LimitShape { name: limit.name().to_owned(), in_use: usage.taken, most: usage.most })
 }
 
 /// The head that such a request would have, read as the data plane reads it.

@@ -10,17 +10,28 @@
 
 mod cli;
 
+mod variables;
+mod log;
 mod say;
 mod stopped;
 
 mod descriptors;
+mod memory;
 mod entrance;
+mod neighbours;
 mod owner;
+mod orphans;
 mod settings;
 mod signals;
 mod state;
+mod moved;
+mod token;
+mod contradictions;
+mod warnings;
+mod identity;
 mod services;
 mod up;
+mod down;
 mod wiring;
 
 mod replica;
@@ -42,18 +53,27 @@ use cli::{Cli, Command};
 pub(crate) use say::say;
 pub(crate) use stopped::{Outcome, Stopped, failed};
 
+// It says what each thread has, and gives memory back to the system after a flood: see `proxy`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
+    if let Some(failure) = variables::begin_without_empty_ones() {
+        say::complain(&format!("error: cannot begin again without empty variables: {failure}"));
+        return ExitCode::FAILURE;
+    }
     let outcome = match Cli::parse().command {
         Command::Up(options) => up::run(&options),
-        Command::Replica { listen } => replica::run(&listen),
+        Command::Down(options) => down::run(&options),
+        Command::Replica { listen } => replica::run(listen.as_ref()),
         Command::Validate { config } => up::validate(&config),
         Command::Running(command) => running(command),
         Command::Place(options) => place::place(&options),
         Command::Simulate(options) => place::simulate(&options),
         Command::Drill(options) => drill::run(&options),
         Command::Lab(options) => laboratory::run(&options),
-        Command::Tether { parent, command } => tether::run(parent, &command),
-        Command::Keep => tether::keep(),
+        Command::Tether(options) => tether::run(&options),
+        Command::Keep { descriptors } => tether::keep(descriptors),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,27 +1,34 @@
 //! The owner's lock: two balancers with one owner id would take each other's replicas for their own,
-//! so on one host there is only one of them, whatever their users, state directories and drivers are.
+//! so on one host there is only one of them, whatever their state directories and drivers are.
 //!
 //! Two locks, and both are let go by the kernel however their holder ends. The name of an abstract
 //! Unix socket is seen by everybody in the same network namespace, whatever they have mounted; a file
-//! in `/tmp` by everybody who has the same `/tmp`, whatever their network. Who shares neither, as
-//! balancers in containers of their own, is not found out. A balancer that is killed leaves an empty
-//! file, which means nothing.
+//! in our run folder by every balancer of this account that has the same folder, whatever its network. Who
+//! shares neither, as balancers in containers of their own, is not found out. A balancer that is killed
+//! leaves an empty file, which means nothing.
+//!
+//! A name can be taken by any account, and be meant to keep us out. So a holder counts only if it is of our
+//! own account, or root; the kernel tells. Root keeps users out: what root's balancer runs (containers of the
+//! engine that both reach) is not for a user's balancer to take over. A user does not keep root out, nor another
+//! user: whoever that is, its processes are its own, and containers are known by a secret in a state
+//! directory that is not shared. We say who it is, and go on with the file alone.
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::fs::MetadataExt;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock, open};
+use files::NotOurs;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::process::{Uid, geteuid};
 
 /// What the names of both locks begin with.
 const PREFIX: &str = "evenkeel-owner-";
-
-/// Where everybody may have a file.
-const FOLDER: &str = "/tmp";
 
 /// How often it is tried to take a lock whose holder is gone when it is looked at.
 const ATTEMPTS_MAX: u32 = 3;
@@ -29,7 +36,8 @@ const ATTEMPTS_MAX: u32 = 3;
 /// Held for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct OwnerLock {
-    _socket: UnixListener,
+    /// Nothing where somebody else has the name who does not count.
+    _name: Option<UnixListener>,
     file: Option<(PathBuf, File)>,
 }
 
@@ -44,22 +52,25 @@ impl Drop for OwnerLock {
     }
 }
 
-/// Who holds it, as far as that can be seen.
+/// Why it is not to be had.
 #[derive(Debug, PartialEq, Eq)]
-enum Refused {
-    /// This process, if its number is known here.
+pub(crate) enum Refused {
+    /// This process holds it, if its number is known here.
     Held(Option<i32>),
+    /// It cannot be taken, for this reason.
     Failed(String),
+}
+
+/// Who listens at a name.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    pid: Option<i32>,
+    uid: Uid,
 }
 
 /// Takes the lock of an owner, or says who has it and what to do.
 pub(crate) fn take(owner: &str) -> Result<OwnerLock, String> {
-    let locked = take_name(owner).and_then(|socket| {
-        let path = Path::new(FOLDER).join(format!("{PREFIX}{owner}.lock"));
-        let file = take_file(&path)?;
-        Ok(OwnerLock { _socket: socket, file: file.map(|file| (path, file)) })
-    });
-    locked.map_err(|refused| match refused {
+    attempt(owner).map_err(|refused| match refused {
         Refused::Held(pid) => {
             let pid = pid.map_or_else(|| "in another namespace".to_owned(), |pid| format!("process {pid}"));
             format!(
@@ -71,61 +82,98 @@ pub(crate) fn take(owner: &str) -> Result<OwnerLock, String> {
     })
 }
 
-fn take_name(owner: &str) -> Result<UnixListener, Refused> {
+/// Takes the lock of an owner, or says who has it.
+pub(crate) fn attempt(owner: &str) -> Result<OwnerLock, Refused> {
+    folder().and_then(|folder| take_in(folder.as_deref(), owner))
+}
+
+/// Whether a balancer of this owner can be seen to run. Nothing is locked by that.
+pub(crate) fn is_held(owner: &str) -> bool {
+    holder_at(&format!("{PREFIX}{owner}")).is_some()
+}
+
+/// Where the file is; nothing where nobody can write, because then nobody else has one either.
+fn folder() -> Result<Option<PathBuf>, Refused> {
+    let folder = files::run_folder().map_err(|error| Refused::Failed(error.to_string()))?;
+    match files::ensure_own_folder(&folder) {
+        Ok(()) => Ok(Some(folder)),
+        Err(error @ NotOurs::Unusable { .. }) => {
+            tracing::debug!("there is no lock in a file: {}", fleet::in_full(&error));
+            Ok(None)
+        }
+        Err(error) => Err(Refused::Failed(error.to_string())),
+    }
+}
+
+fn take_in(folder: Option<&Path>, owner: &str) -> Result<OwnerLock, Refused> {
+    let name = take_name(owner)?;
+    let path = folder.map(|folder| folder.join(format!("{PREFIX}{owner}.lock")));
+    let file = path.map(|path| Ok((take_file(&path)?, path))).transpose()?;
+    if name.is_none() && file.is_none() {
+        let what = "its name is held by another account, and there is no folder for a lock file";
+        return Err(Refused::Failed(what.to_owned()));
+    }
+    Ok(OwnerLock { _name: name, file: file.map(|(file, path)| (path, file)) })
+}
+
+/// The name; nothing if somebody has it who does not count.
+fn take_name(owner: &str) -> Result<Option<UnixListener>, Refused> {
     let failed = |error: io::Error| Refused::Failed(error.to_string());
-    let name = SocketAddr::from_abstract_name(format!("{PREFIX}{owner}")).map_err(failed)?;
+    let text = format!("{PREFIX}{owner}");
+    let name = SocketAddr::from_abstract_name(&text).map_err(failed)?;
+    let mut holder = None;
     for _ in 0..ATTEMPTS_MAX {
         match UnixListener::bind_addr(&name) {
-            Ok(socket) => return Ok(socket),
+            Ok(socket) => return Ok(Some(socket)),
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(failed(error)),
-            // The kernel knows who listens, and connects us without its help.
-            Err(_) => match UnixStream::connect_addr(&name) {
-                Ok(stream) => return Err(Refused::Held(listener_of(&stream))),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-                // Somebody has the name, whoever it is.
-                Err(_) => return Err(Refused::Held(None)),
-            },
+            Err(_) => holder = holder_at(&text),
+        }
+        if holder.is_some() {
+            break;
         }
     }
-    Err(Refused::Held(None))
-}
-
-fn listener_of(stream: &UnixStream) -> Option<i32> {
-    let credentials = rustix::net::sockopt::socket_peercred(stream).ok()?;
-    Some(credentials.pid.as_raw_nonzero().get()).filter(|pid| *pid > 0)
-}
-
-/// The lock on a file; nothing where there can be no file, because then nobody else has one either.
-fn take_file(path: &Path) -> Result<Option<File>, Refused> {
-    for _ in 0..ATTEMPTS_MAX {
-        let Some(file) = open_file(path) else {
-            tracing::debug!("there is no lock {}", path.display());
-            return Ok(None);
-        };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            // Whoever tidies up `/tmp` may have taken the file away since it was opened.
-            Ok(()) if is_at(&file, path) => return Ok(Some(file)),
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(Refused::Held(holder_of(&file))),
-            Err(error) => return Err(Refused::Failed(io::Error::from(error).to_string())),
+    let whose = match holder {
+        Some(Holder { pid, uid }) if uid.is_root() || uid == geteuid() => return Err(Refused::Held(pid)),
+        Some(Holder { pid, uid }) => {
+            let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            format!("account {uid}{pid}")
         }
-    }
+        // No balancer holds a name without listening, or lets its queue fill up.
+        None => "somebody who does not say who it is".to_owned(),
+    };
+    tracing::warn!(
+        "the name of the owner \"{owner}\" is held by {whose}, which is no reason not to start; a lock in our run folder stands in for it"
+    );
     Ok(None)
 }
 
-fn open_file(path: &Path) -> Option<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    // Everybody must be able to open it. A file of somebody else's in a shared folder must not be
-    // opened as if it were to be created: kernels refuse that.
-    let readable = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
-    let created = || {
-        let file = open(path, flags | OFlags::CREATE | OFlags::EXCL, readable)?;
-        // Whatever is masked for this user: a lock that others cannot open holds nobody off.
-        fchmod(&file, readable).map(|()| file)
-    };
-    let opened = open(path, flags, Mode::empty()).or_else(|_| created());
-    let file = File::from(opened.or_else(|_| open(path, flags, Mode::empty())).ok()?);
-    file.metadata().is_ok_and(|metadata| metadata.is_file()).then_some(file)
+/// Who listens at an abstract name. The kernel connects us without their help, and knows; we do not wait for
+/// it where their queue is full.
+fn holder_at(name: &str) -> Option<Holder> {
+    let address = SocketAddrUnix::new_abstract_name(name.as_bytes()).ok()?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket: OwnedFd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
+    connect(socket.as_fd(), &address).ok()?;
+    let credentials = rustix::net::sockopt::socket_peercred(&socket).ok()?;
+    let pid = Some(credentials.pid.as_raw_nonzero().get()).filter(|pid| *pid > 0);
+    Some(Holder { pid, uid: credentials.uid })
+}
+
+/// The lock on a file in a folder of ours.
+fn take_file(path: &Path) -> Result<File, Refused> {
+    let failed = |error: Errno| Refused::Failed(format!("{}: {}", path.display(), io::Error::from(error)));
+    for _ in 0..ATTEMPTS_MAX {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(open(path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?);
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // Whoever has let go of it has taken the file away since it was opened.
+            Ok(()) if is_at(&file, path) => return Ok(file),
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(Refused::Held(holder_of(&file))),
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Err(Refused::Failed(format!("{} does not stay where it is", path.display())))
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -133,10 +181,15 @@ fn is_at(file: &File, path: &Path) -> bool {
     (ours.st_dev(), ours.st_ino()) == (there.st_dev(), there.st_ino())
 }
 
+/// How often the list of locks is read for somebody who should be in it.
+const LOOKS: usize = 5;
+
 /// Who holds the lock on a file, as the kernel's list of locks has it.
 fn holder_of(file: &File) -> Option<i32> {
     let inode = file.metadata().ok()?.st_ino();
-    holder_in(&fs::read_to_string(PathBuf::from("/proc/locks")).ok()?, inode)
+    // The list is handed out in pieces, and may change between two of them: a line can be passed over.
+    let look = |_| holder_in(&fs::read_to_string(PathBuf::from("/proc/locks")).ok()?, inode);
+    (0..LOOKS).find_map(look)
 }
 
 /// A line of the list: `1: FLOCK  ADVISORY  WRITE 1369 fe:00:753938 0 EOF`.
@@ -160,28 +213,43 @@ mod tests {
 
     #[test]
     fn a_second_lock_of_one_owner_is_refused_with_who_has_the_first_and_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
         let owner = format!("test-{}", own_pid());
-        let first = take(&owner).unwrap();
-        let refused = take(&owner).unwrap_err();
-        assert!(refused.contains(&format!("(process {})", own_pid())), "{refused}");
-        assert!(refused.contains("owner = ") && refused.contains(&owner), "{refused}");
-        assert!(take(&format!("{owner}-other")).is_ok());
+        let first = take_in(Some(folder.path()), &owner).unwrap();
+        assert_eq!(take_in(None, &owner).unwrap_err(), Refused::Held(Some(own_pid())));
+        assert!(take_in(Some(folder.path()), &format!("{owner}-other")).is_ok());
         drop(first);
-        assert!(take(&owner).is_ok());
-        assert!(!Path::new(&format!("{FOLDER}/{PREFIX}{owner}.lock")).exists());
+        assert!(take_in(Some(folder.path()), &owner).is_ok());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
     fn the_file_alone_refuses_too_and_tells_who() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let first = take_file(&path).unwrap();
-        assert!(first.is_some());
+        let _first = take_file(&path).unwrap();
         assert_eq!(take_file(&path).unwrap_err(), Refused::Held(Some(own_pid())));
         fs::remove_file(&path).unwrap();
-        assert!(take_file(&path).unwrap().is_some(), "one that was taken away holds nobody off");
-        assert!(take_file(folder.path()).unwrap().is_none(), "a folder is no lock");
-        assert!(take_file(&folder.path().join("no/such")).unwrap().is_none());
+        assert!(take_file(&path).is_ok(), "one that was taken away holds nobody off");
+        assert!(take_file(folder.path()).is_err(), "a folder is no lock");
+        let victim = folder.path().join("victim");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        assert!(take_file(&link).is_err() && !victim.exists(), "a link is not followed");
+    }
+
+    #[test]
+    fn a_name_whose_holder_does_not_listen_is_no_reason_not_to_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = format!("test-silent-{}", own_pid());
+        let silent =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        let name = SocketAddrUnix::new_abstract_name(format!("{PREFIX}{owner}").as_bytes()).unwrap();
+        rustix::net::bind(&silent, &name).unwrap();
+        let first = take_in(Some(folder.path()), &owner).unwrap();
+        assert!(first._name.is_none());
+        assert_eq!(take_in(Some(folder.path()), &owner).unwrap_err(), Refused::Held(Some(own_pid())));
+        assert!(take_in(None, &owner).is_err(), "without any lock there is none");
     }
 
     #[test]

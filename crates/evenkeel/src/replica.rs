@@ -1,7 +1,9 @@
 //! The bundled demo replica: the contract's web server.
 
 use std::convert::Infallible;
+use std::ffi::CStr;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,15 +20,34 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
 use crate::signals::EndSignals;
-use crate::{Outcome, failed};
+use crate::{Outcome, Stopped, failed};
 
+/// Where it listens if nobody says.
+const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 /// How long requests may go on after it was asked to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 /// How long to wait after an accept failed, for descriptors to become free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// What it is called in the list of processes: whoever signals all balancers does not mean it.
+const NAME: &CStr = c"evenkeel-demo";
+
+/// Where it listens: where it was told; else on the port in `PORT`, on loopback, as most servers do where a
+/// balancer chooses it.
+fn address(listen: Option<&Address>, port: Option<&str>) -> Result<Address, String> {
+    if let Some(listen) = listen {
+        return Ok(listen.clone());
+    }
+    let Some(port) = port.filter(|port| !port.is_empty()) else { return Ok(DEFAULT.into()) };
+    let port = port.parse().map_err(|_| format!("PORT is '{port}', which is no port"))?;
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
+}
+
 /// Serves until asked to stop.
-pub(crate) fn run(listen: &Address) -> Outcome {
+pub(crate) fn run(listen: Option<&Address>) -> Outcome {
+    let _ = rustix::thread::set_name(NAME);
+    let port = std::env::var("PORT").ok();
+    let listen = &address(listen, port.as_deref()).map_err(Stopped::WrongUsage)?;
     let id = std::env::var("SERVER_ID").unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {

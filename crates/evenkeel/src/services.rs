@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use config::{DriverChoice, ServiceSettings, Settings};
 use control::{Entry, Handle, Registry};
-use fleet::{Edit, in_full};
-use proxy::{RoutesPublisher, RoutesReader};
+use fleet::{FleetView, ReplicaState, in_full};
+use proxy::{Destinations, Redirect, RoutesPublisher, RoutesReader, Sticky};
 
 use crate::say;
 use crate::wiring::{self, Shared};
 
 /// How long all replicas that were there before are waited for, once some of them take traffic.
 const TAKE_UP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How much longer than one start of a replica its service is waited for, to hear what came of it.
+const START_MARGIN: Duration = Duration::from_secs(1);
 
 /// How much longer than draining and stopping the end of a fleet may take, where the engine is away.
 pub(crate) const END_MARGIN: Duration = Duration::from_secs(15);
@@ -26,6 +29,8 @@ pub(crate) struct Services {
     /// The service that the contract's endpoints are about, if there is one.
     contract: Option<String>,
     registry: Registry<Begun>,
+    /// Who is sent elsewhere, whatever the services.
+    redirects: Vec<Redirect>,
     routes: RoutesPublisher,
     routes_seen: RoutesReader,
 }
@@ -34,8 +39,8 @@ pub(crate) struct Services {
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) settings: ServiceSettings,
-    /// Whether an earlier balancer left replicas, or wanted some.
-    pub(crate) had_replicas: bool,
+    /// What keeps its sessions where they are, if they are kept.
+    pub(crate) sticky: Option<Sticky>,
 }
 
 impl Begun {
@@ -45,13 +50,19 @@ impl Begun {
     }
 }
 
+/// Whether an earlier balancer left replicas of a service that run.
+pub(crate) fn had_replicas(entry: &Entry<Begun>) -> bool {
+    entry.control.handle.view().beginning.begun().is_some_and(|begun| begun.found > 0)
+}
+
 impl Services {
     /// None yet. If the contract is on, it is about the first of the configuration.
     pub(crate) fn new(shared: Shared, settings: &Settings) -> Self {
         let first = settings.services.first().filter(|_| settings.contract);
         let contract = first.map(|service| service.name.clone());
-        let (routes, routes_seen) = proxy::routes(Vec::new());
-        Self { shared, contract, registry: Registry::default(), routes, routes_seen }
+        let (routes, routes_seen) = proxy::routes(Destinations::default());
+        let redirects = settings.redirects.clone();
+        Self { shared, contract, registry: Registry::default(), redirects, routes, routes_seen }
     }
 
     /// What all services share.
@@ -79,10 +90,10 @@ impl Services {
     #[allow(dead_code, reason = "the tests use it; its command comes with the reload of the configuration")]
     pub(crate) async fn add(&mut self, settings: ServiceSettings) -> Result<(), String> {
         let name = settings.name.clone();
-        self.begin(settings).await?;
+        self.begin(settings)?;
         let Some(entry) = self.registry.find(&name) else { return Ok(()) };
-        if let Err(text) = fill(&entry).await {
-            if !entry.attached.had_replicas {
+        if let Err(text) = come_up(&entry).await {
+            if !had_replicas(&entry) {
                 entry.control.handle.retire().await;
             }
             self.registry.remove(&name);
@@ -108,20 +119,27 @@ impl Services {
         retired.map_err(|_| format!("not all replicas of service '{name}' could be ended; the log says why"))
     }
 
-    /// Starts the control of a service, which takes up what is left of its fleet and begins nothing new.
-    pub(crate) async fn begin(&self, settings: ServiceSettings) -> Result<(), String> {
+    /// Starts the control of a service, which begins as soon as it can: takes up what is left of its fleet,
+    /// or begins one. An error says that it never could as it is configured.
+    pub(crate) fn begin(&self, settings: ServiceSettings) -> Result<(), String> {
+        let what_runs = wiring::spec(&settings, &self.shared.identity);
+        what_runs.map_err(|error| format!("service '{}': {}", settings.name, in_full(&error)))?;
         let is_contract = self.contract.as_ref() == Some(&settings.name);
-        let control = wiring::start_control(&settings, is_contract, &self.shared).await;
-        let control = control.map_err(|error| format!("service '{}': {}", settings.name, in_full(&error)))?;
-        let had_replicas = !control.handle.view().fleet.replicas.is_empty();
-        let begun = Begun { settings, had_replicas };
-        self.registry.insert(control, begun).map_err(|error| error.to_string())
+        let control = wiring::start_control(&settings, is_contract, &self.shared);
+        let sticky = wiring::sticky(&settings, &self.shared.identity);
+        self.registry.insert(control, Begun { settings, sticky }).map_err(|error| error.to_string())
     }
 
-    /// Brings every service to the replicas that it should have.
-    pub(crate) async fn fill(&self) -> Result<(), String> {
+    /// Waits until each service is whole, or it is known why it is not, and tells of it as it goes. The error
+    /// names all that are not whole, with the reasons.
+    pub(crate) fn come_up(&self) -> impl Future<Output = Result<(), String>> + use<> {
         let entries = self.registry.entries();
-        futures_util::future::try_join_all(entries.iter().map(fill)).await.map(|_| ())
+        async move {
+            let coming = entries.iter().map(come_up);
+            let came = futures_util::future::join_all(coming).await;
+            let failed: Vec<String> = came.into_iter().filter_map(Result::err).collect();
+            if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+        }
     }
 
     /// Routes requests to every service.
@@ -133,9 +151,9 @@ impl Services {
     }
 
     /// Stops all replicas of these services, drained, without changing what should run.
-    pub(crate) async fn retire(&self, is_meant: impl Fn(&Begun) -> bool) {
+    pub(crate) async fn retire(&self, is_meant: impl Fn(&Entry<Begun>) -> bool) {
         let entries = self.registry.entries();
-        let meant = entries.iter().filter(|entry| is_meant(&entry.attached));
+        let meant = entries.iter().filter(|entry| is_meant(entry));
         futures_util::future::join_all(meant.map(|entry| entry.control.handle.retire())).await;
     }
 
@@ -144,57 +162,79 @@ impl Services {
         let open = entries.iter().filter(|entry| entry.is_open);
         let planes = open.map(|entry| {
             let is_contract = self.contract.as_deref() == Some(entry.name());
-            wiring::data_plane(&entry.attached.settings, is_contract, &entry.control)
+            let Begun { settings, sticky } = &*entry.attached;
+            wiring::data_plane(settings, sticky.as_ref(), is_contract, &entry.control)
         });
-        self.routes.publish(planes.collect());
+        self.routes.publish(Destinations { services: planes.collect(), redirects: self.redirects.clone() });
     }
 }
 
-/// Brings a service to the replicas that it should have.
-async fn fill(entry: &Entry<Begun>) -> Result<(), String> {
-    let (service, control) = (&entry.attached.settings, &entry.control);
-    let begun = Instant::now();
-    let found = control.handle.view().fleet.replicas.len();
-    let count = if control.is_restored { found } else { found.max(service.replicas as usize) };
-    let verb = match (found > 0, service.is_owned()) {
+/// Waits until a service is whole, or it is known why it is not, and tells of it as it goes. It comes up
+/// without this, too.
+async fn come_up(entry: &Entry<Begun>) -> Result<(), String> {
+    let (service, handle) = (&entry.attached.settings, &entry.control.handle);
+    let begun_at = Instant::now();
+    let begun = match handle.attempted().await {
+        Ok(begun) => begun,
+        Err(why) => return Err(format!("service '{}': {why}", service.name)),
+    };
+    let count = handle.view().fleet.replicas.len();
+    let verb = match (begun.found > 0, service.is_owned()) {
         (true, _) => "taking up",
         (false, true) => "starting",
         (false, false) => "watching",
     };
     say!("  service {}: {verb} {count} {} …", service.name, what(&service.driver, count));
-    if control.is_restored && count != service.replicas as usize {
+    if begun.is_restored && count != service.replicas as usize {
         let asked = service.replicas;
         say!("    (what was asked for before counts, not replicas = {asked}; `evenkeel scale` changes it)");
     }
-    if !control.is_restored {
-        let filled = control.handle.edit(Edit::Fill { count: service.replicas }).await;
-        filled.map_err(|error| format!("service '{}': {error}", service.name))?;
+    match (service.is_owned(), begun.found > 0) {
+        // They need not be well for the service to begin.
+        (false, _) => {}
+        (true, true) => take_up(service, handle).await,
+        (true, false) => {
+            let limit = service.start_timeout + START_MARGIN;
+            let _ = tokio::time::timeout(limit, handle.whole_or_failing()).await;
+        }
     }
-    if found > 0 && service.is_owned() {
-        take_up(service, &control.handle).await;
-    }
-    let view = control.handle.view();
+    let view = handle.view();
     let names: Vec<&str> = view.fleet.names().map(|name| name.as_str()).collect();
+    let ready = view.fleet.ready();
     say!(
-        "  service {}: {} of {} ready after {:.2?}: {}",
+        "  service {}: {ready} of {} ready after {:.2?}: {}",
         service.name,
-        view.fleet.ready(),
         names.len(),
-        begun.elapsed(),
+        begun_at.elapsed(),
         names.join(", ")
     );
-    Ok(())
+    let is_up = ready == names.len() || !service.is_owned();
+    if is_up { Ok(()) } else { Err(missing(&service.name, &view.fleet)) }
+}
+
+/// Who does not take traffic, and why.
+fn missing(service: &str, fleet: &FleetView) -> String {
+    let unready = fleet.replicas.iter().filter(|replica| replica.state != ReplicaState::Ready);
+    let told = unready.map(|replica| {
+        let reason = replica.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let lines = replica.crash_loop.as_ref().map(|crash_loop| crash_loop.last_output.as_slice());
+        let lines = lines.filter(|lines| lines.len() > 1).unwrap_or_default();
+        let told = format!("\n  {} is {}{reason}", replica.name, replica.state.as_str());
+        lines.iter().fold(told, |told, line| told + "\n    | " + line)
+    });
+    let told: String = told.collect();
+    format!("service '{service}': {} of {} ready{told}", fleet.ready(), fleet.replicas.len())
 }
 
 /// Waits for replicas that were there before. Some that do not come back must not keep the others
 /// from serving.
 async fn take_up(service: &ServiceSettings, handle: &Handle) {
     let patience = TAKE_UP_PATIENCE.min(service.start_timeout);
-    if tokio::time::timeout(patience, handle.whole()).await.is_ok() {
+    if tokio::time::timeout(patience, handle.whole_or_failing()).await.is_ok() {
         return;
     }
     let _ = tokio::time::timeout(service.start_timeout, handle.some_ready()).await;
-    tracing::warn!(service = %service.name, "not every replica is back; serving with those that are");
+    tracing::warn!(service = %service.name, "not every replica is back; those that are serve");
 }
 
 /// What the replicas are called in start-up lines.

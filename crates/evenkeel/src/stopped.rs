@@ -37,5 +37,19 @@ impl Stopped {
 
 /// A failure with its text; `error: ` is put in front.
 pub(crate) fn failed(text: impl fmt::Display) -> Stopped {
-    Stopped::Failed(format!("error: {text}"))
+    let text = text.to_string();
+    // What comes from another side of a connection may have it already.
+    Stopped::Failed(format!("error: {}", text.strip_prefix("error: ").unwrap_or(&text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_called_an_error_once() {
+        for text in ["no engine", "error: no engine"] {
+            assert_eq!(failed(text).to_string(), "error: no engine");
+        }
+    }
 }

@@ -1,31 +1,37 @@
 //! From validated settings to running parts: each room gets its own words for what was configured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Algorithm, DriverChoice, OnExit, ServiceSettings, Settings};
-use control::{Control, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings, StartError, StateDir};
+use config::{Algorithm, DriverChoice, OnExit, Rights, ServiceSettings, Settings};
+use control::{Control, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings};
 use driver::{
-    DockerDriver, DockerSettings, Driver, DriverError, EventSender, KeepSettings, ProcessDriver,
-    ProcessSettings, ReplicaEnvironment, ServerId, Spec, StaticDriver,
+    Account, DockerDriver, DockerSettings, Driver, DriverError, EventSender, KeepSettings, ListenedBy,
+    ProcessDriver, ProcessSettings, ReplicaEnvironment, ServerId, Spec, StaticDriver,
 };
 use fleet::FleetSettings;
 use placement::{Classic, ClassicSettings, Named, NamedAlgorithm, Placement, Rendezvous, SeatChoice};
-use proxy::ResponseStyle;
+use proxy::{ResponseStyle, Sticky};
 
-use crate::{state, tether};
+use crate::identity::Identity;
+use crate::{descriptors, state, tether};
 
 /// How long replicas of a service that is configured no more may take to end; what they were promised
 /// is not known any more.
-const ORPHAN_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ORPHAN_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pauses between two attempts to look for what is of no service any more.
+const ORPHAN_RETRY_FIRST: Duration = Duration::from_secs(1);
+const ORPHAN_RETRY_LONGEST: Duration = Duration::from_secs(60);
 
 /// What all services of a balancer share.
 pub(crate) struct Shared {
-    /// Whose containers they are.
-    pub(crate) owner: String,
-    /// Where the desired states of services are kept, if they are.
-    pub(crate) state: Option<StateDir>,
+    /// Whose replicas they are.
+    pub(crate) identity: Identity,
+    /// Names that no replica of any service may have.
+    pub(crate) reserved_names: BTreeSet<String>,
     /// Where it is written down what happens.
     pub(crate) journal: Journal,
     /// Who asks replicas how they are.
@@ -33,11 +39,7 @@ pub(crate) struct Shared {
 }
 
 /// Starts the control of one service. `is_contract` says whether the contract's endpoints are about it.
-pub(crate) async fn start_control(
-    service: &ServiceSettings,
-    is_contract: bool,
-    shared: &Shared,
-) -> Result<Control, StartError> {
+pub(crate) fn start_control(service: &ServiceSettings, is_contract: bool, shared: &Shared) -> Control {
     let reconciler = ReconcilerSettings {
         service: service.name.clone(),
         fleet: FleetSettings {
@@ -47,11 +49,15 @@ pub(crate) async fn start_control(
             spares: service.spares,
             start_timeout: service.start_timeout,
             drain_deadline: service.drain_deadline,
-            health: service.health.clone(),
+            health: fleet::HealthSettings {
+                busy_patience: service.timeouts.response,
+                ..service.health.clone()
+            },
             seat_choice: seat_choice(&service.algorithm),
             rollout: service.rollout.clone(),
             is_owned: service.is_owned(),
         },
+        replicas: service.replicas,
         heartbeat: HeartbeatSettings {
             path: service.heartbeat.path.clone(),
             protocol: match service.protocol {
@@ -64,41 +70,56 @@ pub(crate) async fn start_control(
         placement: placement(&service.algorithm),
         weights: service.weights.clone(),
         load_factor: service.load_factor,
+        requests_per_replica: service.limits.requests_per_replica,
         // Fixed addresses are the file's to change, not the desired state's.
-        state: shared.state.clone().filter(|_| service.is_owned()).map(|state| Arc::new(state) as _),
+        state: shared.identity.state.clone().filter(|_| service.is_owned()).map(|state| Arc::new(state) as _),
+        reserved_names: shared.reserved_names.clone(),
         journal: shared.journal.clone(),
     };
-    let make_driver = async |events| driver(service, shared, events).await;
-    Control::start(reconciler, &shared.heartbeats, make_driver).await
+    let (service, identity) = (service.clone(), shared.identity.clone());
+    let make_driver = control::driver_maker(move |events| driver(service.clone(), identity.clone(), events));
+    Control::start(reconciler, &shared.heartbeats, make_driver)
+}
+
+/// What keeps the sessions of a service where they are. Where there is a state directory, cookies are valid
+/// after a restart, too.
+pub(crate) fn sticky(service: &ServiceSettings, identity: &Identity) -> Option<Sticky> {
+    let cookie = service.sticky.kept_by()?;
+    Some(Sticky::new(cookie, &service.name, identity.secret.bytes()))
 }
 
 /// A service as the data plane sees it.
 pub(crate) fn data_plane(
     service: &ServiceSettings,
+    sticky: Option<&Sticky>,
     is_contract: bool,
     control: &Control,
 ) -> proxy::ServiceSettings {
     proxy::ServiceSettings {
         name: service.name.clone(),
-        host: service.host.clone(),
-        path: service.path.clone(),
+        scope: service.scope.clone(),
+        path_form: service.path_form,
+        policies: service.policies.clone(),
         key: service.key.clone(),
         key_hash: control.table.load().key_hash(),
+        sticky: sticky.cloned(),
         style: if is_contract { ResponseStyle::Contract } else { ResponseStyle::Problem },
         protocol: service.protocol,
         timeouts: service.timeouts.clone(),
+        limits: service.limits.clone(),
+        retries: service.retries,
         table: control.table.clone(),
         suspicions: control.suspicions.clone(),
     }
 }
 
 async fn driver(
-    service: &ServiceSettings,
-    shared: &Shared,
+    service: ServiceSettings,
+    identity: Identity,
     events: EventSender,
 ) -> Result<Arc<dyn Driver>, DriverError> {
-    Ok(match (spec(service, &shared.owner, shared.state.as_ref())?, &service.driver) {
-        (Some(Spec::Process(settings)), _) => Arc::new(ProcessDriver::new(settings, events)?),
+    Ok(match (spec(&service, &identity)?, &service.driver) {
+        (Some(Spec::Process(settings)), _) => Arc::new(ProcessDriver::new(*settings, events)?),
         (Some(Spec::Docker(settings)), _) => Arc::new(DockerDriver::connect(*settings, events).await?),
         (None, DriverChoice::Static { addresses }) => Arc::new(StaticDriver::new(addresses.clone())),
         (None, _) => return Err(DriverError::new("there is nothing to run")),
@@ -107,54 +128,88 @@ async fn driver(
 
 /// What the replicas of a service run, in the words of its driver; nothing if somebody else runs them.
 /// `owner` is whose they are, and `state` where is kept what outlives this balancer.
-pub(crate) fn spec(
-    service: &ServiceSettings,
-    owner: &str,
-    state: Option<&StateDir>,
-) -> Result<Option<Spec>, DriverError> {
+pub(crate) fn spec(service: &ServiceSettings, identity: &Identity) -> Result<Option<Spec>, DriverError> {
     let environment = ReplicaEnvironment {
         service: service.name.clone(),
         server_id: service.server_id,
         extra: service.env.clone(),
     };
     Ok(Some(match &service.driver {
-        DriverChoice::Process { command, socket } => {
+        DriverChoice::Process { command, socket, listened_by, rights } => {
             let program = std::env::current_exe();
             let program = program.map_err(|error| DriverError::caused("cannot find this program", error))?;
             let program = program.to_string_lossy().into_owned();
             let listen = if *socket { "unix:{socket}" } else { "127.0.0.1:{port}" };
             let demo = || [&program, "replica", "--listen", listen].map(str::to_owned).into();
-            Spec::Process(ProcessSettings {
+            Spec::Process(Box::new(ProcessSettings {
                 command: command.clone().unwrap_or_else(demo),
-                tether: tether::words(&program).into_iter().chain([std::process::id().to_string()]).collect(),
+                tether: tether::words(&program, descriptors::limit_before()),
                 environment,
                 socket: *socket,
+                listened_by: *listened_by,
+                account: account(rights)?,
+                new_privileges: rights.new_privileges,
+                inherit: rights.inherit.clone(),
                 stop_timeout: service.stop_timeout,
-                keep: state.map(|state| KeepSettings {
+                secret: identity.secret.clone(),
+                mark: identity.mark(),
+                keep: identity.state.as_ref().map(|state| KeepSettings {
                     folder: state::processes(state).join(&service.name),
-                    keeper: vec![program, "keep".into()],
-                    owner: owner.to_owned(),
+                    keeper: tether::keeper_words(&program, descriptors::limit_before()),
                     is_for_new: service.on_exit == OnExit::Keep,
                 }),
-            })
-        }
-        DriverChoice::Docker { image, command, network, publish, memory, cpus } => {
-            Spec::Docker(Box::new(DockerSettings {
-                image: image.clone(),
-                command: command.clone(),
-                port: service.port,
-                network: network.clone(),
-                publish: *publish,
-                owner: owner.to_owned(),
-                environment,
-                memory: *memory,
-                cpus: *cpus,
-                stop_timeout: service.stop_timeout,
-                stop_signal: service.stop_signal.clone(),
             }))
         }
+        DriverChoice::Docker {
+            image,
+            command,
+            network,
+            publish,
+            memory,
+            cpus,
+            capabilities,
+            new_privileges,
+        } => Spec::Docker(Box::new(DockerSettings {
+            image: image.clone(),
+            command: command.clone(),
+            port: service.port,
+            network: network.clone(),
+            publish: *publish,
+            owner: identity.owner.clone(),
+            records: identity.docker_records()?,
+            environment,
+            memory: *memory,
+            cpus: *cpus,
+            capabilities: capabilities.clone(),
+            new_privileges: *new_privileges,
+            stop_timeout: service.stop_timeout,
+            stop_signal: service.stop_signal.clone(),
+        })),
         DriverChoice::Static { .. } => return Ok(None),
     }))
+}
+
+fn account(rights: &Rights) -> Result<Option<Account>, DriverError> {
+    rights.user.as_ref().map(|user| Account::find(user, rights.group.as_deref())).transpose()
+}
+
+/// Says of services whose replicas could read what the balancer has.
+pub(crate) fn warn_of_own_account(settings: &Settings) {
+    let has_own_account = |service: &&ServiceSettings| match &service.driver {
+        // The bundled replica is this program.
+        DriverChoice::Process { command, rights, .. } => command.is_some() && rights.user.is_none(),
+        DriverChoice::Docker { .. } | DriverChoice::Static { .. } => false,
+    };
+    let names: Vec<&str> =
+        settings.services.iter().filter(has_own_account).map(|service| service.name.as_str()).collect();
+    if names.is_empty() {
+        return;
+    }
+    let (uid, names) = (rustix::process::geteuid(), names.join(", "));
+    tracing::warn!(
+        "the processes of {names} run as the balancer's own account (uid {uid}): they can read its keys, state and admin token; \
+         user = \"…\" gives them another one, if the balancer is started as root"
+    );
 }
 
 /// Ends what an earlier balancer kept of services that are configured no more, or that run in another
@@ -166,30 +221,18 @@ pub(crate) fn end_orphaned(settings: &Settings, shared: &Shared) {
     };
     let of_processes = names(&|driver| matches!(driver, DriverChoice::Process { .. }));
     let of_containers = names(&|driver| matches!(driver, DriverChoice::Docker { .. }));
-    if !of_containers.is_empty() {
-        tokio::spawn(end_orphaned_containers(shared.owner.clone(), of_containers));
+    let had_containers = shared.identity.state.as_ref().is_some_and(state::has_containers);
+    if !of_containers.is_empty() || had_containers {
+        tokio::spawn(end_orphaned_containers(shared.identity.clone(), of_containers));
     }
-    for (service, folder) in shared.state.iter().flat_map(state::folders_of_processes) {
+    let kept: Vec<_> = shared.identity.state.iter().flat_map(state::folders_of_processes).collect();
+    let known = of_processes.iter().chain(kept.iter().map(|(service, _)| service)).cloned().collect();
+    tokio::spawn(driver::end_unknown(shared.identity.mark(), known));
+    for (service, folder) in kept {
         if of_processes.contains(&service) {
             continue;
         }
-        let settings = ProcessSettings {
-            command: Vec::new(),
-            tether: Vec::new(),
-            environment: ReplicaEnvironment {
-                service: service.clone(),
-                server_id: ServerId::default(),
-                extra: BTreeMap::new(),
-            },
-            socket: false,
-            stop_timeout: ORPHAN_STOP_TIMEOUT,
-            keep: Some(KeepSettings {
-                folder,
-                keeper: Vec::new(),
-                owner: shared.owner.clone(),
-                is_for_new: false,
-            }),
-        };
+        let settings = kept_processes(&service, folder, &shared.identity, ORPHAN_STOP_TIMEOUT);
         tracing::warn!(%service, "has processes from before, but is not configured to; they are ended");
         tokio::spawn(async move {
             if let Err(error) = driver::end_orphaned(settings).await {
@@ -199,14 +242,56 @@ pub(crate) fn end_orphaned(settings: &Settings, shared: &Shared) {
     }
 }
 
-async fn end_orphaned_containers(owner: String, services: Vec<String>) {
-    match driver::end_orphaned_containers(&owner, &services, ORPHAN_STOP_TIMEOUT).await {
-        Ok(ended) => {
-            for service in ended {
-                tracing::warn!(%service, "had containers from before, but is not configured to; they were ended");
+/// What it takes to end the processes that were kept of a service, whatever they run.
+pub(crate) fn kept_processes(
+    service: &str,
+    folder: PathBuf,
+    identity: &Identity,
+    stop_timeout: Duration,
+) -> ProcessSettings {
+    ProcessSettings {
+        command: Vec::new(),
+        tether: Vec::new(),
+        environment: ReplicaEnvironment {
+            service: service.to_owned(),
+            server_id: ServerId::default(),
+            extra: BTreeMap::new(),
+        },
+        socket: false,
+        listened_by: ListenedBy::Itself,
+        account: None,
+        new_privileges: false,
+        inherit: Vec::new(),
+        stop_timeout,
+        secret: identity.secret.clone(),
+        mark: identity.mark(),
+        keep: Some(KeepSettings { folder, keeper: Vec::new(), is_for_new: false }),
+    }
+}
+
+async fn end_orphaned_containers(identity: Identity, services: Vec<String>) {
+    let mut pause = ORPHAN_RETRY_FIRST;
+    let ended = loop {
+        let ended = async {
+            let records = identity.docker_records()?;
+            driver::end_orphaned_containers(&identity.owner, &services, ORPHAN_STOP_TIMEOUT, &records).await
+        };
+        match ended.await {
+            Ok(ended) => break ended,
+            // The engine may come later than we.
+            Err(error) if pause == ORPHAN_RETRY_FIRST => {
+                tracing::warn!(
+                    "cannot look for containers from before, and tries again: {}",
+                    error.in_full()
+                );
             }
+            Err(error) => tracing::debug!("cannot look for containers from before: {}", error.in_full()),
         }
-        Err(error) => tracing::warn!("cannot look for containers from before: {}", error.in_full()),
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(ORPHAN_RETRY_LONGEST);
+    };
+    for driver::EndedContainers { service, .. } in ended {
+        tracing::warn!(%service, "had containers from before, but is not configured to; they were ended");
     }
 }
 

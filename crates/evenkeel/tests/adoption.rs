@@ -285,6 +285,84 @@ fn a_keeper_that_is_killed_takes_its_replica_along_and_what_that_had_started() {
     eventually("nothing is left of it", || !kept.lives().contains_key("web/2.1"));
 }
 
+/// The lives of one that is not kept, and what they leave when they are killed: a shell's child, and who
+/// has a session of its own.
+fn spreading(kept: &Kept) -> String {
+    let script = format!("setsid sleep 603 & {PROGRAM} replica --listen 127.0.0.1:$PORT; true");
+    let service = format!("name = \"web\"\nreplicas = 2\ncommand = [\"sh\", \"-c\", {script:?}]\n");
+    format!("contract = true\nowner = {:?}\n[[service]]\n{service}", kept.owner)
+}
+
+#[test]
+fn what_does_not_end_with_a_balancer_that_is_killed_the_next_one_ends() {
+    let kept = Kept::new();
+    let config = spreading(&kept);
+    let first = Rig::new().config(&config).up();
+    eventually("each has its shell, its helper and its server", || {
+        ["web/1.1", "web/2.1"].iter().all(|life| kept.lives().get(*life) == Some(&3))
+    });
+    let mut forged = Command::new("setsid")
+        .args(["sleep", "606"])
+        .env("EVENKEEL_LIFE", format!("{}/web/1.1/abcdefghijklmnop-0123", kept.owner))
+        .spawn()
+        .unwrap();
+    eventually("there is one that says to be ours", || {
+        kept.carriers().iter().any(|one| one.pid == forged.id() && one.command == "sleep 606")
+    });
+    assert_eq!(kept.lives()["web/1.1"], 4);
+    let before: Vec<u32> = kept.carriers().iter().map(|carrier| carrier.pid).collect();
+    kill_balancer(first);
+    eventually("the shells are gone, and nobody ends the others", || kept.carriers().len() == 5);
+    let again = Rig::new().config(&config).up();
+    eventually("the fleet is whole", || is_whole(&again, 2));
+    let left: Vec<u32> = kept.carriers().iter().map(|carrier| carrier.pid).collect();
+    let left: Vec<u32> = left.into_iter().filter(|pid| before.contains(pid)).collect();
+    assert_eq!(left, [forged.id()], "only what is not ours");
+    forged.kill().unwrap();
+    forged.wait().unwrap();
+}
+
+#[test]
+fn what_goes_to_the_background_ends_with_its_replica() {
+    let kept = Kept::new();
+    let balancer = Rig::new().config(&spreading(&kept)).up();
+    kill("-9", kept.replicas()["web/1.1"]);
+    eventually("the next life takes traffic", || {
+        is_whole(&balancer, 2) && balancer.replicas()[0]["incarnation"] == 2
+    });
+    eventually("nothing is left of the first", || !kept.lives().contains_key("web/1.1"));
+    assert!(balancer.says(|line| line.contains("has left 1 process behind")).is_some());
+    balancer.signal("-TERM");
+    assert_eq!(balancer.ended().0, Some(0));
+    assert!(kept.carriers().is_empty(), "{:?}", kept.carriers());
+}
+
+#[test]
+fn a_hangup_that_is_meant_for_the_balancer_ends_no_keeper_and_no_replica() {
+    let kept = Kept::new();
+    let balancer = Rig::new().config(&kept.config("")).up();
+    let (before, keepers) = (who(&balancer), kept.keepers());
+    let name = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    for pid in keepers.values().chain(kept.replicas().values()) {
+        assert_ne!(name(pid), "evenkeel\n", "who signals all that are called so means no other");
+    }
+    assert_eq!(name(&balancer.pid()), "evenkeel\n");
+    for pid in keepers.values().chain(kept.replicas().values()) {
+        kill("-HUP", *pid);
+    }
+    balancer.signal("-HUP");
+    assert!(balancer.says(|line| line.contains("SIGHUP")).is_some());
+    assert_eq!((who(&balancer), kept.keepers()), (before, keepers));
+    // The recipe of the documentation, with a look in the place of the signal.
+    let page = include_str!("../../../docs/operation.md");
+    let recipe = page.lines().find_map(|line| line.trim().strip_prefix("pkill -HUP ")).unwrap();
+    let output = Command::new("sh").args(["-c", &format!("exec pgrep {recipe}")]).output().unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+    let found: Vec<u32> = found.lines().map(|pid| pid.parse().unwrap()).collect();
+    assert!(found.contains(&balancer.pid()), "{found:?}");
+    assert!(!kept.carriers().iter().any(|carrier| found.contains(&carrier.pid)), "{found:?}");
+}
+
 #[test]
 fn what_a_kept_process_writes_is_in_a_file_and_explains_its_end() {
     let kept = Kept::new();
@@ -299,7 +377,7 @@ fn what_a_kept_process_writes_is_in_a_file_and_explains_its_end() {
     drop(balancer);
     let ends = "echo no database >&2; exit 7";
     let refused = Rig::new().config(&Kept::new().config(&format!("command = [\"sh\", \"-c\", {ends:?}]")));
-    let said = refused.try_up().map(|_| ()).unwrap_err();
+    let said = refused.waiting().try_up().map(|_| ()).unwrap_err();
     assert!(said.contains("exited with code 7; its last words: \"no database\""), "{said}");
 }
 
@@ -324,7 +402,7 @@ fn where_nothing_can_be_written_down_a_process_runs_all_the_same_and_ends_with_t
         assert!(balancer.says(|line| line.contains("cannot be kept when the balancer ends")).is_some());
         let events = String::from_utf8(balancer.command(&["events"]).stdout).unwrap();
         assert!(events.contains(how_it_ended), "{events}");
-        assert_eq!((kept.lives().len(), replica_processes(balancer.pid()).len()), (2, 1));
+        assert_eq!((kept.keepers().len(), replica_processes(balancer.pid()).len()), (2, 1));
         // It is known as the others are, and ends when it is told to.
         let name = balancer.replicas()[1]["name"].clone();
         balancer.rm(&format!("{{\"n\":1,\"hostnames\":[{name}]}}"));

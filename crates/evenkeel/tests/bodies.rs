@@ -5,7 +5,7 @@
 mod rig;
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use rig::backend::{Backend, answer, read_body};
 use rig::client::Talk;
 use rig::inside::{Inside, Set};
+use rig::tls::Authority;
 use rig::{Rig, eventually};
 
 fn in_front_of(backend: &Backend) -> Inside {
@@ -95,7 +96,8 @@ fn a_no_to_a_large_upload_arrives_although_nobody_reads_the_rest() {
             let sends = std::thread::spawn(move || while bytes.write_all(&[7; 65_536]).is_ok() {});
             let answer = talk.answer();
             assert_eq!((answer.status, answer.body.as_str()), (413, "too much"), "{path}, round {round}");
-            drop(talk);
+            // It has its answer; to send on to somebody who only reads and forgets would take its time.
+            let _ = talk.stream.get_ref().shutdown(Shutdown::Both);
             sends.join().unwrap();
         }
     }
@@ -240,4 +242,82 @@ fn bodies_of_200_mib_pass_unchanged_and_leave_no_trace_in_memory() {
     let growth = resident_kib(balancer.pid()) - before;
     println!("its most memory grew by {growth} KiB");
     assert!(growth < 16 << 10, "{growth} KiB more than before");
+}
+
+/// So much that no buffer on the way holds it.
+const MUCH: usize = 20 << 20;
+
+/// Sends everything before it looks for an answer, as many clients do; what it reads then.
+fn sends_all_first(stream: &mut (impl Read + Write), ask: &str, length: usize) -> String {
+    stream.write_all(ask.as_bytes()).unwrap();
+    let piece = vec![b'x'; 1 << 16];
+    for _ in 0..length / piece.len() {
+        stream.write_all(&piece).unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn who_sends_everything_first_still_sees_that_it_was_refused() {
+    let backend = Backend::at_heads(|_, reader| {
+        let refusal = b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig";
+        let _ = reader.get_mut().write_all(refusal);
+        false
+    });
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    authority.issue("shop.test").put(folder.path(), "shop.test");
+    let path = |ending: &str| folder.path().join(format!("shop.test.{ending}")).display().to_string();
+    let config = format!(
+        "contract = true\n[[listener]]\naddress = \"127.0.0.1:0\"\n[listener.tls]\n\
+         certificates = [{{ certificate = \"{}\", key = \"{}\" }}]\n\
+         [[service]]\nname = \"web\"\ndriver = \"static\"\naddresses = [\"{}\"]\n",
+        path("pem"),
+        path("key"),
+        backend.address
+    );
+    let balancer = Rig::new().config(&config).up();
+    let address = balancer.next_listener();
+    let framings = [
+        format!("Content-Length: {MUCH}\r\n\r\n"),
+        format!("Transfer-Encoding: chunked\r\n\r\n{MUCH:x}\r\n"),
+    ];
+    // By a replica, and by ourselves.
+    for (ask, status) in
+        [("POST /up HTTP/1.1", "413"), ("POST /add HTTP/1.1", "413"), ("POST /a#b HTTP/1.1", "400")]
+    {
+        for framing in &framings {
+            let ask = format!("{ask}\r\nHost: h\r\n{framing}");
+            let mut plain = TcpStream::connect(balancer.address).unwrap();
+            let mut encrypted = authority.client(None).connect(address, "shop.test").unwrap();
+            for answer in
+                [sends_all_first(&mut plain, &ask, MUCH), sends_all_first(&mut encrypted, &ask, MUCH)]
+            {
+                assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{ask}: {answer}");
+                assert!(answer.to_ascii_lowercase().contains("connection: close\r\n"), "{answer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_is_to_close_makes_room_for_others() {
+    let backend = Backend::saying("ok");
+    let config = format!(
+        "[limits]\nconnections = 4\n[[service]]\nname = \"web\"\ndriver = \"static\"\naddresses = [\"{}\"]\n",
+        backend.address
+    );
+    let balancer = Rig::new().config(&config).up();
+    let refused = || {
+        let mut talk = Talk::to(balancer.address);
+        talk.say("GET /a#b HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n");
+        assert_eq!(talk.answer().status, 400);
+        // It neither sends nor closes.
+        talk
+    };
+    let _held: Vec<Talk> = (0..4).map(|_| refused()).collect();
+    for _ in 0..8 {
+        assert_eq!(balancer.get("/").body, "ok", "none of them is waited for");
+    }
 }

@@ -26,6 +26,48 @@ fn assert_failure(answer: &Answer, status: u16, text: &str) {
 }
 
 #[test]
+fn what_the_readme_shows_to_try_is_what_one_sees() {
+    let readme = include_str!("../../../README.md");
+    let (_, rest) = readme.split_once("## Try it\n\n```\n").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let balancer = Rig::new().up();
+    let mut lines = shown.lines().peekable();
+    while let Some(command) = lines.next().map(|line| line.strip_prefix("$ ").unwrap()) {
+        if command.starts_with("kill -9") {
+            // The same deed, on one that is ours for certain.
+            let before = balancer.names();
+            rig::kill("-9", balancer.pid_of(&balancer.replicas()[0]));
+            eventually("it is replaced", || {
+                let names = balancer.names();
+                names != before && names.len() == before.len() && balancer.service()["ready"] == 5
+            });
+            continue;
+        }
+        let (_, path) = command.split_once("http://127.0.0.1:5000").unwrap();
+        let body = command.split('\'').nth(1).unwrap_or_default();
+        let method = if command.contains("-X POST") { "POST" } else { "GET" };
+        let answer = send(balancer.address, method, path, body);
+        let expected = lines.next_if(|line| !line.starts_with("$ ")).unwrap();
+        assert_eq!(without_chance(&answer.body), without_chance(expected), "{command}");
+    }
+}
+
+/// A body without what is chance in it: who of the first three has answered, or has died and was replaced.
+fn without_chance(body: &str) -> serde_json::Value {
+    let mut body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let message = &mut body["message"];
+    if message.as_str().is_some_and(|text| text.starts_with("Hello from Server: server_")) {
+        *message = "Hello".into();
+    }
+    let names = message.get_mut("replicas").and_then(|names| names.as_array_mut());
+    for name in names.into_iter().flatten().take(3) {
+        assert!(name.as_str().unwrap().starts_with("server_"), "{name}");
+        *name = "one of ours".into();
+    }
+    body
+}
+
+#[test]
 fn the_first_fleet_is_named_by_number_and_shown_byte_for_byte() {
     let balancer = Rig::new().up();
     let expected = rep(&["server_1", "server_2", "server_3"]);

@@ -49,7 +49,7 @@ fn a_new_image_under_the_same_name_is_rolled_out_and_a_bad_one_is_rolled_back() 
     let second = image_id(&yard);
     assert_ne!(first, second);
     // Nobody has deployed it: who is killed comes back as what was.
-    docker(&["kill", "server_1"]);
+    yard.strike(&["kill"], "server_1");
     eventually("it is replaced", || {
         balancer.replicas().iter().all(|replica| replica["state"] == "ready" && replica["name"] != "server_1")
     });
@@ -68,7 +68,7 @@ fn a_new_image_under_the_same_name_is_rolled_out_and_a_bad_one_is_rolled_back() 
     assert_eq!(images(&yard), [second.as_str()]);
     load.stop().assert_nothing_lost();
 
-    // What the name means now is not what runs; only a deployment brings it, or a death.
+    // What the name means now is not what runs; only a deployment brings it.
     balancer.signal("-TERM");
     let _ = balancer.ended();
     yard.renew_image(&REPLICA);
@@ -103,4 +103,49 @@ fn a_balancer_that_is_killed_in_a_rollout_is_followed_by_one_that_finishes_it() 
         assert!(yard.inspect(&name, "{{.Config.Env}}").contains("COLOUR=green"), "{name}");
     }
     assert_eq!(again.service()["ready"], 3);
+}
+
+#[test]
+fn containers_that_end_after_a_rollback_and_a_restart_come_back_with_the_image_that_was_deployed() {
+    let Some(yard) = Yard::apart() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let top = format!("state_dir = {:?}", folder.path());
+    let config = yard.config(&top, "start_timeout = \"20s\"\n[service.deploy]\nbake = \"200ms\"");
+    let balancer = Rig::new().config(&config).up();
+    let first = image_id(&yard);
+    yard.renew_image(&["no-such-command"]);
+    let (code, said) = run(&balancer, &["deploy"]);
+    assert!(code == Some(1) && said.contains("rolled back"), "{said}");
+    balancer.signal("-9");
+    let _ = balancer.ended();
+
+    let again = Rig::new().config(&config).up();
+    let told = &again.said_at_start;
+    assert!(told.contains("what runs differ: image (its name means another one now)."), "{told}");
+    let load = Load::start(again.address, 200);
+    for name in yard.containers(false) {
+        yard.strike(&["kill"], &name);
+        let is_replaced = || again.service()["ready"] == 3 && !yard.containers(true).contains(&name);
+        eventually("it is replaced", is_replaced);
+    }
+    load.stop().assert_nothing_lost();
+    assert_eq!(images(&yard), [first.as_str()]);
+
+    // When that image is gone, what has its name is not run instead; that takes a deployment.
+    again.signal("-9");
+    let _ = again.ended();
+    for name in yard.containers(true) {
+        yard.strike(&["rm", "-f"], &name);
+    }
+    docker(&["rmi", &first]);
+    let last = Rig::new().config(&config).early().up();
+    let reason = || last.command(&["status"]);
+    let is_told =
+        |output: &Output| String::from_utf8_lossy(&output.stdout).contains("is gone from this host");
+    eventually("it is told why", || is_told(&reason()));
+    yard.renew_image(&REPLICA);
+    let (code, said) = run(&last, &["deploy"]);
+    assert_eq!(code, Some(0), "{said}");
+    eventually("they serve", || last.service()["ready"] == 3);
+    assert_eq!(images(&yard), [image_id(&yard)]);
 }

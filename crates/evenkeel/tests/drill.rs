@@ -21,7 +21,8 @@ const NEVER_ILL: &str = r#"
 
 fn arguments(balancer: &Balancer, words: &[&str]) -> Vec<String> {
     let own = [format!("--url=http://{}", balancer.address), format!("--admin={}", balancer.admin)];
-    let own = own.into_iter().chain(["--path=/home".into(), "--json".into()]);
+    let token = format!("--token-file={}", balancer.token_file().display());
+    let own = own.into_iter().chain([token, "--path=/home".into(), "--json".into()]);
     words.iter().map(|word| (*word).to_owned()).chain(own).collect()
 }
 
@@ -148,6 +149,7 @@ fn a_process_that_was_taken_over_is_drilled_behind_its_socket_too() {
     first.signal("-9");
     let _ = first.ended();
     let balancer = Rig::new().config(&config).up();
+    eventually("all are there again", || balancer.service()["ready"] == 3);
     let before = balancer.replicas();
     let output = drill(&balancer, &["kill"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));

@@ -38,7 +38,7 @@ struct Scene {
 impl Scene {
     /// With a relay between the balancer and the engine.
     fn open(service: &str) -> Option<(Self, Relay)> {
-        let yard = Yard::open()?;
+        let yard = Yard::apart()?;
         let relay = Relay::to(Path::new("/var/run/docker.sock"));
         Some((Self::at(yard, &relay.host(), RATE, service), relay))
     }
@@ -112,11 +112,8 @@ impl Scene {
     }
 }
 
-/// Services of these tests have names of their own, so that their containers stand in nobody's way.
 fn config(yard: &Yard, folder: &Path, service: &str) -> String {
-    let name = format!("e{}", std::process::id());
-    let config = yard.config(&format!("state_dir = {folder:?}"), service);
-    config.replace("contract = true", "").replace("name = \"web\"", &format!("name = \"{name}\""))
+    yard.config(&format!("state_dir = {folder:?}"), service)
 }
 
 fn names(balancer: &Balancer) -> Vec<String> {
@@ -281,7 +278,7 @@ fn a_start_that_hangs_is_given_up_and_what_it_made_later_is_removed() {
 
 #[test]
 fn a_balancer_that_should_end_its_containers_ends_without_an_engine_and_says_so() {
-    let Some(yard) = Yard::open() else { return };
+    let Some(yard) = Yard::apart() else { return };
     let relay = Relay::to(Path::new("/var/run/docker.sock"));
     let folder = tempfile::tempdir().unwrap();
     let service = "on_exit = \"stop\"\nstop_timeout = \"1s\"\n[service.drain]\ndeadline = \"1s\"";
@@ -296,19 +293,19 @@ fn a_balancer_that_should_end_its_containers_ends_without_an_engine_and_says_so(
 
 #[test]
 fn a_name_that_a_stranger_took_is_left_to_him() {
-    let Some(yard) = Yard::open() else { return };
+    let Some(yard) = Yard::apart() else { return };
     let folder = tempfile::tempdir().unwrap();
     let config = config(&yard, folder.path(), "");
     let balancer = Rig::new().config(&config).up();
     let taken = names(&balancer)[1].clone();
     balancer.signal("-9");
     let _ = balancer.ended();
-    yard.docker(&["rm", "-f", &taken]);
-    let stranger = yard.docker(&["create", "--name", &taken, &yard.image]);
+    yard.strike(&["rm", "-f"], &taken);
+    let stranger = yard.docker(&["create", "--name", &yard.container(&taken), &yard.image]);
     let again = Rig::new().config(&config).up();
     eventually("its replica has another name", || is_whole(&again, 3) && !names(&again).contains(&taken));
     let state = yard.inspect(&taken, "{{.Id}} {{.State.Status}}");
-    yard.docker(&["rm", "-f", &taken]);
+    yard.strike(&["rm", "-f"], &taken);
     assert_eq!(state, format!("{} created", stranger.trim()));
 }
 

@@ -6,10 +6,11 @@
 mod rig;
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rig::backend::{Backend, Received, answer};
@@ -208,6 +209,54 @@ fn one_whose_heartbeats_are_not_well_is_ejected_whatever_it_answers() {
     load.stop().assert_nothing_lost();
 }
 
+/// A web server that does one thing at a time: while it works, it hears no heartbeat.
+fn serve_one_at_a_time(listener: &TcpListener, go_on: &Receiver<()>) {
+    for mut stream in listener.incoming().flatten() {
+        let mut head = String::new();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|length| length > 0) {}
+        if head.starts_with("POST") {
+            go_on.recv().unwrap();
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndone");
+    }
+}
+
+#[test]
+fn who_works_on_a_request_has_as_long_as_a_response_may_take() {
+    let config = "[[service]]\nname = \"web\"\nreplicas = 2\ncommand = [\"sleep\", \"1000\"]\n\
+                  listened_by = \"anybody\"\nstart_timeout = \"3s\"\n[service.heartbeat]\nevery = \"250ms\"\n";
+    let balancer = Rig::new().config(config).early().up();
+    let address = |index: usize| Some(balancer.replicas().get(index)?["address"].as_str()?.to_owned());
+    let mut senders = Vec::new();
+    for index in 0..2 {
+        eventually("it has an address", || address(index).is_some());
+        let (done, go_on) = channel();
+        senders.push(done);
+        let listener = TcpListener::bind(address(index).unwrap()).unwrap();
+        std::thread::spawn(move || serve_one_at_a_time(&listener, &go_on));
+    }
+    eventually("both serve", || balancer.service()["ready"] == 2);
+    let served = balancer.address;
+    let post = std::thread::spawn(move || rig::client::send(served, "POST", "/work", ""));
+    // Far more missed heartbeats than there are in the time that a start may take.
+    let missed = |replica: &Value| {
+        assert_eq!(replica["incarnation"], 1, "it was replaced: {replica}");
+        let reason = replica["reason"].as_str().unwrap_or_default();
+        let count = reason.split_once("missed: ")?.1.split([' ', ',']).next()?;
+        count.parse().ok()
+    };
+    let is_silent_for_long = |replica: &Value| missed(replica).unwrap_or(0) > 2 * 3000 / 250;
+    eventually("it is silent for long", || {
+        // All of them are looked at.
+        balancer.replicas().iter().map(is_silent_for_long).fold(false, |one, other| one | other)
+    });
+    senders.iter().for_each(|done| done.send(()).unwrap());
+    assert_eq!(post.join().unwrap().status, 200);
+    eventually("it is well again", || balancer.service()["ready"] == 2);
+    assert!(balancer.replicas().iter().all(|replica| replica["incarnation"] == 1));
+}
+
 #[test]
 fn one_that_becomes_far_slower_than_its_peers_is_ejected_and_comes_back() {
     let fleet = Fleet::of_three();
@@ -307,4 +356,22 @@ fn owner_of(balancer: &Balancer, user: u32) -> String {
     let request = format!("GET /home HTTP/1.1\r\nHost: h\r\nX-User: {user}\r\nConnection: close\r\n\r\n");
     let body = rig::client::raw(balancer.address, request.as_bytes()).unwrap().body;
     body.split("Server: ").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_string()
+}
+
+#[test]
+fn heartbeats_are_read_by_the_rules_of_all_answers() {
+    let ready_after = |answer: &'static str| {
+        let backend = Backend::start(move |_, stream| stream.write_all(answer.as_bytes()).is_ok());
+        let config = format!(
+            "[[service]]\nname = \"web\"\ndriver = \"static\"\naddresses = [\"{}\"]\n\
+             [service.heartbeat]\npath = \"/alive\"\nevery = \"100ms\"\ntimeout = \"100ms\"\n",
+            backend.address
+        );
+        let balancer = Rig::new().config(&config).up();
+        eventually("it was asked often enough", || backend.received().len() > 10);
+        balancer.service()["ready"] == 1
+    };
+    assert!(ready_after("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"));
+    assert!(ready_after("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"));
+    assert!(!ready_after("HTTP/1.1 200 OK\nContent-Length: 0\n\n"), "its answers to requests would not pass");
 }

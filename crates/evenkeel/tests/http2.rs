@@ -13,5 +13,7 @@ mod http2 {
     mod life;
     mod malformed;
     mod replicas;
+    mod rules;
     mod speak;
+    mod told;
 }

@@ -55,8 +55,13 @@ fn one_connection_at_a_time_is_enough_for_everybody() {
 }
 
 #[test]
-fn who_comes_when_all_connections_are_taken_waits_until_one_is_free() {
-    let backend = Backend::saying("ok");
+fn who_comes_when_all_connections_have_requests_under_way_waits_until_one_is_free() {
+    let (go, may_go) = mpsc::channel::<()>();
+    let may_go = Mutex::new(may_go);
+    let backend = Backend::at_heads(move |_, reader| {
+        may_go.lock().unwrap().recv_timeout(rig::PATIENCE).unwrap();
+        answer(reader.get_mut(), "200 OK", "ok")
+    });
     let inside = Inside::new(&[backend.address], set(|set| set.clients.connections_max = 4));
     let ask = || {
         let mut talk = Talk::to(inside.address);
@@ -64,19 +69,15 @@ fn who_comes_when_all_connections_are_taken_waits_until_one_is_free() {
         talk
     };
     let mut inner: Vec<Talk> = (0..4).map(|_| ask()).collect();
-    for talk in &mut inner {
-        assert_eq!(talk.answer().body, "ok");
-    }
+    eventually("four are inside", || inside.claims() == 4);
     let mut outer: Vec<Talk> = (0..3).map(|_| ask()).collect();
-    for talk in &outer {
-        assert!(!is_answered(talk, Duration::from_millis(50)), "it is one too many");
+    for talk in inner.iter().chain(&outer) {
+        assert!(!is_answered(talk, Duration::from_millis(50)), "nobody has an answer yet");
     }
-    for mut talk in inner.drain(..) {
-        talk.say(GET);
-        assert_eq!(talk.answer().body, "ok", "those inside are served");
-    }
-    for talk in &mut outer {
-        assert_eq!(talk.answer().body, "ok", "the others come in when they have left");
+    assert_eq!(inside.claims(), 4, "it is one too many");
+    (0..7).for_each(|_| go.send(()).unwrap());
+    for talk in inner.iter_mut().chain(&mut outer) {
+        assert_eq!(talk.answer().body, "ok", "those inside are served, and the others when one is idle");
     }
 }
 

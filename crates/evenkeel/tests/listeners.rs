@@ -5,6 +5,11 @@
 
 mod rig;
 
+mod listeners {
+    mod handshakes;
+    mod refusals;
+}
+
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -106,6 +111,23 @@ fn a_renewed_certificate_is_used_and_no_request_fails_meanwhile() {
 }
 
 #[test]
+fn a_request_that_comes_together_with_the_end_of_the_handshake_is_answered() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    authority.issue("shop.test").put(folder.path(), "shop.test");
+    let backend = Backend::saying("ok");
+    let balancer = in_front_of(&backend, &tls_listener(folder.path(), &["shop.test"]));
+    let mut stream = authority.client(None).connect(balancer.next_listener(), "shop.test").unwrap();
+    // It leaves when it may, in one piece with what comes before it.
+    stream.conn.writer().write_all(REQUEST).unwrap();
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
+}
+
+#[test]
 fn hangup_reads_certificates_again_and_says_what_is_wrong_with_them() {
     let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
     authority.issue("shop.test").put(folder.path(), "shop.test");
@@ -179,9 +201,9 @@ fn behind_the_proxy_protocol_the_client_is_who_its_header_names() {
     let backend = Backend::saying("ok");
     let listener = "[[listener]]\naddress = \"127.0.0.1:0\"\nproxy_protocol = true\n";
     let balancer = in_front_of(&backend, listener);
-    let said = balancer.says(|line| line.contains("listening on")).unwrap();
+    let said = &balancer.said_at_start;
     assert!(said.contains("(with the PROXY protocol)"), "{said}");
-    let address = said.split(['/', ' ']).find_map(|word| word.parse().ok()).unwrap();
+    let address = balancer.next_listener();
     let first = b"PROXY TCP4 203.0.113.7 127.0.0.1 4711 80\r\n";
     for header in [&first[..], PROXY_2] {
         assert_eq!(raw(address, &[header, REQUEST].concat()).unwrap().status, 200);
@@ -267,15 +289,17 @@ fn more_connections_than_descriptors_carry_are_warned_of() {
     let text = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[limits]\nconnections = 1000\n\
                 [[service]]\nname = \"web\"\ncommand = [\"/no/such/server\"]\n";
     fs::write(&file, text).unwrap();
-    let start = "ulimit -n 256; exec \"$0\" up --config \"$1\"";
+    let start = "ulimit -n 256; exec \"$0\" up --wait --config \"$1\"";
     let output = Command::new("sh").args(["-c", start, PROGRAM]).arg(&file).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let warning = "limits.connections is 1000, but 256 open descriptors carry only 96 connections";
     assert!(said.contains(warning), "{said}");
 }
 
+/// The lines of a file that are there as a whole; the last one may be on its way.
 fn lines_of(file: &Path) -> Vec<String> {
-    fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
+    let text = fs::read_to_string(file).unwrap_or_default();
+    text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
 }
 
 #[test]

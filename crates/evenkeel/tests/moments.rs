@@ -9,10 +9,9 @@
 mod rig;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rig::docker::{Yard, docker};
+use rig::docker::Yard;
 use rig::kept::Kept;
 use rig::{Balancer, Rig, client};
 use serde_json::Value;
@@ -67,10 +66,8 @@ impl Ground for Kept {
 impl Ground for Yard {
     fn config(&self) -> String {
         let Self { owner, network, image, .. } = self;
-        // Names of its own, so that nobody else on this engine has them.
-        let service = service_of(owner);
         format!(
-            "owner = \"{owner}\"\nstate_dir = \"state\"\n[[service]]\nname = \"{service}\"\ndriver = \"docker\"\n\
+            "owner = \"{owner}\"\nstate_dir = \"state\"\n[[service]]\nname = \"web\"\ndriver = \"docker\"\n\
              image = \"{image}\"\nnetwork = \"{network}\"\n"
         )
     }
@@ -82,17 +79,12 @@ impl Ground for Yard {
     }
 
     fn end(&self, replica: &Value) {
-        docker(&["kill", &name(replica)]);
+        self.strike(&["kill"], &name(replica));
     }
 
     fn patience(&self) -> Duration {
         Duration::from_millis(1500)
     }
-}
-
-/// A service's name that no other run has.
-fn service_of(owner: &str) -> String {
-    owner.replace("evenkeel-test-", "moments-")
 }
 
 fn name(replica: &Value) -> String {
@@ -149,12 +141,10 @@ impl Deed {
 }
 
 /// Asks for a change and says whether it was done; the balancer may be gone before it is answered.
-fn ask(admin: SocketAddr, service: &str, method: &str, names: &[String]) -> bool {
+fn ask(admin: client::AdminApi, service: &str, method: &str, names: &[String]) -> bool {
     let body = serde_json::json!({ "names": names }).to_string();
-    let head =
-        format!("{method} /v1/services/{service}/replicas HTTP/1.1\r\nHost: h\r\nConnection: close\r\n");
-    let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
-    client::raw(admin, request.as_bytes()).is_ok_and(|answer| answer.status == 200)
+    let path = format!("/v1/services/{service}/replicas");
+    client::try_send(admin, method, &path, &body).is_ok_and(|answer| answer.status == 200)
 }
 
 /// What is asked for is done in threads of their own, and after a while the balancer is killed.

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 use placement::{
-    Classic, ClassicHash, ClassicSettings, MaglevSize, Member, Named, NamedAlgorithm, Placement, Probe,
+    Classic, ClassicHash, ClassicSettings, Key, MaglevSize, Member, Named, NamedAlgorithm, Placement, Probe,
     Rendezvous, RingLayout, Seat, SeatNames,
 };
 use serde_json::{Value, json};
@@ -61,6 +61,20 @@ fn orders(arguments: &str, keys: &[&str]) -> Vec<Vec<String>> {
 }
 
 const KEYS: [&str; 8] = ["alice", "bob", "/home", "132574", "237891", "10.0.0.7", "ü", "key-1"];
+
+#[test]
+fn in_classic_a_number_is_a_request_id_whatever_its_length() {
+    // With 512 slots, r and r + 512 begin at one.
+    let orders = orders("--algorithm classic --replicas 1,2,3", &["5", "517", "100357", "1049605", "05"]);
+    assert!(orders.iter().all(|order| *order == orders[0]), "{orders:?}");
+    let classic = Classic::new(ClassicSettings::default());
+    let mut placement = Placement::Classic(classic);
+    for seat in 1..=3 {
+        placement.insert(Member::new(Seat::new(seat).unwrap())).unwrap();
+    }
+    let first = placement.order(Key::from_request_id(5)).next().unwrap();
+    assert_eq!(orders[0][0], first.to_string());
+}
 
 #[test]
 fn every_order_is_the_librarys() {

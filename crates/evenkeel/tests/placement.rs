@@ -290,3 +290,36 @@ fn a_hot_key_stays_under_the_bound_and_spills_in_order() {
         assert_eq!(thread.join().unwrap().body, "done");
     }
 }
+
+#[test]
+fn a_session_is_in_one_place_however_many_requests_it_makes_at_once() {
+    const AT_ONCE: usize = 12;
+    for (load_factor, places) in [("", 1), ("load_factor = 1.25", 2)] {
+        let inside = Arc::new(AtomicUsize::new(0));
+        let backends = [0, 1].map(|_| {
+            let inside = Arc::clone(&inside);
+            Backend::start(move |request, stream| {
+                inside.fetch_add(1, Ordering::Relaxed);
+                eventually("all of them are inside", || inside.load(Ordering::Relaxed) >= AT_ONCE);
+                answer(stream, "200 OK", &request.line)
+            })
+        });
+        let addresses: Vec<_> = backends.iter().map(|backend| format!("\"{}\"", backend.address)).collect();
+        let config = format!(
+            "[[service]]\nname = \"web\"\ndriver = \"static\"\nkey = \"cookie:sid\"\naddresses = [{}]\n{load_factor}\n",
+            addresses.join(", ")
+        );
+        let balancer = Rig::new().config(&config).up();
+        eventually("both are in the table", || balancer.service()["ready"] == 2);
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE {
+                scope.spawn(|| {
+                    let ask = b"GET / HTTP/1.1\r\nHost: h\r\nCookie: sid=7\r\nConnection: close\r\n\r\n";
+                    assert_eq!(rig::client::raw(balancer.address, ask).unwrap().status, 200);
+                });
+            }
+        });
+        let used = backends.iter().filter(|backend| !backend.received().is_empty()).count();
+        assert_eq!(used, places, "{load_factor}");
+    }
+}

@@ -8,8 +8,9 @@ mod rig;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rig::kept::Kept;
 use rig::load::Load;
-use rig::{Balancer, PROGRAM, Rig, client, eventually, replica_processes};
+use rig::{Balancer, PROGRAM, Rig, client, eventually, kill, replica_processes};
 use serde_json::Value;
 
 /// Three replicas of the demo with these further keys; contract on.
@@ -49,10 +50,38 @@ fn fewest_ready<T>(balancer: &Balancer, deed: impl FnOnce() -> T) -> (u64, T) {
             }
             fewest
         });
-        let outcome = deed();
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(deed));
+        // Also when it failed: the watcher is waited for.
         is_over.store(true, Ordering::Relaxed);
+        let outcome = outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (watcher.join().unwrap(), outcome)
     })
+}
+
+#[test]
+fn what_no_deployment_brings_about_is_named_with_what_does() {
+    let config = "[[service]]\nname = \"web\"\nreplicas = 1\n";
+    let balancer = Rig::new().config(config).up();
+    let deploy = || balancer.command(&["deploy", "--service=web"]);
+    assert_eq!(deploy().status.code(), Some(0));
+    let changes = [
+        ("[limits]\nconnections = 50\n".to_owned() + config, "`limits.connections`"),
+        ("[[listener]]\naddress = \"127.0.0.1:0\"\n".to_owned() + config, "`listener.1.address`"),
+        (
+            config.to_owned() + "[[service]]\nname = \"shop\"\npath = \"/shop\"\n",
+            "service 'shop', which is new",
+        ),
+        (config.replace("replicas = 1", "replicas = 2"), "`evenkeel scale 2 --service web`"),
+    ];
+    for (changed, named) in changes {
+        balancer.rewrite_config(&changed);
+        let deployed = deploy();
+        let said = String::from_utf8_lossy(&deployed.stderr).into_owned();
+        assert!(deployed.status.code() == Some(1) && said.contains(named), "{named}: {deployed:?}");
+        assert_eq!(said.contains("takes a restart"), !named.contains("scale"), "{said}");
+    }
+    balancer.rewrite_config(config);
+    assert_eq!(deploy().status.code(), Some(0));
 }
 
 #[test]
@@ -169,6 +198,89 @@ fn a_fleet_may_grow_and_shrink_while_it_is_rolled_out() {
     let after = releases(&balancer);
     assert!(after.len() == 4 && after.iter().all(|release| *release == after[0]), "{after:?}");
     assert!(balancer.names().contains(&"S5".to_string()));
+}
+
+#[test]
+fn who_dies_after_a_rollback_and_a_restart_runs_what_was_deployed_until_the_next_deploy() {
+    let kept = Kept::new();
+    let config = |keys: &str| {
+        kept.config(&format!("start_timeout = \"10s\"\n{keys}\n[service.deploy]\nbake = \"200ms\""))
+    };
+    let good = format!("{}\nenv = {{ TOKEN = \"hush-hush\" }}", replica());
+    let broken = command(&["sh", "-c", "echo no database >&2; exit 3"]);
+    let balancer = Rig::new().config(&config(&good)).up();
+    let before = releases(&balancer);
+    balancer.rewrite_config(&config(&broken));
+    let (code, said) = run(&balancer, &["deploy"]);
+    assert!(code == Some(1) && said.contains("rolled back"), "{said}");
+    balancer.signal("-9");
+    let _ = balancer.ended();
+
+    let again = Rig::new().config(&config(&broken)).variable("EVENKEEL_LOG", "debug").up();
+    let told = &again.said_at_start;
+    assert!(told.contains("the configuration and what runs differ: command, env.TOKEN."), "{told}");
+    assert!(told.contains("`evenkeel deploy` rolls out") && !told.contains("hush-hush"), "{told}");
+    let (lives, load) = (kept.replicas(), Load::start(again.address, 200));
+    for (life, pid) in &lives {
+        kill("-9", *pid);
+        let is_replaced = || again.service()["ready"] == 3 && !kept.replicas().contains_key(life);
+        eventually("its seat is taken by another one", is_replaced);
+    }
+    load.stop().assert_nothing_lost();
+    assert_eq!(releases(&again), before);
+    let shown = client::send(again.admin, "GET", "/v1/services", "").body;
+    assert!(!shown.contains("hush-hush"), "{shown}");
+    let stored = kept.folder.path().join("web.wish");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&stored).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(std::fs::read_to_string(&stored).unwrap().contains("hush-hush"));
+
+    let next = format!("{}\nenv = {{ COLOUR = \"green\" }}", replica());
+    again.rewrite_config(&config(&next));
+    let (code, said) = run(&again, &["deploy"]);
+    assert_eq!(code, Some(0), "{said}");
+    let after = releases(&again);
+    assert!(after.iter().all(|release| *release == after[0] && !before.contains(release)), "{after:?}");
+    assert!(!std::fs::read_to_string(&stored).unwrap().contains("hush-hush"), "it is of no use any more");
+    again.signal("-9");
+    let _ = again.ended();
+    let last = Rig::new().config(&config(&next)).up();
+    assert!(!last.said_at_start.contains("differ"), "{}", last.said_at_start);
+    assert_eq!(releases(&last), after);
+}
+
+#[test]
+fn what_was_deployed_and_cannot_be_run_now_is_told_and_another_release_can_be_deployed() {
+    let kept = Kept::new();
+    let config = |keys: &str| {
+        let top = kept.top();
+        format!(
+            "contract = true\n{top}[[service]]\nname = \"web\"\n{keys}\n[service.deploy]\nbake = \"0s\"\n"
+        )
+    };
+    let program = kept.folder.path().join("server");
+    std::os::unix::fs::symlink(PROGRAM, &program).unwrap();
+    let first = command(&[program.to_str().unwrap(), "replica", "--listen", "127.0.0.1:{port}"]);
+    let balancer = Rig::new().config(&config(&first)).up();
+    balancer.signal("-TERM");
+    assert_eq!(balancer.ended().0, Some(0));
+    std::fs::remove_file(&program).unwrap();
+    let again = Rig::new().config(&config(&replica())).early().up();
+    let is_meant = |line: &str| line.contains("what was deployed cannot be run: there is no program");
+    assert!(again.said_at_start.lines().any(is_meant) || again.says(is_meant).is_some());
+    eventually("they fail", || again.service()["ready"] == 0 && again.replicas().len() == 3);
+    let (code, said) = run(&again, &["deploy"]);
+    assert_eq!(code, Some(0), "{said}");
+    eventually("they serve", || again.service()["ready"] == 3);
+}
+
+#[test]
+fn where_nothing_is_kept_a_rollback_says_that_a_restart_does_not_know_of_it() {
+    let balancer = Rig::new().config(&config(&replica(), "")).up();
+    balancer.rewrite_config(&config(&command(&["sh", "-c", "exit 3"]), ""));
+    assert_eq!(run(&balancer, &["deploy"]).0, Some(1));
+    let told = balancer.says(|line| line.contains("nothing is kept here of what should run"));
+    assert!(told.is_some_and(|line| line.contains("change it back")));
 }
 
 /// How many requests have waited so far.

@@ -10,6 +10,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
+use proxy::ServiceTimeouts;
 use rig::backend::{Backend, answer, read_body};
 use rig::client::Talk;
 use rig::inside::{Inside, Set};
@@ -69,6 +70,26 @@ fn an_upgrade_passes_bytes_both_ways_until_a_side_is_done() {
     eventually("it is counted as what it was", || inside.totals().responses == [0, 1, 0, 0, 0, 0]);
     let got = &backend.received()[0];
     assert_eq!((got.header("upgrade"), got.header("connection")), (vec!["websocket"], vec!["upgrade"]));
+}
+
+#[test]
+fn one_of_several_protocols_may_be_agreed_on() {
+    let backend = Backend::at_heads(|_, reader| echo(reader));
+    let inside = in_front_of(&backend);
+    for asked in ["websocket, foo", "foo, h2c, websocket", "foo\r\nUpgrade: websocket"] {
+        let mut talk = Talk::to(inside.address);
+        talk.say(format!(
+            "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: {asked}\r\n\r\nearly"
+        ));
+        let head = talk.head();
+        assert_eq!((head.status, head.header("upgrade")), (101, Some("websocket")), "{asked}");
+        assert_eq!(talk.bytes(5), b"early");
+    }
+    let asked: Vec<_> = backend.received().iter().map(|request| request.header("upgrade").concat()).collect();
+    assert_eq!(asked, ["websocket, foo", "foo, websocket", "foo, websocket"]);
+    let mut talk = Talk::to(inside.address);
+    talk.say("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: foo, bar\r\n\r\n");
+    assert_eq!(talk.head().status, 502, "what it agrees to was not asked for");
 }
 
 #[test]
@@ -358,4 +379,63 @@ fn an_upload_that_nobody_else_can_get_stays_with_a_replica_that_was_given_up() {
     stream.set_read_timeout(Some(rig::PATIENCE)).unwrap();
     release.send(()).unwrap();
     assert_eq!(talk.answer().body, "body");
+}
+
+#[test]
+fn who_says_that_it_is_at_work_is_waited_for_and_not_blamed() {
+    const LIMIT: Duration = Duration::from_secs(3);
+    const TIMES: usize = 6;
+    let backend = Backend::at_heads(|head, reader| {
+        if head.line.contains("/endless") {
+            let many = "HTTP/1.1 102 Processing\r\n\r\n".repeat(11_000);
+            return reader.get_mut().write_all(many.as_bytes()).is_ok();
+        }
+        for _ in 0..TIMES {
+            reader.get_mut().write_all(b"HTTP/1.1 102 Processing\r\n\r\n").unwrap();
+            std::thread::sleep(LIMIT / 4);
+        }
+        answer(reader.get_mut(), "200 OK", "at last")
+    });
+    let timeouts = ServiceTimeouts { response: LIMIT, ..ServiceTimeouts::default() };
+    let inside = Inside::new(&[backend.address], Set { timeouts, ..Set::default() });
+    let mut talk = Talk::to(inside.address);
+    talk.say("GET /work HTTP/1.1\r\nHost: h\r\n\r\n");
+    for _ in 0..TIMES {
+        assert_eq!(talk.head().status, 102);
+    }
+    assert_eq!(talk.answer().body, "at last");
+    talk.say("GET /endless HTTP/1.1\r\nHost: h\r\n\r\n");
+    let heads = std::iter::from_fn(|| Some(talk.head())).skip_while(|head| head.status == 102);
+    assert_eq!(heads.take(1).next().unwrap().status, 502);
+    assert!(!inside.replicas[0].responses.have_failed(), "that is no illness");
+}
+
+#[test]
+fn a_client_that_is_half_closed_is_answered_and_one_that_is_gone_is_not_waited_for() {
+    let (release, hold) = mpsc::channel::<()>();
+    let hold = Mutex::new(hold);
+    let backend = Backend::at_heads(move |_, reader| {
+        let _ = hold.lock().unwrap().recv_timeout(rig::PATIENCE);
+        answer(reader.get_mut(), "200 OK", "at last")
+    });
+    let inside = in_front_of(&backend);
+    // One that cannot be asked whether it is there, and one that is asked and does not mind.
+    for (version, questions) in [("1.0", 0), ("1.1", 2)] {
+        let mut talk = Talk::to(inside.address);
+        talk.say(format!("GET / HTTP/{version}\r\nHost: h\r\n\r\n"));
+        talk.end();
+        for _ in 0..questions {
+            assert_eq!(talk.head().status, 100);
+        }
+        release.send(()).unwrap();
+        assert_eq!(talk.answer().body, "at last");
+        assert_eq!(talk.rest().unwrap(), b"");
+        no_claims(&inside);
+    }
+    let mut gone = Talk::to(inside.address);
+    gone.say("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    eventually("it is inside", || inside.claims() == 1);
+    drop(gone);
+    no_claims(&inside);
+    release.send(()).unwrap();
 }

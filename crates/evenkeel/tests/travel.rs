@@ -42,7 +42,7 @@ fn heads_arrive_without_hop_by_hop_headers_and_with_forwarding_ones() {
     );
     assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
     let got = &backend.received()[0];
-    assert_eq!(got.line, "GET /a//b?q=%20&x HTTP/1.1");
+    assert_eq!(got.line, "GET /a/b?q=%20&x HTTP/1.1");
     assert_eq!(got.header("host"), ["shop.example"]);
     assert_eq!(got.header("x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(got.header("x-forwarded-proto"), ["http"]);
@@ -349,4 +349,26 @@ fn what_is_no_request_for_us_is_refused() {
     let two_hosts = "GET / HTTP/1.1\r\nHost: only.example\r\nHost: other\r\nConnection: close\r\n\r\n";
     assert_eq!(request(&balancer, two_hosts).status, 400);
     assert!(backend.received().is_empty());
+}
+
+#[test]
+fn a_replica_whose_answer_is_no_http_is_named_with_the_rule_that_it_breaks() {
+    let backend = Backend::start(|request, stream| {
+        let answer = match &request.line {
+            line if line.contains("/status") => "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n",
+            _ => "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        };
+        stream.write_all(answer.as_bytes()).is_ok()
+    });
+    let balancer = in_front_of(&[&backend], "");
+    for path in ["/status", "/status", "/lengths"] {
+        assert_eq!(balancer.get(path).status, 502);
+    }
+    let said = balancer.says(|line| line.contains("was not valid HTTP")).unwrap();
+    for part in ["web", "replica=web_1", "the status line is malformed"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    balancer.signal("-TERM");
+    let (_, rest) = balancer.ended();
+    assert!(!rest.contains("was not valid HTTP"), "once a minute: {rest}");
 }

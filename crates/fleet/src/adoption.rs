@@ -31,7 +31,9 @@ impl Fleet {
                 self.roster.succeed(assignment.life, one.life, &one.name);
             } else {
                 let next = self.next_life(&assignment);
-                self.roster.succeed(assignment.life, next, &assignment.name);
+                let is_free = !self.reserved.has(&assignment.name);
+                let name = if is_free { assignment.name.clone() } else { self.random_name(next) };
+                self.roster.succeed(assignment.life, next, &name);
             }
         }
         self.adopt_spares(&free);
@@ -83,7 +85,7 @@ impl Fleet {
                 }
                 None => {
                     let life = Life { seat, incarnation: self.observed.next_incarnation(seat) };
-                    let (name, release) = (self.random_name(life), self.roster.progress.release);
+                    let (name, release) = (self.random_name(life), self.roster.desired.release);
                     Assignment { seat, life, name, release, slots: None }
                 }
             };
@@ -114,16 +116,17 @@ impl Fleet {
         }
     }
 
-    /// After the start of a balancer: what is to be run from now on, and what the replicas run that
-    /// were found. A rollout that was under way goes on, or is undone, if what is to be run is one of its
-    /// two ends. Returns how many replicas run something else and are left alone.
+    /// After the start of a balancer: what is to be run from now on, what the replicas run that were found,
+    /// and of which releases it is known what they are. A rollout that was under way goes on, or is undone, if
+    /// what is to be run is one of its two ends. Returns how many replicas run something else and are left alone.
     pub fn settle_releases(
         &mut self,
         current: Release,
         release_of: impl Fn(Life) -> Option<Release>,
+        is_known: impl Fn(Release) -> bool,
     ) -> usize {
         let stored = self.roster.progress.rollout.take();
-        self.roster.progress.release = current;
+        self.roster.desired.release = current;
         self.roster.desired.rollout = None;
         let mut outdated = Vec::new();
         for assignment in self.roster.places_mut() {
@@ -136,7 +139,7 @@ impl Fleet {
             }
         }
         let is_end = |rollout: &Rollout| {
-            let Transition { from, to } = rollout.transition;
+            let Transition { from, to, is_return: _ } = rollout.transition;
             [from, to].contains(&current)
         };
         let Some(stored) = stored.filter(is_end) else {
@@ -146,7 +149,8 @@ impl Fleet {
         let is_forward = current == stored.transition.to;
         let transition = if is_forward { stored.transition } else { stored.transition.reversed() };
         let rollout = Rollout::begin(stored.number, transition, self.settings.rollout.clone());
-        self.roster.begin_rollout(Rollout { may_turn_back: false, ..rollout.with_seats(outdated) });
+        let knows_before = is_known(transition.from);
+        self.roster.begin_rollout(Rollout { knows_before, ..rollout.with_seats(outdated) });
         0
     }
 }

@@ -15,13 +15,12 @@ impl Fleet {
         match edit {
             _ if self.roster.progress.changes.iter().any(|change| change.is_alone) => Err(Refusal::Busy),
             Edit::Fill { .. } | Edit::Scale { .. } if self.roster.has_changes() => Err(Refusal::Busy),
-            Edit::Fill { count } => {
-                let change = self.fill(*count, now);
-                self.let_nobody_between();
-                change
-            }
+            Edit::Fill { count } => self.fill(*count, now).map(|()| None),
             _ if !self.settings.is_owned => Err(Refusal::NotOwned),
-            Edit::Add { count, names } => self.add(*count, names, now),
+            Edit::Add { count, names } => match names.iter().find(|name| self.reserved.has(name)) {
+                Some(reserved) => Err(Refusal::NameReserved(reserved.clone())),
+                None => self.add(*count, names, now),
+            },
             Edit::Remove { count, names } => self.remove(*count, names).map(|()| None),
             Edit::Deploy(deployment) => self.deploy(deployment).map(|()| None),
             Edit::Scale { count } if *count > present => {
@@ -39,20 +38,17 @@ impl Fleet {
         self.roster.progress.changes.iter_mut().for_each(|change| change.is_alone = true);
     }
 
-    fn fill(&mut self, count: u32, now: Moment) -> Result<Option<ChangeId>, Refusal> {
+    /// What a fleet begins with counts at once: one that cannot be started is shown and tried again, and
+    /// keeps none of the others from serving.
+    fn fill(&mut self, count: u32, now: Moment) -> Result<(), Refusal> {
         let missing = count.saturating_sub(self.roster.assignments().count() as u32);
-        let is_free = |name: &ReplicaName| !self.roster.is_name_taken(name);
+        let is_free = |name: &ReplicaName| !self.roster.is_name_taken(name) && !self.reserved.has(name);
         let numbered = (1..).map(|number| names::numbered(&self.settings.name_prefix, number));
         let names: Vec<ReplicaName> = numbered.filter(is_free).take(missing as usize).collect();
-        let change = self.add(missing, &names, now)?;
-        // Replicas that are only watched need not be well for the service to begin.
-        match change {
-            Some(change) if !self.settings.is_owned => {
-                self.roster.commit(change);
-                Ok(None)
-            }
-            other => Ok(other),
+        if let Some(change) = self.add(missing, &names, now)? {
+            self.roster.commit(change);
         }
+        Ok(())
     }
 
     fn add(&mut self, count: u32, names: &[ReplicaName], now: Moment) -> Result<Option<ChangeId>, Refusal> {
@@ -89,7 +85,7 @@ impl Fleet {
         let life = Life { seat, incarnation: self.observed.next_incarnation(seat) };
         self.roster.seating.insert(seat).map_err(Refusal::NoRoom)?;
         let name = name.unwrap_or_else(|| self.random_name(life));
-        Ok(Assignment { seat, life, name, release: self.roster.progress.release, slots: None })
+        Ok(Assignment { seat, life, name, release: self.roster.desired.release, slots: None })
     }
 
     /// The seat that the next replica gets. Where a choice finds none, the lowest free one is taken,
@@ -145,11 +141,11 @@ impl Fleet {
         let is_outdated = |assignment: &&Assignment| is_forced || assignment.release != release;
         let outdated = self.roster.assignments().filter(is_outdated);
         let left: Vec<Seat> = outdated.map(|assignment| assignment.seat).collect();
-        if left.is_empty() && release == self.roster.progress.release {
+        if left.is_empty() && release == self.roster.desired.release {
             return Err(Refusal::NothingToDeploy);
         }
         self.roster.desired.generation += 1;
-        let transition = Transition { from: self.roster.progress.release, to: release };
+        let transition = Transition { from: self.roster.desired.release, to: release, is_return: false };
         let rollout = Rollout::begin(self.roster.desired.generation, transition, settings);
         self.roster.begin_rollout(Rollout { is_forced, ..rollout.with_seats(left) });
         Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::facts::is_mass_illness;
 use crate::plan::{backoff, plan};
-use crate::{Action, Edit, Event, Fleet, Known, Life, Moment, Outcome, Phase, Plan, Refusal, Roster};
+use crate::{Action, Death, Edit, Event, Fleet, Known, Life, Moment, Outcome, Phase, Plan, Refusal, Roster};
 
 /// A life that served at least this long was no failure of its seat's.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
@@ -87,16 +87,20 @@ impl Fleet {
         let has_served = known.healthy_at.is_some();
         let served = known.healthy_at.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let Phase::Over(death) = known.phase.clone() else { return };
+        let dead = known.name.clone();
         let successor = Life { seat: place.seat, incarnation: self.observed.next_incarnation(place.seat) };
-        // Whoever asked for a name is still waiting for it; a replica that served gives its name up.
-        let name = match self.roster.change_of(life) {
-            Some(_) => place.name,
-            None => self.random_name(successor),
-        };
+        let is_awaited = self.roster.change_of(life).is_some();
+        let new_name = self.random_name(successor);
         let jitter = self.draw_for(successor);
         let record = self.observed.record(place.seat);
         record.failures = if served >= STABLE_AFTER { 1 } else { record.failures + 1 };
         record.unserved = if has_served { 0 } else { record.unserved + 1 };
+        // Whoever asked for a name is still waiting for it, and one under which nobody served can be had
+        // again. A replica that served gives its name up, and so does one that could not even be started:
+        // its name may be what it cannot have.
+        let is_own_fault = matches!(death, Death::Exited(_) | Death::NeverHealthy(_));
+        let is_unused = record.unserved == record.failures && is_own_fault;
+        let name = if is_awaited || is_unused { place.name } else { new_name };
         // Lives that served may have been ended from outside, and count for little: together as one,
         // until there are too many of them.
         let has_other_failures = record.failures > record.unserved;
@@ -104,6 +108,7 @@ impl Fleet {
         let unforgiven = record.failures.saturating_sub(FREE_RESTARTS);
         record.strikes = in_vain.max(unforgiven);
         record.not_before = now + backoff(record.strikes, jitter);
+        record.last_name = Some(dead);
         record.last_output = death.last_output().to_vec();
         record.last_death = Some((life, death));
         // Where so many have died in a row, spares would only die as well.

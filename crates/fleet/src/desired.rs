@@ -20,6 +20,9 @@ pub struct Desired {
     pub replicas: Vec<Assignment>,
     /// Those that wait for a seat; each is in a seat of its own, out of the fleet.
     pub spares: Vec<Assignment>,
+    /// What whoever begins from now on runs: what was deployed last, or gone back to. Not told where an
+    /// earlier version has stored it.
+    pub release: Release,
     /// The rollout that is under way.
     pub rollout: Option<Transition>,
 }
@@ -47,12 +50,21 @@ pub struct Transition {
     pub from: Release,
     /// What is to be run.
     pub to: Release,
+    /// Whether it leads back, after one that did no good: there is nothing better to turn to.
+    pub is_return: bool,
 }
 
 impl Desired {
     /// Nothing, and nobody was ever told anything else.
     pub fn new(seed: u64) -> Self {
-        Self { generation: 0, seed, replicas: Vec::new(), spares: Vec::new(), rollout: None }
+        let (replicas, spares, release) = (Vec::new(), Vec::new(), Release::default());
+        Self { generation: 0, seed, replicas, spares, release, rollout: None }
+    }
+
+    /// The releases that somebody may be started with, now or when a rollout turns back.
+    pub fn releases(&self) -> impl Iterator<Item = Release> {
+        let ends = self.rollout.map(|rollout| [rollout.from, rollout.to]);
+        std::iter::once(self.release).chain(ends.into_iter().flatten())
     }
 
     /// Which seats somebody has who began as a spare: a balancer that knows only what runs cannot tell.
@@ -77,6 +89,6 @@ impl Assignment {
 impl Transition {
     /// The way back.
     pub(crate) fn reversed(self) -> Self {
-        Self { from: self.to, to: self.from }
+        Self { from: self.to, to: self.from, is_return: !self.is_return }
     }
 }

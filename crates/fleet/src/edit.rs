@@ -71,6 +71,10 @@ pub enum Refusal {
     NamedTwice(ReplicaName),
     #[error("a replica named '{0}' exists already")]
     NameTaken(ReplicaName),
+    #[error("the name '{0}' is reserved; choose another one")]
+    NameReserved(ReplicaName),
+    #[error("the name '{name}' cannot be given to a replica: {why}; choose another one")]
+    NameOfAnother { name: ReplicaName, why: String },
     #[error("there is no replica named '{0}'")]
     UnknownName(ReplicaName),
     #[error("there are only {present} replicas, {asked} cannot be removed")]

@@ -1,6 +1,7 @@
 //! Facts that arrive. An event says what happened, never what should be done about it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Address, Latencies, Life, Moment, ReplicaName};
@@ -14,8 +15,14 @@ pub enum Event {
     StartFailed(Life, String),
     /// A replica ended, ordered or not.
     Exited(Life, Exit),
+    /// Somebody else answers at the address of a replica: who, in words.
+    Displaced(Life, String),
     /// A heartbeat was answered, or was not.
     Beat(Life, ProbeResult),
+    /// What there was instead of a good answer to a heartbeat, if it is something else than the last time.
+    Heard(Life, Heard),
+    /// Whether there are requests inside of a replica whose heartbeat was missed.
+    Working(Life, bool),
     /// The way of a request met something odd.
     Suspected(Suspicion),
     /// How long some of the good responses took that came since the last time. Who gave none is left out.
@@ -37,6 +44,15 @@ pub enum Event {
         /// What there is.
         found: Vec<Found>,
     },
+}
+
+/// What there was instead of a good answer to a heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// What it counts as.
+    pub result: ProbeResult,
+    /// The question, where it was put, and what came of it, for people.
+    pub words: Arc<str>,
 }
 
 /// What came of a heartbeat.
@@ -122,8 +138,10 @@ pub enum Death {
     Doubled,
     /// It never ran.
     StartFailed(String),
-    /// It ran, but no heartbeat was good within the start timeout.
-    NeverHealthy,
+    /// It ran, but no heartbeat was good within the start timeout; and what there was instead at last.
+    NeverHealthy(Option<Arc<str>>),
+    /// Somebody else answers at its address: who, in words.
+    Displaced(String),
     /// Two different signs of illness; these.
     Ill(String),
 }
@@ -165,7 +183,11 @@ impl fmt::Display for Death {
             Self::Vanished => f.write_str("it vanished"),
             Self::Doubled => f.write_str("it is there twice"),
             Self::StartFailed(why) => write!(f, "could not be started: {why}"),
-            Self::NeverHealthy => f.write_str("no good heartbeat within the start timeout"),
+            Self::NeverHealthy(None) => f.write_str("no good heartbeat within the start timeout"),
+            Self::NeverHealthy(Some(heard)) => {
+                write!(f, "no good heartbeat within the start timeout; the last one: {heard}")
+            }
+            Self::Displaced(who) => f.write_str(who),
             Self::Ill(signs) => write!(f, "ill: {signs}"),
         }
     }

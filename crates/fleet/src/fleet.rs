@@ -4,6 +4,7 @@ use placement::{NoRoom, Placement, Seat, draw};
 
 use crate::facts::Facts;
 use crate::names;
+use crate::reserved::ReservedNames;
 use crate::{Desired, FleetSettings, Life, Moment, Observed, ReplicaName, Roster, Seating};
 
 /// What should run of one service and what is known to run, owned by one reconciler. Nothing here starts or
@@ -32,21 +33,18 @@ use crate::{Desired, FleetSettings, Life, Moment, Observed, ReplicaName, Roster,
 /// let mut fleet = Fleet::new(settings, seating, Desired::new(7)).unwrap();
 /// let now = Duration::ZERO;
 ///
-/// // One replica is asked for. It is to be started, and counts when it takes traffic.
+/// // It begins with one replica, which is to be started, and serves when its heartbeat is good.
 /// fleet.edit(&Edit::Fill { count: 1 }, now).unwrap();
 /// let plan = fleet.plan(now);
 /// let [Action::Start(life, name)] = plan.actions.as_slice() else { panic!("{plan:?}") };
 /// assert_eq!((life.to_string(), name.as_str()), ("1.1".to_string(), "web_1"));
 /// fleet.accept(&plan.actions[0], now);
 /// assert!(fleet.plan(now).actions.is_empty());
-/// assert!(fleet.desired().replicas.is_empty());
+/// assert!(!fleet.is_whole());
 ///
 /// fleet.observe(&Event::Started(*life, "127.0.0.1:9001".parse().unwrap()), now);
 /// fleet.observe(&Event::Beat(*life, ProbeResult::Good), now);
-/// for action in fleet.plan(now).actions {
-///     assert!(matches!(action, Action::Commit(_)));
-///     fleet.accept(&action, now);
-/// }
+/// assert!(fleet.plan(now).actions.is_empty());
 /// assert_eq!(fleet.desired().replicas.len(), 1);
 /// assert!(fleet.is_whole());
 /// ```
@@ -55,6 +53,7 @@ pub struct Fleet {
     pub(crate) settings: FleetSettings,
     pub(crate) roster: Roster,
     pub(crate) observed: Observed,
+    pub(crate) reserved: ReservedNames,
 }
 
 impl Fleet {
@@ -63,7 +62,12 @@ impl Fleet {
     /// the same seats again gives each the slots that it had.
     pub fn new(settings: FleetSettings, seating: Seating, desired: Desired) -> Result<Self, NoRoom> {
         let roster = Roster::of_stored(desired, seating)?;
-        Ok(Self { settings, roster, observed: Observed::default() })
+        Ok(Self { settings, roster, observed: Observed::default(), reserved: ReservedNames::default() })
+    }
+
+    /// From now on no replica is given one of these names, and no caller may choose one.
+    pub fn reserve(&mut self, names: impl IntoIterator<Item = String>) {
+        self.reserved.extend(names);
     }
 
     /// What should run.
@@ -107,7 +111,8 @@ impl Fleet {
 
     /// A random name that nobody in the fleet carries or is about to lay down.
     pub(crate) fn random_name(&self, life: Life) -> ReplicaName {
-        let is_free = |name: &ReplicaName| !self.roster.holds_name(name) && !self.observed.holds_name(name);
+        let is_held = |name: &ReplicaName| self.roster.holds_name(name) || self.observed.holds_name(name);
+        let is_free = |name: &ReplicaName| !is_held(name) && !self.reserved.has(name);
         let seed = draw(self.roster.desired.seed, self.roster.desired.generation);
         names::random(&self.settings.name_prefix, seed, life, is_free)
     }

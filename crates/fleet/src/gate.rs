@@ -20,6 +20,8 @@ const COUNT: u64 = ADMISSION - 1;
 #[derive(Debug, Default)]
 pub struct Gate {
     state: AtomicU64,
+    /// How many of those inside were in another replica when that was lost. Only they touch it.
+    suspects: AtomicU64,
     emptied: Signal,
 }
 
@@ -41,6 +43,21 @@ impl Gate {
         if before & CLOSED != 0 && before & COUNT == 1 {
             self.emptied.notify(usize::MAX);
         }
+    }
+
+    /// How many inside may have killed another replica.
+    pub(crate) fn suspects(&self) -> u64 {
+        self.suspects.load(Ordering::Relaxed)
+    }
+
+    /// One of them has entered.
+    pub(crate) fn add_suspect(&self) {
+        self.suspects.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of them leaves.
+    pub(crate) fn remove_suspect(&self) {
+        self.suspects.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Lets requests in.

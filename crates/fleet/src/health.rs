@@ -51,6 +51,8 @@ impl Sign {
 pub(crate) struct Signs {
     pub(crate) is_refusing: bool,
     pub(crate) is_frozen: bool,
+    /// Whether there were requests inside when the last heartbeat was missed.
+    pub(crate) is_at_work: bool,
     beats: Beats,
     pub(crate) outlier: Outlier,
     pub(crate) pace: Pace,
@@ -155,7 +157,7 @@ impl Signs {
     }
 
     /// The signs of different kinds, in words.
-    pub(crate) fn in_words(&self, settings: &FleetSettings, now: Moment) -> Vec<String> {
+    pub(crate) fn in_words(&self, settings: &FleetSettings, heard: Option<&str>, now: Moment) -> Vec<String> {
         let mut words = Vec::new();
         if self.is_refusing {
             words.push("connection refused".to_string());
@@ -172,13 +174,23 @@ impl Signs {
             } else {
                 String::new()
             };
-            words.push(format!("heartbeats {what}: {misses}{rising}"));
+            let last = heard.map(|heard| format!(" ({heard})")).unwrap_or_default();
+            words.push(format!("heartbeats {what}: {misses}{rising}{last}"));
         }
-        if is_silent && self.silence(now) >= settings.start_timeout {
-            words.push(format!("silent for as long as a start may take, {:?}", settings.start_timeout));
+        let limit = self.silence_max(settings);
+        if is_silent && self.silence(now) >= limit {
+            let what = if self.is_at_work { "a response" } else { "a start" };
+            words.push(format!("silent for as long as {what} may take, {limit:?}"));
         }
         words.extend(self.outlier.in_words());
         words
+    }
+
+    /// For how long it may be silent before that is a second sign. Who works on a request may have no time for
+    /// heartbeats, and its request has the time that the operator gave it.
+    pub(crate) fn silence_max(&self, settings: &FleetSettings) -> Duration {
+        let FleetSettings { start_timeout, health, .. } = settings;
+        if self.is_at_work { health.busy_patience.max(*start_timeout) } else { *start_timeout }
     }
 
     fn silence(&self, now: Moment) -> Duration {

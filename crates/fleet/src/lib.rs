@@ -35,14 +35,18 @@
 //!   keep it too. It gives way when nothing else is left.
 
 mod address;
+mod foreign;
 mod in_full;
 mod life;
 mod names;
+mod reserved;
 mod release;
 
 mod gate;
 mod replica;
 mod responses;
+mod ranking;
+mod preference;
 mod table;
 mod routing;
 
@@ -83,13 +87,18 @@ pub use address::{Address, IllegalAddress, NoConnection};
 pub use crash_loop::CrashLoop;
 pub use desired::{Assignment, Desired, Transition};
 pub use edit::{ChangeId, Deployment, Edit, Outcome, Refusal};
-pub use event::{Death, Event, Exit, Found, FoundState, Measured, ProbeResult, Suspicion, SuspicionKind};
+pub use event::{
+    Death, Event, Exit, Found, FoundState, Heard, Measured, ProbeResult, Suspicion, SuspicionKind,
+};
 pub use fleet::Fleet;
+pub use foreign::{FOREIGN_CHARS_MAX, harmless, harmless_json, harmless_lines};
 pub use gate::Gate;
 pub use health::Sign;
 pub use in_full::in_full;
 pub use life::{IllegalName, Life, Moment, ReplicaName, SPARE_SEAT_MIN};
 pub use observed::{Known, Observed, Phase};
+pub use preference::Preference;
+pub use ranking::{Choice, Ranking};
 pub use release::Release;
 pub use replica::{Claim, Replica};
 pub use responses::{Latencies, Responses};
@@ -99,5 +108,5 @@ pub use routing::{Publisher, Reader, routing};
 pub use seating::Seating;
 pub use settings::{FleetSettings, HealthSettings, RolloutSettings};
 pub use standing::Standing;
-pub use table::{Choice, Ranking, RoutingTable};
-pub use view::{FleetView, ReplicaState, ReplicaView, RolloutView};
+pub use table::RoutingTable;
+pub use view::{FleetView, LastEnd, ReplicaState, ReplicaView, RolloutView};

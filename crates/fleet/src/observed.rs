@@ -1,6 +1,7 @@
 //! What is known to run, and how well.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use placement::Seat;
@@ -48,6 +49,8 @@ pub struct Known {
     pub begun_at: Moment,
     /// When its first heartbeat was good, or when it took a seat, if that was later.
     pub healthy_at: Option<Moment>,
+    /// What there was instead of a good answer to its last heartbeat, if that was so.
+    pub heard: Option<Arc<str>>,
     pub(crate) signs: Signs,
 }
 
@@ -64,6 +67,8 @@ pub(crate) struct SeatRecord {
     /// The next life does not begin before this.
     pub(crate) not_before: Moment,
     pub(crate) last_death: Option<(Life, Death)>,
+    /// What the one was called that died last.
+    pub(crate) last_name: Option<ReplicaName>,
     /// The last lines that it wrote.
     pub(crate) last_output: Vec<String>,
 }
@@ -125,8 +130,17 @@ impl Observed {
                 self.change(*life, |known| known.end(Death::Exited(exit.clone()), now));
                 self.refine(*life, exit);
             }
+            Event::Displaced(life, who) => {
+                self.change(*life, |known| known.end(Death::Displaced(who.clone()), now));
+            }
             Event::Beat(life, probe_result) => {
                 self.change(*life, |known| known.beat(*probe_result, settings, now));
+            }
+            Event::Working(life, is_at_work) => {
+                self.change(*life, |known| known.signs.is_at_work = *is_at_work);
+            }
+            Event::Heard(life, heard) => {
+                self.change(*life, |known| known.heard = Some(Arc::clone(&heard.words)));
             }
             Event::Suspected(suspicion) => {
                 self.change(suspicion.life, |known| known.suspect(suspicion.kind, now));
@@ -258,6 +272,7 @@ impl Known {
             since: now,
             begun_at: now,
             healthy_at: None,
+            heard: None,
             signs: Signs::default(),
         }
     }
@@ -295,7 +310,7 @@ impl Known {
 
     /// The different signs of illness, in words.
     pub(crate) fn signs_in_words(&self, settings: &FleetSettings, now: Moment) -> Vec<String> {
-        self.signs.in_words(settings, now)
+        self.signs.in_words(settings, self.heard.as_deref(), now)
     }
 
     fn started(&mut self, address: Address, now: Moment) {
@@ -312,6 +327,9 @@ impl Known {
     }
 
     fn beat(&mut self, probe_result: ProbeResult, settings: &HealthSettings, now: Moment) {
+        if probe_result == ProbeResult::Good {
+            self.heard = None;
+        }
         match (probe_result, &self.phase) {
             // The first good one is enough: until then requests may be waiting for somebody to serve.
             (ProbeResult::Good, Phase::Booting) => {

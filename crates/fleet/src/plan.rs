@@ -140,9 +140,12 @@ fn plan_change(plan: &mut Plan, change: &Change, facts: Facts<'_>) -> bool {
 /// Who is late, and what became of earlier attempts.
 fn late(assignment: &Assignment, observed: &Observed) -> String {
     let record = observed.seats.get(&assignment.seat).filter(|record| record.failures > 0);
-    match record.and_then(|record| record.last_death.as_ref()) {
-        Some((_, death)) => format!("{} ({death})", assignment.name),
-        None => assignment.name.to_string(),
+    let death = record.and_then(|record| record.last_death.as_ref());
+    let heard = observed.get(assignment.life).and_then(|known| known.heard.as_ref());
+    match (death, heard) {
+        (Some((_, death)), _) => format!("{} ({death})", assignment.name),
+        (None, Some(heard)) => format!("{} ({heard})", assignment.name),
+        (None, None) => assignment.name.to_string(),
     }
 }
 
@@ -172,7 +175,7 @@ fn plan_assignment(plan: &mut Plan, one: One<'_>, pardon: &mut Pardon, facts: Fa
             if signs.len() >= 2 {
                 plan.act(Action::Replace(life, Death::Ill(signs.join(", "))));
             } else if plan.wait_until(known.begun_at + settings.start_timeout, now) {
-                plan.act(Action::Replace(life, Death::NeverHealthy));
+                plan.act(Action::Replace(life, Death::NeverHealthy(known.heard.clone())));
             }
         }
         Phase::Serving if settings.is_owned && !known.is_well() => {
@@ -182,7 +185,7 @@ fn plan_assignment(plan: &mut Plan, one: One<'_>, pardon: &mut Pardon, facts: Fa
             } else if known.signs.call_for_a_look() {
                 plan.act(Action::Inspect(life));
             } else if let Some(since) = known.signs.silent_since() {
-                plan.wait_until(since + settings.start_timeout, now);
+                plan.wait_until(since + known.signs.silence_max(settings), now);
             }
         }
         // Booting and ill replicas that are not ours are left alone; the rest is as it should be.
@@ -207,14 +210,18 @@ fn plan_half_open(plan: &mut Plan, one: One<'_>, facts: Facts<'_>) {
 fn plan_leaving(plan: &mut Plan, one: One<'_>, facts: Facts<'_>) {
     let One { life, known } = one;
     let Facts { settings, now, .. } = facts;
-    match known.phase {
+    match &known.phase {
         Phase::Serving => plan.act(Action::Drain(life)),
         Phase::Draining { is_empty } => {
-            if is_empty || plan.wait_until(known.since + settings.drain_deadline, now) {
+            if *is_empty || plan.wait_until(known.since + settings.drain_deadline, now) {
                 plan.act(Action::Stop(life, StopHow::Graceful));
             }
         }
         Phase::Booting => plan.act(Action::Stop(life, StopHow::Graceful)),
+        // Between the judgement and its end a slow disk may have stood: who is well again has time to end.
+        Phase::Over(Death::Ill(_)) if facts.signs(known).len() < 2 => {
+            plan.act(Action::Stop(life, StopHow::Graceful));
+        }
         Phase::Over(_) => plan.act(Action::Stop(life, StopHow::Now)),
         // What is being started must first be there to be stopped.
         Phase::Starting | Phase::Stopping(_) => {}

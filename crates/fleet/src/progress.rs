@@ -2,7 +2,7 @@
 //! All of it ends with the process: none of it is stored or shared.
 
 use crate::rollout::Rollout;
-use crate::{Assignment, ChangeId, Moment, Release};
+use crate::{Assignment, ChangeId, Moment};
 
 /// An addition whose replicas do not all take traffic yet.
 #[derive(Clone, Debug)]
@@ -21,8 +21,6 @@ pub(crate) struct Change {
 pub(crate) struct Progress {
     /// Additions, in the order in which they were asked for.
     pub(crate) changes: Vec<Change>,
-    /// What new replicas run.
-    pub(crate) release: Release,
     /// The rollout under way, or the last one.
     pub(crate) rollout: Option<Rollout>,
 }

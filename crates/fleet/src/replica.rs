@@ -29,12 +29,21 @@ pub struct Replica {
 impl Replica {
     /// A place inside, if the gate is open and fewer than `bound` are inside.
     pub(crate) fn claim(self: &Arc<Self>, bound: u64) -> Option<Claim> {
-        self.gate.enter(bound).then(|| Claim { replica: Arc::clone(self), is_half_open: false })
+        self.gate.enter(bound).then(|| Claim::new(self, Guise::Usual))
+    }
+
+    /// The same for a request that may have killed another replica.
+    pub(crate) fn claim_as_suspect(self: &Arc<Self>, bound: u64) -> Option<Claim> {
+        let is_inside = self.gate.enter(bound);
+        is_inside.then(|| {
+            self.gate.add_suspect();
+            Claim::new(self, Guise::Suspect)
+        })
     }
 
     /// The one place that a replica half-open has to give.
     pub(crate) fn claim_half_open(self: &Arc<Self>) -> Option<Claim> {
-        self.gate.enter_half_open().then(|| Claim { replica: Arc::clone(self), is_half_open: true })
+        self.gate.enter_half_open().then(|| Claim::new(self, Guise::HalfOpen))
     }
 }
 
@@ -42,14 +51,28 @@ impl Replica {
 #[derive(Debug)]
 pub struct Claim {
     replica: Arc<Replica>,
-    is_half_open: bool,
+    guise: Guise,
+}
+
+/// What a request is inside as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guise {
+    Usual,
+    /// It tries a replica that is half-open.
+    HalfOpen,
+    /// It was in another replica when that was lost.
+    Suspect,
 }
 
 impl Claim {
+    fn new(replica: &Arc<Replica>, guise: Guise) -> Self {
+        Self { replica: Arc::clone(replica), guise }
+    }
+
     /// Whether this request tries whether the replica is well again. If it fails, that says nothing
     /// about the request.
     pub fn is_half_open(&self) -> bool {
-        self.is_half_open
+        self.guise == Guise::HalfOpen
     }
 }
 
@@ -63,6 +86,9 @@ impl Deref for Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if self.guise == Guise::Suspect {
+            self.replica.gate.remove_suspect();
+        }
         self.replica.gate.leave();
     }
 }

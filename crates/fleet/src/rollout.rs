@@ -86,7 +86,7 @@ pub(crate) struct Rollout {
     /// Whether those have their turn too that run what is asked for.
     pub(crate) is_forced: bool,
     /// Whether the driver knows what the release before was.
-    pub(crate) may_turn_back: bool,
+    pub(crate) knows_before: bool,
     /// Seats that have not had their turn.
     pub(crate) left: Vec<Seat>,
     pub(crate) successors: Vec<Successor>,
@@ -129,7 +129,7 @@ impl Rollout {
             settings,
             course: Course::Forward,
             is_forced: false,
-            may_turn_back: true,
+            knows_before: true,
             left: Vec::new(),
             successors: Vec::new(),
             passed: Vec::new(),
@@ -153,8 +153,13 @@ impl Rollout {
 
     /// Whether the driver knows what a release is because of it.
     pub(crate) fn can_run(&self, release: Release) -> bool {
-        let Transition { from, to } = self.transition;
-        release == to || (release == from && self.may_turn_back)
+        let Transition { from, to, is_return: _ } = self.transition;
+        release == to || (release == from && self.knows_before)
+    }
+
+    /// Whether there is something to turn back to.
+    pub(crate) fn may_turn_back(&self) -> bool {
+        self.course == Course::Forward && self.knows_before && !self.transition.is_return
     }
 
     /// The first word of an exit may come before anybody knows how it ended; a later one may tell.

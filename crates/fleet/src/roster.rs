@@ -110,14 +110,14 @@ impl Roster {
     /// What the next life runs where this was run: the same, if the driver knows what that is.
     pub(crate) fn next_release(&self, release: Release) -> Release {
         let is_between = |rollout: &Rollout| rollout.can_run(release);
-        let is_known = release == self.progress.release || self.rollout_under_way().is_some_and(is_between);
-        if is_known { release } else { self.progress.release }
+        let is_known = release == self.desired.release || self.rollout_under_way().is_some_and(is_between);
+        if is_known { release } else { self.desired.release }
     }
 
     /// From here on this rollout is the one that is under way.
     pub(crate) fn begin_rollout(&mut self, rollout: Rollout) {
         self.desired.rollout = Some(rollout.transition);
-        self.progress.release = rollout.transition.to;
+        self.desired.release = rollout.transition.to;
         self.progress.rollout = Some(rollout);
     }
 

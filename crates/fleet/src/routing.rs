@@ -12,7 +12,8 @@ use crate::{Replica, RoutingTable};
 /// A table's one publisher and a first reader of it; readers can be cloned.
 pub fn routing(first: RoutingTable) -> (Publisher, Reader) {
     let board = Arc::new(Board { table: ArcSwap::from_pointee(first), changed: Signal::new() });
-    (Publisher { board: Arc::clone(&board) }, Reader { board })
+    let requests_max = board.table.load().requests_max;
+    (Publisher { board: Arc::clone(&board), requests_max }, Reader { board })
 }
 
 #[derive(Debug)]
@@ -25,9 +26,15 @@ struct Board {
 #[derive(Debug)]
 pub struct Publisher {
     board: Arc<Board>,
+    requests_max: u64,
 }
 
 impl Publisher {
+    /// In the tables that are published from now on, no replica has more requests than this at a time.
+    pub fn limit_requests(&mut self, most: u64) {
+        self.requests_max = most;
+    }
+
     /// Replaces the table by a newer one and wakes everyone who waits for a change. The arguments
     /// are those of [`RoutingTable::new`].
     pub fn publish(&mut self, placement: Placement, replicas: &[Arc<Replica>], load_factor: f64) {
@@ -44,6 +51,7 @@ impl Publisher {
 
     fn replace(&mut self, mut table: RoutingTable) {
         table.version = self.board.table.load().version + 1;
+        table.requests_max = self.requests_max;
         self.board.table.store(Arc::new(table));
         self.board.changed.notify(usize::MAX);
     }

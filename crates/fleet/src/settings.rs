@@ -17,6 +17,9 @@ pub struct HealthSettings {
     pub slow_factor: f64,
     /// How long a replica is not asked for anything whose responses were bad, the first time.
     pub ejection: Duration,
+    /// How long a replica may be silent that works on requests: as long as a response may take. It is never
+    /// less than a start may take.
+    pub busy_patience: Duration,
     /// Whether any replica may get any request. If not, one may have to take longer than others, and
     /// is slow only if it takes longer than it used to, too.
     pub have_equal_work: bool,
@@ -30,6 +33,7 @@ impl Default for HealthSettings {
             failures: 3,
             slow_factor: 5.0,
             ejection: Duration::from_secs(10),
+            busy_patience: Duration::from_secs(60),
             have_equal_work: true,
         }
     }

@@ -48,7 +48,7 @@ impl Fleet {
     pub(crate) fn renew_spares(&mut self, is_everything: bool) {
         let is_of_use = |spare: &&Assignment| {
             let is_run = |assignment: &Assignment| assignment.release == spare.release;
-            spare.release == self.roster.progress.release || self.roster.assignments().any(is_run)
+            spare.release == self.roster.desired.release || self.roster.assignments().any(is_run)
         };
         let spares = self.desired().spares.iter();
         let outdated: Vec<Life> =

@@ -1,11 +1,14 @@
 //! The routing table: who may get a request now. Immutable; a change is a new table.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use placement::{Key, KeyHash, Placement, Seat};
 
-use crate::{Claim, Life, Replica};
+use crate::{Choice, Claim, Life, Preference, Ranking, Replica};
 
 /// Below this many requests in flight a replica is never called overloaded. Without the floor,
 /// half of the requests of a nearly idle fleet would leave their first choice.
@@ -26,6 +29,8 @@ pub struct RoutingTable {
     has_members: bool,
     has_half_open: bool,
     load_factor: f64,
+    /// The most requests in a replica at a time, whatever the load.
+    pub(crate) requests_max: u64,
     pub(crate) hold: Duration,
 }
 
@@ -42,7 +47,13 @@ impl RoutingTable {
         }
         let has_members = placement.order(Key::from_number(0)).next().is_some();
         let has_half_open = replicas.iter().any(|replica| !replica.gate.is_open());
-        Self { version, placement, seats, has_members, has_half_open, load_factor, hold: Duration::ZERO }
+        let (requests_max, hold) = (u64::MAX, Duration::ZERO);
+        Self { version, placement, seats, has_members, has_half_open, load_factor, requests_max, hold }
+    }
+
+    /// The table of a fleet that is not known yet: nobody can be routed to, and somebody may be on the way.
+    pub fn awaited(placement: Placement) -> Self {
+        Self { has_members: true, ..Self::new(0, placement, &[], 0.0) }
     }
 
     /// Requests are held back for so long, and are to be patient for as much longer. Zero if they are not.
@@ -65,13 +76,20 @@ impl RoutingTable {
         self.seats.iter().flatten()
     }
 
-    /// A place in the first replica in the key's order that is open, was not tried, and is not
+    /// Whether the fleet is meant to have this seat, though nobody may sit in it now.
+    pub fn has_seat(&self, seat: Seat) -> bool {
+        self.placement.has(seat)
+    }
+
+    /// A place in the first replica in the order of preference that is open, was not tried, and is not
     /// over its load bound. If only the bound stands in the way, the bound gives way: it is there
-    /// for balance, not to turn requests away.
-    pub fn claim(&self, key: Key, tried: &[Life]) -> Option<Claim> {
+    /// for balance, not to turn requests away. The most requests that a replica may have are no
+    /// such bound: whoever has them is passed over.
+    pub fn claim(&self, preference: impl Into<Preference>, tried: &[Life]) -> Option<Claim> {
+        let preference = preference.into();
         let mut bound = self.load_bound();
         for _ in 0..BOUND_LOOKS_MAX {
-            if let Some(claim) = self.claim_below(key, tried, bound) {
+            if let Some(claim) = self.claim_below(preference, tried, bound) {
                 return Some(claim);
             }
             // Others may have come in meanwhile, which raises the bound.
@@ -80,16 +98,40 @@ impl RoutingTable {
                 break;
             }
         }
-        self.claim_below(key, tried, LoadBound::NONE)
+        self.claim_below(preference, tried, LoadBound::NONE)
     }
 
-    /// A place in the replica that is the first choice of this key, if that one is half-open and has an
+    /// A place for a request that was inside of a replica when that was lost, and may be the reason: among those
+    /// who are open, were not tried, and have room, in the one with the fewest others of its kind inside, so
+    /// that they are not lost with it. The first in the order of preference, if there are several.
+    pub fn claim_apart(&self, preference: impl Into<Preference>, tried: &[Life]) -> Option<Claim> {
+        let preference = preference.into();
+        let order = self.order(preference).filter_map(|seat| self.seats.get(seat.index())?.as_ref());
+        let untried = order.filter(|replica| !tried.contains(&replica.life) && self.has_room(replica));
+        let apart = untried.min_by_key(|replica| replica.gate.suspects())?;
+        apart.claim_as_suspect(self.requests_max).or_else(|| self.claim(preference, tried))
+    }
+
+    fn has_room(&self, replica: &Replica) -> bool {
+        replica.gate.claims_if_open().is_some_and(|claims| claims < self.requests_max)
+    }
+
+    /// Whether there are replicas to be tried, and nothing but the most requests that they may have keeps one
+    /// out of them.
+    pub fn is_full(&self, tried: &[Life]) -> bool {
+        let is_full = |replica: &Replica| {
+            replica.gate.claims_if_open().is_some_and(|claims| claims >= self.requests_max)
+        };
+        self.replicas().any(|replica| !tried.contains(&replica.life) && is_full(replica))
+    }
+
+    /// A place in the replica that is the first choice, if that one is half-open and has an
     /// admission to give. For requests that can go elsewhere if this one fails.
-    pub fn claim_half_open(&self, key: Key) -> Option<Claim> {
+    pub fn claim_half_open(&self, preference: impl Into<Preference>) -> Option<Claim> {
         if !self.has_half_open {
             return None;
         }
-        let seat = self.placement.order(key).next()?;
+        let seat = self.order(preference.into()).next()?;
         self.seats.get(seat.index())?.as_ref()?.claim_half_open()
     }
 
@@ -99,21 +141,25 @@ impl RoutingTable {
         self.replicas().any(|replica| replica.life != life && is_better(replica))
     }
 
-    /// What would become of a request with this key now, seat by seat in the key's order.
-    pub fn explain(&self, key: Key) -> Vec<Choice> {
+    /// What would become of a request with this preference now, seat by seat in its order.
+    pub fn explain(&self, preference: impl Into<Preference>) -> Vec<Choice> {
         let bound = self.load_bound();
         let mut is_chosen = false;
-        let choices = self.placement.order(key).map(|seat| {
+        let choices = self.order(preference.into()).map(|seat| {
             let replica = self.seats.get(seat.index()).cloned().flatten();
             let ranking = match &replica {
                 None => Ranking::Empty,
                 Some(replica) if !replica.gate.is_open() => Ranking::Closed,
+                Some(replica) if replica.gate.claims() >= self.requests_max => Ranking::Full,
                 Some(replica) if replica.gate.claims() >= bound.of(replica) => Ranking::OverBound,
                 Some(_) if is_chosen => Ranking::Next,
                 Some(_) => Ranking::Chosen,
             };
             is_chosen |= ranking == Ranking::Chosen;
-            let bound = replica.as_ref().map(|replica| bound.of(replica)).filter(|bound| *bound < u64::MAX);
+            let bound = replica
+                .as_ref()
+                .map(|replica| bound.of(replica).min(self.requests_max))
+                .filter(|bound| *bound < u64::MAX);
             Choice { seat, replica, ranking, bound }
         });
         choices.collect()
@@ -124,10 +170,36 @@ impl RoutingTable {
         self.placement.key_hash()
     }
 
-    fn claim_below(&self, key: Key, tried: &[Life], bound: LoadBound) -> Option<Claim> {
-        self.placement.order(key).find_map(|seat| {
+    /// Of two keys the one whose first choice has less to do, for its weight; the first if it is all the same.
+    pub fn lighter(&self, keys: [Key; 2]) -> Key {
+        let load = |key: Key| {
+            let seat = self.placement.order(key).next()?;
             let replica = self.seats.get(seat.index())?.as_ref()?;
-            if tried.contains(&replica.life) { None } else { replica.claim(bound.of(replica)) }
+            Some((replica.gate.claims_if_open()?, u64::from(replica.weight)))
+        };
+        let [first, second] = keys;
+        let is_second_lighter = match (load(first), load(second)) {
+            (Some((claims, weight)), Some((other_claims, other_weight))) => {
+                other_claims * weight < claims * other_weight
+            }
+            (None, other) => other.is_some(),
+            (Some(_), None) => false,
+        };
+        if is_second_lighter { second } else { first }
+    }
+
+    /// The seat that is preferred, if there is such a one, then all others.
+    fn order(&self, Preference { seat, key }: Preference) -> impl Iterator<Item = Seat> {
+        let first = seat.filter(|seat| self.placement.has(*seat));
+        let others = self.placement.order(key).filter(move |seat| Some(*seat) != first);
+        first.into_iter().chain(others)
+    }
+
+    fn claim_below(&self, preference: Preference, tried: &[Life], bound: LoadBound) -> Option<Claim> {
+        self.order(preference).find_map(|seat| {
+            let replica = self.seats.get(seat.index())?.as_ref()?;
+            let bound = bound.of(replica).min(self.requests_max);
+            if tried.contains(&replica.life) { None } else { replica.claim(bound) }
         })
     }
 
@@ -160,184 +232,5 @@ impl LoadBound {
     // A conversion from infinity gives the highest number, which bounds nothing.
     fn of(self, replica: &Replica) -> u64 {
         ((self.per_weight * f64::from(replica.weight)).ceil() as u64).max(LOAD_FLOOR)
-    }
-}
-
-/// One seat in the order of a key; made by [`RoutingTable::explain`].
-#[derive(Clone, Debug)]
-pub struct Choice {
-    /// The seat.
-    pub seat: Seat,
-    /// Who sits in it, if somebody does who may be routed to.
-    pub replica: Option<Arc<Replica>>,
-    /// What the request does here.
-    pub ranking: Ranking,
-    /// The most requests at a time that the replica may have now, if there is a bound.
-    pub bound: Option<u64>,
-}
-
-/// What a request does at a seat of its order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ranking {
-    /// It stays here.
-    Chosen,
-    /// It would come here next, if the ones before failed.
-    Next,
-    /// Nobody sits here who may be routed to.
-    Empty,
-    /// The replica takes no new requests.
-    Closed,
-    /// The replica has as many requests as the load bound allows.
-    OverBound,
-}
-
-impl Ranking {
-    /// One or two words, as shown to people and programs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Chosen => "chosen",
-            Self::Next => "next",
-            Self::Empty => "empty",
-            Self::Closed => "closed",
-            Self::OverBound => "over bound",
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ReplicaName;
-    use placement::{Member, Rendezvous};
-
-    fn replica(seat: u32) -> Arc<Replica> {
-        Arc::new(Replica {
-            seat: Seat::new(seat).unwrap(),
-            life: Life { seat: Seat::new(seat).unwrap(), incarnation: 1 },
-            name: ReplicaName::parse(&format!("server_{seat}")).unwrap(),
-            address: "127.0.0.1:1".parse().unwrap(),
-            weight: 1,
-            gate: crate::Gate::default(),
-            responses: crate::Responses::default(),
-        })
-    }
-
-    fn table(members: u32, replicas: &[Arc<Replica>], load_factor: f64) -> RoutingTable {
-        let mut placement = Placement::Rendezvous(Rendezvous::default());
-        for seat in 1..=members {
-            placement.insert(Member::new(Seat::new(seat).unwrap())).unwrap();
-        }
-        RoutingTable::new(1, placement, replicas, load_factor)
-    }
-
-    #[test]
-    fn a_claim_goes_to_the_next_when_the_first_is_closed_tried_or_missing() {
-        let replicas = [replica(1), replica(2), replica(3)];
-        let whole = table(3, &replicas, 0.0);
-        for number in 0..200 {
-            let key = Key::of(&[number]);
-            let first = whole.claim(key, &[]).unwrap().life;
-            let second = whole.claim(key, &[first]).unwrap().life;
-            assert_ne!(first, second);
-            let others: Vec<_> = replicas.iter().filter(|replica| replica.life != first).cloned().collect();
-            assert_eq!(table(3, &others, 0.0).claim(key, &[]).unwrap().life, second);
-            let gate = &replicas[first.seat.index()].gate;
-            gate.close();
-            assert_eq!(whole.claim(key, &[]).unwrap().life, second);
-            gate.open();
-        }
-    }
-
-    #[test]
-    fn a_hot_key_stays_under_the_bound_and_spills_in_order() {
-        let replicas = [replica(1), replica(2), replica(3), replica(4)];
-        let table = table(4, &replicas, 1.25);
-        let key = Key::of(b"hot");
-        let order: Vec<Seat> = table.placement.order(key).collect();
-        let mut claims = Vec::new();
-        for _ in 0..200u32 {
-            let bound = table.load_bound().of(&replicas[0]);
-            let claim = table.claim(key, &[]).unwrap();
-            assert!(claim.gate.claims() <= bound);
-            let full_before = order.iter().take_while(|seat| **seat != claim.life.seat);
-            for seat in full_before {
-                assert!(replicas[seat.index()].gate.claims() >= bound, "passed over without need");
-            }
-            claims.push(claim);
-        }
-        assert!(claims[..4].iter().all(|claim| claim.life.seat == order[0]), "the floor holds");
-        drop(claims);
-        assert!(replicas.iter().all(|replica| replica.gate.claims() == 0));
-    }
-
-    #[test]
-    fn nobody_goes_over_the_bound_however_many_come_at_once() {
-        const THREADS: u64 = 16;
-        let replicas = [replica(1), replica(2), replica(3)];
-        let table = table(3, &replicas, 1.25);
-        let highest = std::sync::atomic::AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..THREADS {
-                scope.spawn(|| {
-                    for _ in 0..5_000 {
-                        let claim = table.claim(Key::of(b"hot"), &[]).unwrap();
-                        highest.fetch_max(claim.gate.claims(), std::sync::atomic::Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        // With all of them inside: ceil(1.25 · 16 / 3).
-        let highest = highest.into_inner();
-        assert!(highest <= 7, "{highest} requests at once of {THREADS} on one of three");
-        assert!(replicas.iter().all(|replica| replica.gate.claims() == 0));
-    }
-
-    #[test]
-    fn a_half_open_replica_is_tried_with_its_own_keys_and_the_others_do_not_notice() {
-        let replicas = [replica(1), replica(2), replica(3)];
-        let tried = &replicas[1];
-        assert!(table(3, &replicas, 1.25).claim_half_open(Key::of(b"x")).is_none());
-        tried.gate.restrict();
-        let table = table(3, &replicas, 1.25);
-        let is_own = |key: Key| table.placement.order(key).next() == Some(tried.life.seat);
-        let keys = || (0..50u32).map(|number| Key::of(&number.to_le_bytes()));
-        let own = keys().find(|key| is_own(*key)).unwrap();
-        assert!(table.claim_half_open(own).is_none(), "nothing was admitted");
-        tried.gate.admit_one();
-        for key in keys() {
-            assert_ne!(table.claim(key, &[]).unwrap().life, tried.life);
-            if !is_own(key) {
-                assert!(table.claim_half_open(key).is_none());
-            }
-        }
-        let claim = table.claim_half_open(own).unwrap();
-        assert!(claim.is_half_open() && claim.life == tried.life);
-        assert!(table.claim_half_open(own).is_none(), "one at a time");
-    }
-
-    #[test]
-    fn an_explanation_says_what_a_claim_then_does() {
-        let replicas = [replica(1), replica(2), replica(4)];
-        let table = table(5, &replicas, 1.25);
-        let mut claims = Vec::new();
-        for number in 0..300u32 {
-            let key = Key::of(&(number % 7).to_le_bytes());
-            let told = table.explain(key);
-            assert_eq!(told.len(), 5, "every seat is told of");
-            let chosen = told.iter().find(|choice| choice.ranking == Ranking::Chosen).unwrap();
-            let claim = table.claim(key, &[]).unwrap();
-            assert_eq!(chosen.seat, claim.life.seat);
-            if number % 3 > 0 {
-                claims.push(claim);
-            }
-        }
-    }
-
-    #[test]
-    fn the_bound_gives_way_rather_than_turn_a_request_away() {
-        let only = [replica(1)];
-        let table = table(3, &only, 1.25);
-        let claims: Vec<_> = (0..50).map(|_| table.claim(Key::of(b"x"), &[]).unwrap()).collect();
-        assert_eq!(only[0].gate.claims(), claims.len() as u64);
     }
 }

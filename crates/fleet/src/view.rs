@@ -3,7 +3,8 @@
 use placement::Seat;
 
 use crate::{
-    Address, Assignment, Course, CrashLoop, Fleet, Life, Moment, Phase, Release, ReplicaName, Standing,
+    Address, Assignment, Course, CrashLoop, Death, Fleet, Known, Life, Moment, Phase, Release, ReplicaName,
+    Standing,
 };
 
 /// A fleet at one moment.
@@ -57,6 +58,19 @@ pub struct ReplicaView {
     pub reason: Option<String>,
     /// What there is to say of its seat, if lives keep failing there.
     pub crash_loop: Option<CrashLoop>,
+    /// Who died in its seat last, if anybody did.
+    pub last_end: Option<LastEnd>,
+}
+
+/// The last one that died in a seat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastEnd {
+    /// What it was called.
+    pub name: ReplicaName,
+    /// How it ended.
+    pub death: Death,
+    /// The last lines that it wrote, the oldest first.
+    pub last_output: Vec<String>,
 }
 
 /// How a replica is.
@@ -156,9 +170,10 @@ fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaVi
     let last_death = fleet.observed().seats.get(&seat).and_then(|record| record.last_death.as_ref());
     let (state, reason) = match known.map(|known| (known, &known.phase)) {
         None => (ReplicaState::Waiting, last_death.map(|(_, death)| death.to_string())),
-        Some((_, Phase::Starting | Phase::Booting)) => (ReplicaState::Starting, None),
-        Some((_, Phase::Serving)) => match (fleet.standing(life), fleet.illness(life, now)) {
-            (Standing::Open, _) => (ReplicaState::Ready, None),
+        Some((known, Phase::Starting | Phase::Booting)) => (ReplicaState::Starting, heard(known)),
+        Some((known, Phase::Serving)) => match (fleet.standing(life), fleet.illness(life, now)) {
+            // Where all are ill nobody is taken out; what they answer is shown all the same.
+            (Standing::Open, _) => (ReplicaState::Ready, heard(known)),
             (_, Some((_, signs))) => (ReplicaState::Ill, Some(signs)),
             (_, None) if fleet.roster.is_spare(life) => (ReplicaState::Spare, None),
             (_, None) if fleet.roster.successor(life).is_some() => (ReplicaState::Baking, None),
@@ -179,5 +194,17 @@ fn show(fleet: &Fleet, life: Life, name: &ReplicaName, now: Moment) -> ReplicaVi
         }
         _ => (state, reason),
     };
-    ReplicaView { seat, life, name: name.clone(), release, address, state, reason, crash_loop }
+    let last_end = last_end(fleet, seat);
+    ReplicaView { seat, life, name: name.clone(), release, address, state, reason, crash_loop, last_end }
+}
+
+/// What there was instead of a good answer to the last heartbeat.
+fn heard(known: &Known) -> Option<String> {
+    known.heard.as_deref().map(str::to_owned)
+}
+
+fn last_end(fleet: &Fleet, seat: Seat) -> Option<LastEnd> {
+    let record = fleet.observed().seats.get(&seat)?;
+    let ((_, death), name) = record.last_death.clone().zip(record.last_name.clone())?;
+    Some(LastEnd { name, death, last_output: record.last_output.clone() })
 }

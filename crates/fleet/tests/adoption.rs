@@ -63,7 +63,7 @@ fn adopted(spares: u32, stored_before: Stored<'_>, running: &str) -> Stage {
         all.find(|(text, _)| life(text) == asked).map(|(_, release)| release)
     };
     stage.fleet.adopt(&found, runs, stage.now);
-    stage.fleet.settle_releases(release(1), runs);
+    stage.fleet.settle_releases(release(1), runs, |_| false);
     stage
 }
 
@@ -214,4 +214,27 @@ fn a_spare_that_takes_a_seat_of_a_balancer_that_is_gone_is_looked_after_like_any
     stage.play("", "exited 10001.1");
     stage.play("", "plan: replace 10001.1: killed by signal 9");
     stage.play("", "plan: start 2.5 web_?; kill 10001.1");
+}
+
+#[test]
+fn a_reserved_name_is_given_to_nobody() {
+    let mut stage = Stage::new();
+    stage.fleet.reserve(["WEB_1".to_owned(), "db".to_owned()]);
+    for chosen in ["db", "Db", "LocalHost"] {
+        let refusal = stage.fleet.edit(&stage::edit(&format!("add 1 {chosen}")), stage.now).unwrap_err();
+        assert_eq!(refusal, fleet::Refusal::NameReserved(ReplicaName::parse(chosen).unwrap()));
+    }
+    stage.play("the first names that are free", "up 2");
+    let names = |fleet: &Fleet| -> Vec<String> {
+        fleet.desired().replicas.iter().map(|one| one.name.to_string()).collect()
+    };
+    assert_eq!(names(&stage.fleet), ["web_2", "web_3"]);
+
+    // What has a name that was stored need not be ours.
+    let desired = stage.fleet.desired().clone();
+    let mut again = Fleet::new(stage::settings(0), stage::seating(), desired).unwrap();
+    again.reserve(["web_3".to_owned()]);
+    again.adopt(&[], |_| None, stage.now);
+    let [kept, renamed] = names(&again).try_into().unwrap();
+    assert!(kept == "web_2" && renamed != "web_3", "{kept} {renamed}");
 }

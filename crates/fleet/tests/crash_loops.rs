@@ -110,7 +110,7 @@ fn a_crash_loop_tells_the_last_lines_and_when_the_next_try_is() {
     let crash_loop = stage.fleet.crash_loop(seat).unwrap();
     assert_eq!(
         (crash_loop.death, crash_loop.last_output),
-        (Death::NeverHealthy, vec!["I am waiting".into()])
+        (Death::NeverHealthy(None), vec!["I am waiting".into()])
     );
     assert!(crash_loop.next_try.unwrap() > stage.now);
 }

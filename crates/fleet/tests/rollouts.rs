@@ -409,9 +409,9 @@ fn an_interrupted_rollout_goes_on_or_back_when_what_is_to_be_run_is_one_of_its_e
         let mut stage = Stage::new();
         stage.play("", "up 2");
         if interrupted {
-            stage.interrupt_rollout(Transition { from: release(0), to: release(2) });
+            stage.interrupt_rollout(Transition { from: release(0), to: release(2), is_return: false });
         }
-        let left_alone = stage.settle(release(asked), &[("1.1", release(0)), ("2.1", release(2))]);
+        let left_alone = stage.settle(release(asked), &[("1.1", release(0)), ("2.1", release(2))], &[]);
         let case = format!("interrupted: {interrupted}, asked for {asked}");
         assert_eq!(left_alone, outdated, "{case}");
         if expected.is_empty() {
@@ -427,5 +427,27 @@ fn an_interrupted_rollout_goes_on_or_back_when_what_is_to_be_run_is_one_of_its_e
             let why = "no good heartbeat within the start timeout";
             stage.play(&case, &format!("plan: give up: replica 'web_?' of seat {seat}: {why}"));
         }
+    }
+}
+
+#[test]
+fn an_interrupted_rollout_turns_back_if_it_is_known_to_what_and_one_that_leads_back_does_not() {
+    let (old, new) = (release(0), release(2));
+    let why = "replica 'web_?' of seat 1: no good heartbeat within the start timeout";
+    for (is_return, known, expected) in
+        [(false, &[old, new][..], "turn back"), (false, &[new], "give up"), (true, &[old, new], "give up")]
+    {
+        let mut stage = Stage::new();
+        stage.play("", "up 2");
+        stage.interrupt_rollout(Transition { from: old, to: new, is_return });
+        let case = format!("leads back: {is_return}, known: {known:?}");
+        assert_eq!(stage.settle(new, &[("1.1", old), ("2.1", new)], known), 0, "{case}");
+        stage.play(&case, "plan: try beside 1.1");
+        stage.play(&case, "plan: start 1.2 web_?");
+        stage.play(&case, "started 1.2");
+        stage.play(&case, "after 30s");
+        stage.play(&case, &format!("plan: {expected}: {why}"));
+        let after = if expected == "turn back" { old } else { new };
+        assert_eq!(stage.fleet.desired().release, after, "{case}");
     }
 }

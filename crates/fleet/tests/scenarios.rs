@@ -11,17 +11,28 @@ use stage::{Stage, edit};
 
 const SCENARIOS: &[(&str, &str)] = &[
     (
-        "a fleet is filled, and counts when all of it takes traffic",
+        "what a fleet begins with counts at once, and serves as soon as it can, one without the other",
         "fill 2
+         shown: 1.1 web_1, 2.1 web_2
          plan: start 1.1 web_1; start 2.1 web_2
          started 1.1 2.1
          good 1.1
          plan: nothing
-         shown:
+         open: 1.1
          good 2.1
-         plan: commit 0
+         plan: nothing
          shown: 1.1 web_1, 2.1 web_2
          open: 1.1 2.1",
+    ),
+    (
+        "a name under which nobody has served yet is kept, unless it may be the reason",
+        "fill 2
+         plan: start 1.1 web_1; start 2.1 web_2
+         started 1.1
+         exited 1.1
+         failed 2.1
+         plan: replace 1.1: killed by signal 9; replace 2.1: could not be started: no such image
+         shown: 1.2 web_1, 2.2 web_?",
     ),
     (
         "a dead replica's seat goes on at once, with another life and a random name",
@@ -368,7 +379,8 @@ fn edits_that_make_no_sense_are_refused_and_change_nothing() {
 
 #[test]
 fn nothing_comes_between_a_size_that_was_asked_for_and_its_being_reached() {
-    for size in ["scale 3", "fill 3"] {
+    {
+        let size = "scale 3";
         let mut stage = Stage::new();
         stage.play(size, "up 1");
         stage.play(size, size);

@@ -1,7 +1,7 @@
 //! The bytes of a body among the bytes of a connection.
 
 use crate::chunked::Chunked;
-use crate::{BadBody, BodyLength, Fields, Look};
+use crate::{BadBody, BodyLength, Fields, HeadLimits, Look};
 
 /// Finds out which bytes of a connection are the body of a message.
 #[derive(Clone, Debug)]
@@ -17,12 +17,12 @@ enum Kind {
 }
 
 impl BodyReader {
-    /// A reader at the beginning of a body of this length.
-    pub fn new(length: BodyLength) -> Self {
+    /// A reader at the beginning of a body of this length. Its trailers may be as large as a head.
+    pub fn new(length: BodyLength, limits: &HeadLimits) -> Self {
         let kind = match length {
             BodyLength::None => Kind::Exact(0),
             BodyLength::Exact(length) => Kind::Exact(length),
-            BodyLength::Chunked => Kind::Chunked(Box::default()),
+            BodyLength::Chunked => Kind::Chunked(Box::new(Chunked::new(limits))),
             BodyLength::UntilClose => Kind::UntilClose,
         };
         Self { kind }
@@ -86,9 +86,14 @@ impl BodyReader {
 mod tests {
     use super::*;
 
+    /// Small ones, and the usual names.
+    fn limits() -> HeadLimits {
+        HeadLimits { head_max: 8 << 10, fields_max: 32, ..HeadLimits::default() }
+    }
+
     /// What a reader finds that is given the input in pieces of this size, and what it leaves.
     fn read(length: BodyLength, input: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<u8>, bool), BadBody> {
-        let mut reader = BodyReader::new(length);
+        let mut reader = BodyReader::new(length, &limits());
         let (mut held, mut body) = (Vec::new(), Vec::new());
         let mut pieces = input.chunks(piece);
         loop {
@@ -158,7 +163,7 @@ mod tests {
     #[test]
     fn trailers_are_there_only_when_all_of_them_are_fine() {
         let trailers = |input: &[u8]| {
-            let mut reader = BodyReader::new(BodyLength::Chunked);
+            let mut reader = BodyReader::new(BodyLength::Chunked, &limits());
             let _ = reader.look(input);
             reader.trailers().map(Fields::len)
         };
@@ -170,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_fault_stays_one_whatever_follows() {
-        let mut reader = BodyReader::new(BodyLength::Chunked);
+        let mut reader = BodyReader::new(BodyLength::Chunked, &limits());
         assert_eq!(reader.look(b"0\r\nno colon\r\n\r\n"), Err(BadBody::Malformed));
         assert_eq!(reader.look(b"\r\n"), Err(BadBody::Malformed));
         assert!(!reader.is_end());

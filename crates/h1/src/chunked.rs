@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use crate::characters::is_value;
-use crate::{BadBody, Fields, HeadLimits, Look, Underscores};
+use crate::{BadBody, Fields, HeadLimits, Look};
 
 /// The longest line that gives a chunk's size, with its extensions.
 const SIZE_LINE_MAX: usize = 1024;
@@ -11,16 +11,15 @@ const SIZE_LINE_MAX: usize = 1024;
 const DIGITS_MAX: usize = 16;
 /// The most bytes of extensions in a body. They mean nothing here, and cost time to read.
 const EXTENSIONS_MAX: usize = 16 << 10;
-/// The largest trailer section, and the most fields in it.
-const TRAILERS_MAX: usize = 8 << 10;
-const TRAILER_FIELDS_MAX: usize = 32;
 
 /// Where in a chunked body the reader is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Chunked {
     at: At,
     extension_bytes: usize,
     trailers: Fields,
+    /// What a head may be, its trailers may be.
+    limits: HeadLimits,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,12 +31,24 @@ enum At {
     Data(u64),
     /// The line end behind a chunk.
     DataEnd,
-    Trailers,
+    Trailers(Lines),
     End,
     Broken(BadBody),
 }
 
+/// How far trailers were looked at that have not ended. They stay where they are until they have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Lines {
+    line_start: usize,
+    seen: usize,
+}
+
 impl Chunked {
+    pub(crate) fn new(limits: &HeadLimits) -> Self {
+        let (at, trailers) = (At::default(), Fields::default());
+        Self { at, extension_bytes: 0, trailers, limits: limits.clone() }
+    }
+
     /// A fault stays one: what follows it could be anything.
     pub(crate) fn look(&mut self, input: &[u8]) -> Result<Look, BadBody> {
         let look = self.look_on(input);
@@ -58,7 +69,7 @@ impl Chunked {
                     return Ok(Look { skip, data, is_end: false });
                 }
                 At::DataEnd => self.data_end(rest)?,
-                At::Trailers => self.trailers(rest)?,
+                At::Trailers(lines) => self.trailers(rest, lines)?,
                 At::End => return Ok(Look { skip, data: 0, is_end: true }),
                 At::Broken(fault) => return Err(fault),
             };
@@ -109,7 +120,7 @@ impl Chunked {
             return Err(BadBody::TooLong);
         }
         let size = hexadecimal(&line[..digits]).ok_or(BadBody::Malformed)?;
-        self.at = if size == 0 { At::Trailers } else { At::Data(size) };
+        self.at = if size == 0 { At::Trailers(Lines::default()) } else { At::Data(size) };
         Ok(Some(end + 1))
     }
 
@@ -124,28 +135,25 @@ impl Chunked {
         }
     }
 
-    /// The whole section at once: it is small.
-    fn trailers(&mut self, input: &[u8]) -> Result<Option<usize>, BadBody> {
-        let mut start = 0;
-        while let Some(length) = memchr(b'\n', &input[start..]) {
-            let line = &input[start..start + length];
-            start += length + 1;
-            if start > TRAILERS_MAX {
+    /// All lines are read when the last of them is there.
+    fn trailers(&mut self, input: &[u8], mut lines: Lines) -> Result<Option<usize>, BadBody> {
+        while let Some(length) = memchr(b'\n', &input[lines.seen..]) {
+            let line_feed = lines.seen + length;
+            if line_feed >= self.limits.head_max {
                 return Err(BadBody::TooLong);
             }
-            let line = line.strip_suffix(b"\r").ok_or(BadBody::Malformed)?;
+            let line = input[lines.line_start..line_feed].strip_suffix(b"\r").ok_or(BadBody::Malformed)?;
             if line.is_empty() {
-                let limits = HeadLimits {
-                    fields_max: TRAILER_FIELDS_MAX,
-                    underscores: Underscores::Drop,
-                    ..HeadLimits::default()
-                };
-                self.trailers.parse(&input[..start], &limits).map_err(|_| BadBody::Malformed)?;
+                let section = &input[..=line_feed];
+                self.trailers.parse(section, &self.limits).map_err(|_| BadBody::Malformed)?;
                 self.at = At::End;
-                return Ok(Some(start));
+                return Ok(Some(section.len()));
             }
+            lines = Lines { line_start: line_feed + 1, seen: line_feed + 1 };
         }
-        if input.len() > TRAILERS_MAX { Err(BadBody::TooLong) } else { Ok(None) }
+        lines.seen = input.len();
+        self.at = At::Trailers(lines);
+        if input.len() > self.limits.head_max { Err(BadBody::TooLong) } else { Ok(None) }
     }
 }
 

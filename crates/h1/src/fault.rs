@@ -54,9 +54,18 @@ pub enum BadHead {
     /// `Transfer-Encoding` in an HTTP/1.0 message.
     #[error("HTTP/1.0 has no Transfer-Encoding")]
     TransferEncodingInHttp10,
+    /// `chunked` among the transfer codings, but not as the last one, or more than once.
+    #[error("chunked is not the last transfer coding")]
+    ChunkedNotLast,
     /// A transfer coding other than `chunked`, or more than one.
     #[error("only the transfer coding chunked is known here")]
     TransferEncoding,
+    /// In HTTP/2, one that is missing, repeated, unknown, empty, or stands behind a header field.
+    #[error("the pseudo-header fields are not those of a request")]
+    PseudoFields,
+    /// In HTTP/2, one that HTTP/1 has for its connections.
+    #[error("a header field is about a connection, which HTTP/2 has other words for")]
+    ConnectionField,
     /// An expectation other than `100-continue`.
     #[error("only the expectation 100-continue is known here")]
     Expectation,
@@ -69,7 +78,9 @@ impl BadHead {
             Self::BareLineFeed | Self::ControlCharacter | Self::RequestLine | Self::StatusLine => 400,
             Self::Folded | Self::FieldName | Self::Underscore => 400,
             Self::Host | Self::HostDisagrees | Self::Target => 400,
+            Self::PseudoFields | Self::ConnectionField => 400,
             Self::ContentLength | Self::TwoLengths | Self::TransferEncodingInHttp10 => 400,
+            Self::ChunkedNotLast => 400,
             Self::RequestLineTooLong => 414,
             Self::Expectation => 417,
             Self::TooLarge | Self::TooManyFields => 431,

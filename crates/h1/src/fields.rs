@@ -37,6 +37,16 @@ impl Fields {
         self.places.clear();
     }
 
+    /// How much memory they have, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.places.capacity() * size_of::<Place>()
+    }
+
+    /// How many bytes their lines have, or what stands in them.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -49,11 +59,22 @@ impl Fields {
 
     /// Adds a field that is known to be valid.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.push_known(FieldName::of(name), name, value);
+    }
+
+    /// Forgets all but those with such names.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(&[u8]) -> bool) {
+        let bytes = &self.bytes;
+        self.places.retain(|place| is_kept(&bytes[place.start as usize..][..place.name_length as usize]));
+    }
+
+    /// The same for a field whose meaning is known.
+    pub(crate) fn push_known(&mut self, meaning: FieldName, name: &[u8], value: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         self.places.push(Place {
-            name: FieldName::of(name),
+            name: meaning,
             start: offset(start),
             name_length: offset(name.len()),
             value_start: offset(start + name.len()),
@@ -100,29 +121,14 @@ impl Fields {
     }
 
     fn parse_line(&mut self, start: usize, line: &[u8], limits: &HeadLimits) -> Result<(), BadHead> {
-        let name_length = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
-        match line.get(name_length) {
-            Some(b':') if name_length > 0 => {}
-            Some(b' ' | b'\t') if name_length == 0 => return Err(BadHead::Folded),
-            Some(byte) if *byte < 0x20 && *byte != b'\t' => return Err(BadHead::ControlCharacter),
-            _ => return Err(BadHead::FieldName),
-        }
-        let name = &line[..name_length];
-        let rest = trim_start(&line[name_length + 1..]);
-        let value_start = start + line.len() - rest.len();
-        let value = trim(rest);
-        if !is_value(value) {
-            return Err(BadHead::ControlCharacter);
-        }
-        if limits.underscores != Underscores::Keep && name.contains(&b'_') {
-            return if limits.underscores == Underscores::Drop { Ok(()) } else { Err(BadHead::Underscore) };
-        }
+        let Some(parts) = split_line(line, limits)? else { return Ok(()) };
+        let LineParts { name_length, value_start, value_length } = parts;
         self.places.push(Place {
-            name: FieldName::of(name),
+            name: FieldName::of(&line[..name_length]),
             start: offset(start),
             name_length: offset(name_length),
-            value_start: offset(value_start),
-            value_length: offset(value.len()),
+            value_start: offset(start + value_start),
+            value_length: offset(value_length),
         });
         Ok(())
     }
@@ -135,6 +141,39 @@ impl Fields {
             value: part(place.value_start, place.value_length),
         }
     }
+}
+
+/// The places of name and value in a line.
+struct LineParts {
+    name_length: usize,
+    value_start: usize,
+    value_length: usize,
+}
+
+/// Whether a line without its end is a field, or one that is left out.
+pub(crate) fn check_line(line: &[u8], limits: &HeadLimits) -> Result<(), BadHead> {
+    split_line(line, limits).map(drop)
+}
+
+/// Name and value of a line without its end; nothing if it is left out.
+fn split_line(line: &[u8], limits: &HeadLimits) -> Result<Option<LineParts>, BadHead> {
+    let name_length = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
+    match line.get(name_length) {
+        Some(b':') if name_length > 0 => {}
+        Some(b' ' | b'\t') if name_length == 0 => return Err(BadHead::Folded),
+        Some(byte) if *byte < 0x20 && *byte != b'\t' => return Err(BadHead::ControlCharacter),
+        _ => return Err(BadHead::FieldName),
+    }
+    let rest = trim_start(&line[name_length + 1..]);
+    let value_start = line.len() - rest.len();
+    let value = trim(rest);
+    if !is_value(value) {
+        return Err(BadHead::ControlCharacter);
+    }
+    if limits.underscores != Underscores::Keep && line[..name_length].contains(&b'_') {
+        return if limits.underscores == Underscores::Drop { Ok(None) } else { Err(BadHead::Underscore) };
+    }
+    Ok(Some(LineParts { name_length, value_start, value_length: value.len() }))
 }
 
 fn offset(number: usize) -> u32 {
@@ -192,6 +231,16 @@ mod tests {
         assert_eq!(count(Underscores::Drop), Ok(1));
         assert_eq!(count(Underscores::Keep), Ok(2));
         assert_eq!(count(Underscores::Reject), Err(BadHead::Underscore));
+    }
+
+    #[test]
+    fn fields_that_are_not_retained_are_gone_and_the_others_stay_as_they_are() {
+        let mut fields = parse(b"A: 1\r\nb: 2\r\na: 3\r\nc: 4\r\n\r\n").unwrap();
+        fields.retain(|name| !name.eq_ignore_ascii_case(b"a"));
+        fields.push(b"d", b"5");
+        let all: Vec<_> = fields.iter().map(|field| (field.name_bytes, field.value)).collect();
+        let expected: [(&[u8], &[u8]); 3] = [(b"b", b"2"), (b"c", b"4"), (b"d", b"5")];
+        assert_eq!(all, expected);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use memchr::memchr;
 
+use crate::lines::Lines;
 use crate::{BadHead, HeadLimits};
 
 /// Looks for the empty line at the end of a head that is still arriving. One empty line may come before
@@ -11,13 +12,37 @@ pub struct HeadEnd {
     line_start: usize,
     seen: usize,
     lines: usize,
+    begun: Lines,
+}
+
+/// What cannot become a head that passes, and which byte would be the first too many.
+struct Misfit {
+    place: usize,
+    fault: BadHead,
 }
 
 impl HeadEnd {
     /// The length of the head, if all of it is among these bytes. They begin with the head; each call
     /// brings the bytes of the last one and what came since. What cannot become a head that passes
-    /// is an error at once.
+    /// is an error at once, whatever kind of head it is.
     pub fn find(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, BadHead> {
+        self.look(bytes, limits).map_err(|misfit| misfit.fault)
+    }
+
+    /// The same for the head of a request, of which each line that has come must be one of a request, too:
+    /// of what is whole, [`RequestHead::parse`](crate::RequestHead::parse) says it.
+    pub fn find_in_request(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, BadHead> {
+        let found = self.look(bytes, limits);
+        let sound = match &found {
+            Ok(Some(_)) => return found.map_err(|misfit| misfit.fault),
+            Ok(None) => bytes,
+            Err(misfit) => &bytes[..misfit.place],
+        };
+        self.begun.check(sound, self.line_start, limits)?;
+        found.map_err(|misfit| misfit.fault)
+    }
+
+    fn look(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, Misfit> {
         // Looked for in all that is new at once: most heads hold none.
         let control = first_control(&bytes[self.seen..]).map(|place| self.seen + place);
         while let Some(found) = memchr(b'\n', &bytes[self.seen..]) {
@@ -25,10 +50,12 @@ impl HeadEnd {
             self.check_control(control.filter(|place| *place < line_feed), limits)?;
             self.check_size(line_feed, limits)?;
             let line = &bytes[self.line_start..line_feed];
-            let Some((b'\r', line)) = line.split_last() else { return Err(BadHead::BareLineFeed) };
+            let Some((b'\r', line)) = line.split_last() else {
+                return Err(Misfit { place: line_feed, fault: BadHead::BareLineFeed });
+            };
             // It looks empty to some readers.
             if line.last() == Some(&b'\r') {
-                return Err(BadHead::ControlCharacter);
+                return Err(Misfit { place: line_feed, fault: BadHead::ControlCharacter });
             }
             let is_first = self.line_start == 0;
             (self.seen, self.line_start) = (line_feed + 1, line_feed + 1);
@@ -41,7 +68,7 @@ impl HeadEnd {
             self.lines += 1;
             // The first line is no field.
             if self.lines - 1 > limits.fields_max {
-                return Err(BadHead::TooManyFields);
+                return Err(Misfit { place: line_feed + 1, fault: BadHead::TooManyFields });
             }
         }
         // A line that has begun badly need not be waited for.
@@ -51,21 +78,22 @@ impl HeadEnd {
         Ok(None)
     }
 
-    fn check_control(&self, place: Option<usize>, limits: &HeadLimits) -> Result<(), BadHead> {
+    fn check_control(&self, place: Option<usize>, limits: &HeadLimits) -> Result<(), Misfit> {
         let Some(place) = place else { return Ok(()) };
         self.check_size(place, limits)?;
-        Err(BadHead::ControlCharacter)
+        Err(Misfit { place, fault: BadHead::ControlCharacter })
     }
 
     /// Whether a head may go on that has not ended before this byte. Of two limits the one counts that
     /// was reached first, so that the outcome does not depend on how many bytes came at once.
-    fn check_size(&self, byte: usize, limits: &HeadLimits) -> Result<(), BadHead> {
+    fn check_size(&self, byte: usize, limits: &HeadLimits) -> Result<(), Misfit> {
         // A carriage return may follow the line yet.
         let line_end_max = self.line_start.saturating_add(limits.request_line_max).saturating_add(1);
         if self.lines == 0 && byte > line_end_max && line_end_max < limits.head_max {
-            return Err(BadHead::RequestLineTooLong);
+            return Err(Misfit { place: line_end_max + 1, fault: BadHead::RequestLineTooLong });
         }
-        if byte >= limits.head_max { Err(BadHead::TooLarge) } else { Ok(()) }
+        let place = limits.head_max;
+        if byte >= place { Err(Misfit { place, fault: BadHead::TooLarge }) } else { Ok(()) }
     }
 }
 
@@ -113,6 +141,47 @@ mod tests {
             // One byte more than a line may have could still be its carriage return.
             let padded = [bytes, if fault == BadHead::RequestLineTooLong { b"x" } else { b"" }].concat();
             assert_eq!(HeadEnd::default().find(&padded, &limits()), Err(fault), "{}", bytes.escape_ascii());
+        }
+    }
+
+    /// What the first bytes come to of which that is known, in a request.
+    fn refused_at(bytes: &[u8]) -> Option<(usize, BadHead)> {
+        let mut end = HeadEnd::default();
+        let mut find = |cut: usize| end.find_in_request(&bytes[..cut], &HeadLimits::default());
+        (0..=bytes.len()).find_map(|cut| Some((cut, find(cut).err()?)))
+    }
+
+    #[test]
+    fn a_line_that_is_none_of_a_request_is_not_waited_for() {
+        let cases: [(&[u8], usize, BadHead); 17] = [
+            (b"GET /x\r\nHost: h\r\n\r\n", 8, BadHead::RequestLine),
+            (b"\r\nGET /x\r\n", 10, BadHead::RequestLine),
+            (b"GET /x HTTP/1.9\r\n\r\n", 17, BadHead::Version),
+            (b"GET  /x HTTP/1.1\r\n\r\n", 18, BadHead::RequestLine),
+            (b"GET /# HTTP/1.1\r\n\r\n", 17, BadHead::Target),
+            (b"GET x HTTP/1.1\r\n\r\n", 16, BadHead::Target),
+            (b"\x80\x2e\x01", 1, BadHead::RequestLine),
+            (b" GET / HTTP/1.1\r\n", 1, BadHead::RequestLine),
+            (b"{\"a\": 1}", 1, BadHead::RequestLine),
+            (b"G(T / HTTP/1.1\r\n", 2, BadHead::RequestLine),
+            (b"GET\rX", 5, BadHead::ControlCharacter),
+            (b"GET\x01", 4, BadHead::ControlCharacter),
+            (b"GET / HTTP/1.1\r\n folded", 17, BadHead::Folded),
+            (b"GET / HTTP/1.1\r\nHost: h\r\n: b\r\n", 26, BadHead::FieldName),
+            (b"GET / HTTP/1.1\r\nHost : h\r\n", 21, BadHead::FieldName),
+            (b"GET / HTTP/1.1\r\nHost\r\n", 22, BadHead::FieldName),
+            (b"GET / HTTP/1.1\r\na: b\rc\r\n", 24, BadHead::ControlCharacter),
+        ];
+        for (bytes, at, fault) in cases {
+            assert_eq!(refused_at(bytes), Some((at, fault)), "{}", bytes.escape_ascii());
+            let found = HeadEnd::default().find_in_request(bytes, &HeadLimits::default());
+            let end = found.map(|end| end.unwrap_or_default());
+            let read = end
+                .and_then(|end| crate::RequestHead::default().parse(&bytes[..end], &HeadLimits::default()));
+            assert_eq!(read, Err(fault), "at once: {}", bytes.escape_ascii());
+        }
+        for good in [&b"GET / HTTP/1.1\r\nHost: h\r\nx-y:\r\n\r\n"[..], b"\r\nPRI * HTTP", b"", b"\r"] {
+            assert_eq!(refused_at(good), None, "{}", good.escape_ascii());
         }
     }
 

@@ -23,15 +23,24 @@ pub(crate) fn declared(fields: &Fields, is_http10: bool) -> Result<Option<BodyLe
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(BadHead::TwoLengths),
         (Some(_), None) if is_http10 => Err(BadHead::TransferEncodingInHttp10),
-        (Some(coding), None) => {
-            let is_chunked = coding.eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
-            if is_chunked { Ok(Some(BodyLength::Chunked)) } else { Err(BadHead::TransferEncoding) }
-        }
+        (Some(_), None) => check_codings(fields).map(|()| Some(BodyLength::Chunked)),
         (None, Some(length)) => {
             let length = decimal(length).filter(|_| lengths.next().is_none());
             length.map(|length| Some(BodyLength::Exact(length))).ok_or(BadHead::ContentLength)
         }
     }
+}
+
+/// There must be `chunked` and nothing else. Where it is among others and not their last, nobody can say where
+/// the body ends (RFC 9112, 6.3), and that is not a matter of what we know.
+fn check_codings(fields: &Fields) -> Result<(), BadHead> {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let codings: Vec<&[u8]> = fields.elements(FieldName::TransferEncoding).collect();
+    let (last, others) = codings.split_last().ok_or(BadHead::TransferEncoding)?;
+    if others.iter().any(|coding| is_chunked(coding)) {
+        return Err(BadHead::ChunkedNotLast);
+    }
+    if is_chunked(last) && others.is_empty() { Ok(()) } else { Err(BadHead::TransferEncoding) }
 }
 
 /// A number of digits and nothing else, at most 2⁶³ − 1.
@@ -68,13 +77,14 @@ mod tests {
         for wrong in ["", "+1", "-1", "1, 1", "1 1", "0x10", "1.0", "9223372036854775808", "١"] {
             check(&format!("content-length: {wrong}\r\n"), Err(BadHead::ContentLength));
         }
-        for wrong in
-            ["gzip, chunked", "chunked, chunked", "identity", "", "chunked,", "chunked;a=b", "xchunked"]
-        {
+        for wrong in ["gzip, chunked", "identity", "", "gzip", ",chunked", "chunked;a=b", "xchunked"] {
             check(&format!("transfer-encoding: {wrong}\r\n"), Err(BadHead::TransferEncoding));
         }
+        for wrong in ["chunked, gzip", "chunked, chunked", "Chunked,", "gzip, chunked, x"] {
+            check(&format!("transfer-encoding: {wrong}\r\n"), Err(BadHead::ChunkedNotLast));
+        }
         let twice = "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n";
-        check(twice, Err(BadHead::TransferEncoding));
+        check(twice, Err(BadHead::ChunkedNotLast));
     }
 
     #[test]

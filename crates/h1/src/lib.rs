@@ -23,7 +23,8 @@
 //! object, its server cannot send 1xx, and its tasks and channels cost half of what a proxy may cost.
 //! This one has no I/O and no `unsafe`, refuses what two readers could read differently, and is compared
 //! with httparse, hyper and a plain decoder on generated input, every difference named; `fuzz/` goes on
-//! from there. HTTP/2 is the `h2` crate's. hyper serves the admin API and the demo replica, where neither
+//! from there. HTTP/2's frames are
+//! the `h2` crate's, its heads go by the same rules as those of HTTP/1 (`http2.rs`). hyper serves the admin API and the demo replica, where neither
 //! matters.
 
 mod characters;
@@ -41,7 +42,10 @@ mod version;
 
 mod request;
 mod request_line;
+mod http2;
+mod lines;
 mod response;
+mod path;
 mod target;
 
 mod body;
@@ -53,11 +57,13 @@ pub use body::BodyReader;
 pub use fault::BadHead;
 pub use fields::{Field, Fields};
 pub use head_end::HeadEnd;
+pub use http2::{Http2Head, Http2Trailers};
 pub use length::BodyLength;
 pub use limits::{HeadLimits, Underscores};
 pub use look::{BadBody, Look};
 pub use method::Method;
 pub use name::FieldName;
+pub use path::{OddPath, normal_path, widest_path};
 pub use request::RequestHead;
 pub use response::ResponseHead;
 pub use version::Version;

@@ -5,8 +5,10 @@ use std::ops::Range;
 use crate::characters::is_whole_token;
 use crate::connection::{ConnectionOptions, is_named};
 use crate::length::declared;
-use crate::target::{Target, is_valid_host};
-use crate::{BadHead, BodyLength, FieldName, Fields, HeadLimits, Method, Version, request_line, target};
+use crate::target::{Target, are_same_host, is_valid_host};
+use crate::{
+    BadHead, BodyLength, FieldName, Fields, HeadLimits, Method, Version, path, request_line, target,
+};
 
 /// The head of a request, with its bytes. It can be filled again and again without new memory.
 ///
@@ -25,17 +27,17 @@ use crate::{BadHead, BodyLength, FieldName, Fields, HeadLimits, Method, Version,
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct RequestHead {
-    line: Vec<u8>,
-    method: Method,
-    method_end: usize,
-    target_start: usize,
-    target: Target,
-    version: Version,
+    pub(crate) line: Vec<u8>,
+    pub(crate) method: Method,
+    pub(crate) method_end: usize,
+    pub(crate) target_start: usize,
+    pub(crate) target: Target,
+    pub(crate) version: Version,
     /// The host if it is not in the target: the value of the field, or HTTP/2's `:authority`.
-    host: Option<Vec<u8>>,
-    fields: Fields,
-    body: Option<BodyLength>,
-    options: ConnectionOptions,
+    pub(crate) host: Option<Vec<u8>>,
+    pub(crate) fields: Fields,
+    pub(crate) body: Option<BodyLength>,
+    pub(crate) options: ConnectionOptions,
 }
 
 impl RequestHead {
@@ -61,8 +63,8 @@ impl RequestHead {
         self.check_expectation()
     }
 
-    /// Takes a head over from HTTP/2, whose library has read the fields: method, target in origin-form,
-    /// authority. The fields follow with [`RequestHead::push`]; they hold no `Host`.
+    /// Begins a head as HTTP/2 has them: method, target in origin-form, authority. The fields follow with
+    /// [`RequestHead::push`]; they hold no `Host`.
     pub fn start(&mut self, method: &[u8], origin: &[u8], authority: Option<&[u8]>) -> Result<(), BadHead> {
         self.clear();
         self.version = Version::Http2;
@@ -79,12 +81,40 @@ impl RequestHead {
         Ok(())
     }
 
+    /// Takes what can be made out of bytes that are no head, for a log: a method and a target, whatever they
+    /// hold.
+    pub fn sketch(&mut self, bytes: &[u8], limits: &HeadLimits) {
+        self.clear();
+        let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+        let end = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+        let line = &bytes[..end.min(limits.request_line_max)];
+        let (line, version) = match line.strip_suffix(b" HTTP/1.0") {
+            Some(line) => (line, Version::Http10),
+            None => (line.strip_suffix(b" HTTP/1.1").unwrap_or(line), Version::Http11),
+        };
+        let method_end = memchr::memchr(b' ', line).unwrap_or(line.len());
+        let (method, rest) = line.split_at(method_end);
+        let (method, target) =
+            if is_whole_token(method) { (method, rest.trim_ascii_start()) } else { (&[][..], line) };
+        self.line.extend_from_slice(method);
+        self.line.push(b' ');
+        self.line.extend_from_slice(target);
+        (self.method_end, self.target_start, self.version) = (method.len(), method.len() + 1, version);
+        self.method = if method.is_empty() { Method::Other } else { Method::of(method) };
+        self.target = Target { origin: 0..target.len(), path_end: target.len(), ..Target::default() };
+    }
+
     /// Nothing of the last head is left but its memory.
     pub fn clear(&mut self) {
         let (mut line, mut fields) = (std::mem::take(&mut self.line), std::mem::take(&mut self.fields));
         line.clear();
         fields.clear();
         *self = Self { line, fields, ..Self::default() };
+    }
+
+    /// How much memory it has, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.line.capacity() + self.fields.capacity()
     }
 
     /// Adds a field to a head that was [started](RequestHead::start).
@@ -122,6 +152,20 @@ impl RequestHead {
             [] => b"/",
             path => path,
         }
+    }
+
+    /// Whether there is only one way to read the path.
+    pub fn has_plain_path(&self) -> bool {
+        path::is_plain(self.path())
+    }
+
+    /// Puts another path in the place of the one that came; it begins with a slash. The query stays.
+    pub fn replace_path(&mut self, path: &[u8]) {
+        let (start, end) = (self.target.origin.start, self.target.path_end);
+        let length = self.target.origin.end - end;
+        self.line.splice(self.target_start + start..self.target_start + end, path.iter().copied());
+        self.target.path_end = start + path.len();
+        self.target.origin.end = self.target.path_end + length;
     }
 
     /// What stands behind the question mark, if there is one.
@@ -171,16 +215,20 @@ impl RequestHead {
         self.fields.elements(FieldName::Te).any(|element| element.eq_ignore_ascii_case(b"trailers"))
     }
 
-    /// The protocol that it wants to change to. Not HTTP/2, which is chosen in other ways.
-    pub fn upgrade(&self) -> Option<&[u8]> {
-        if !self.options.upgrade || self.version != Version::Http11 {
-            return None;
-        }
-        let mut protocols = self.fields.all(FieldName::Upgrade);
-        let protocol = protocols.next().filter(|_| protocols.next().is_none())?;
-        let is_http2 = |name: &[u8]| name.len() >= 2 && name[..2].eq_ignore_ascii_case(b"h2");
-        let mut parts = protocol.splitn(2, |byte| *byte == b'/');
-        (parts.all(is_whole_token) && !is_http2(protocol)).then_some(protocol)
+    /// The protocols that it would change to, the dearest first. Not HTTP/2, which is chosen in other ways.
+    pub fn upgrades(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        let is_asked = self.options.upgrade && self.version != Version::Http10;
+        let protocols = is_asked.then(|| self.fields.elements(FieldName::Upgrade));
+        protocols.into_iter().flatten().filter(|protocol| {
+            let is_http2 = protocol.len() >= 2 && protocol[..2].eq_ignore_ascii_case(b"h2");
+            protocol.splitn(2, |byte| *byte == b'/').all(is_whole_token) && !is_http2
+        })
+    }
+
+    /// Whether its stream is to carry another protocol: HTTP/2's CONNECT with a protocol (RFC 8441), which is a
+    /// GET with an upgrade here, as it would be in HTTP/1.
+    pub fn is_tunnel(&self) -> bool {
+        self.options.upgrade && self.version == Version::Http2
     }
 
     /// Whether a `Connection` field takes this field off.
@@ -192,6 +240,33 @@ impl RequestHead {
         &self.line[self.target_start + place.start..self.target_start + place.end]
     }
 
+    /// Its method is GET, whatever it was.
+    pub(crate) fn become_get(&mut self) {
+        self.line.splice(..self.method_end, *b"GET");
+        (self.method, self.method_end, self.target_start) = (Method::Get, 3, 4);
+    }
+
+    /// The same for what HTTP/2 has in their places, beside which there may be a field that names the host.
+    pub(crate) fn check_target_and_host(
+        &mut self,
+        scheme_port: u32,
+        field: Option<&[u8]>,
+    ) -> Result<(), BadHead> {
+        self.target = target::parse(self.method, self.in_target(&self.target.origin))?;
+        if self.target.authority.is_some() {
+            return Err(BadHead::Target);
+        }
+        let host = self.host.as_deref().ok_or(BadHead::Host)?;
+        if !is_valid_host(host) {
+            return Err(BadHead::Host);
+        }
+        match field {
+            Some(field) if !is_valid_host(field) => Err(BadHead::Host),
+            Some(field) if !are_same_host(host, field, scheme_port) => Err(BadHead::HostDisagrees),
+            _ => Ok(()),
+        }
+    }
+
     /// Exactly one from HTTP/1.1 on, at most one before: RFC 9112, 3.2.
     fn check_host(&self) -> Result<(), BadHead> {
         let mut hosts = self.fields.all(FieldName::Host);
@@ -201,14 +276,16 @@ impl RequestHead {
             return Err(BadHead::Host);
         }
         match (&self.target.authority, host) {
-            (Some(authority), Some(host)) if !self.in_target(authority).eq_ignore_ascii_case(host) => {
+            (Some(authority), Some(host))
+                if !are_same_host(self.in_target(authority), host, self.target.scheme_port) =>
+            {
                 Err(BadHead::HostDisagrees)
             }
             _ => Ok(()),
         }
     }
 
-    fn check_expectation(&self) -> Result<(), BadHead> {
+    pub(crate) fn check_expectation(&self) -> Result<(), BadHead> {
         let mut expectations = self.fields.all(FieldName::Expect);
         let is_known = expectations.all(|value| value.eq_ignore_ascii_case(b"100-continue"));
         if is_known || self.version == Version::Http10 { Ok(()) } else { Err(BadHead::Expectation) }
@@ -216,158 +293,4 @@ impl RequestHead {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::HeadEnd;
-
-    fn parse(text: &str) -> Result<RequestHead, BadHead> {
-        let limits = HeadLimits::default();
-        let end = HeadEnd::default().find(text.as_bytes(), &limits)?.expect("the head is whole");
-        let mut head = RequestHead::default();
-        head.parse(&text.as_bytes()[..end], &limits)?;
-        Ok(head)
-    }
-
-    fn fault(text: &str) -> Option<BadHead> {
-        parse(text).err()
-    }
-
-    #[test]
-    fn request_lines() {
-        for line in [
-            "GET  / HTTP/1.1",
-            " GET / HTTP/1.1",
-            "GET / HTTP/1.1 ",
-            "GET /",
-            "GET",
-            "GET / HTTP/11",
-            "GET / http/1.1",
-        ] {
-            assert_eq!(fault(&format!("{line}\r\nHost: h\r\n\r\n")), Some(BadHead::RequestLine), "{line}");
-        }
-        assert_eq!(fault("G(T / HTTP/1.1\r\nHost: h\r\n\r\n"), Some(BadHead::RequestLine));
-        assert_eq!(fault("GET / HTTP/2.0\r\nHost: h\r\n\r\n"), Some(BadHead::Version));
-        assert_eq!(fault("GET /\0 HTTP/1.1\r\nHost: h\r\n\r\n"), Some(BadHead::ControlCharacter));
-        assert_eq!(fault("GET /\rHTTP/1.1\r\nHost: h\r\n\r\n"), Some(BadHead::ControlCharacter));
-        let head = parse("get /a?b HTTP/1.0\r\n\r\n").unwrap();
-        assert_eq!(
-            (head.method(), head.method_name(), head.version()),
-            (Method::Other, &b"get"[..], Version::Http10)
-        );
-    }
-
-    #[test]
-    fn hosts_are_one_and_agree() {
-        let with = |target: &str, hosts: &str| fault(&format!("GET {target} HTTP/1.1\r\n{hosts}\r\n"));
-        assert_eq!(with("/", "Host: h\r\n"), None);
-        assert_eq!(with("/", "Host:\r\n"), None);
-        assert_eq!(with("/", ""), Some(BadHead::Host));
-        assert_eq!(with("/", "Host: h\r\nHost: h\r\n"), Some(BadHead::Host));
-        assert_eq!(with("/", "Host: a b\r\n"), Some(BadHead::Host));
-        assert_eq!(with("http://h:80/", "Host: H:80\r\n"), None);
-        assert_eq!(with("http://h:80/", "Host: h\r\n"), Some(BadHead::HostDisagrees));
-    }
-
-    #[test]
-    fn absolute_targets_become_origin_form() {
-        let cases = [
-            ("GET http://h", "/"),
-            ("GET http://h?a", "/?a"),
-            ("GET http://h/b?c", "/b?c"),
-            ("OPTIONS http://h", "*"),
-            ("OPTIONS *", "*"),
-        ];
-        for (line, origin) in cases {
-            let head = parse(&format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
-            let mut out = Vec::new();
-            head.write_origin(&mut out);
-            assert_eq!(out, origin.as_bytes());
-        }
-    }
-
-    #[test]
-    fn what_is_routed_is_what_is_written() {
-        let cases = [
-            ("OPTIONS *", "*"),
-            ("OPTIONS http://h", "*"),
-            ("OPTIONS http://h/", "/"),
-            ("OPTIONS http://h?a", "/?a"),
-            ("GET http://h", "/"),
-            ("GET //b?", "//b?"),
-        ];
-        for (start, expected) in cases {
-            let head = parse(&format!("{start} HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
-            let mut written = Vec::new();
-            head.write_origin(&mut written);
-            let query = head.query().map_or(Vec::new(), |query| [b"?", query].concat());
-            assert_eq!(written, expected.as_bytes(), "{start}");
-            assert_eq!(written, [head.path(), &query].concat(), "{start}");
-        }
-    }
-
-    #[test]
-    fn an_empty_line_before_a_request_is_passed_over_and_no_second_one() {
-        assert_eq!(parse("\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().path(), b"/a");
-        assert_eq!(fault("\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"), Some(BadHead::RequestLine));
-    }
-
-    #[test]
-    fn a_head_that_failed_can_be_asked_and_holds_nothing_of_the_one_before() {
-        let limits = HeadLimits::default();
-        let wrong = [
-            "GET /a/longer/path/than/before?q HTTP/1.1\r\nHost h\r\n\r\n",
-            "GET http://longer.than.before HTTP/1.1\r\n\0\r\n\r\n",
-            "G(T / HTTP/1.1\r\n\r\n",
-            "GET / HTTP/1.1\r\n\r\n",
-        ];
-        for text in wrong {
-            let mut head = parse("POST /old HTTP/1.1\r\nHost: old\r\n\r\n").unwrap();
-            assert!(head.parse(text.as_bytes(), &limits).is_err());
-            let (host, mut origin) = (head.host(), Vec::new());
-            head.write_origin(&mut origin);
-            for part in [head.method_name(), head.path(), host.unwrap_or_default(), &origin] {
-                assert!(!part.ends_with(b"old") && part != b"POST", "{text:?}");
-            }
-            assert_eq!(head.query().unwrap_or(b"q"), b"q");
-        }
-        let mut head = parse("GET /old HTTP/1.1\r\nHost: old\r\n\r\n").unwrap();
-        assert!(head.start(b"GET", b"x", None).is_err());
-        assert_eq!((head.path(), head.host()), (&b"/"[..], None));
-    }
-
-    #[test]
-    fn a_connection_field_that_would_take_long_to_search_is_refused() {
-        let with = |names: &str| fault(&format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: {names}\r\n\r\n"));
-        assert_eq!(with(&"a,".repeat(500)), None);
-        assert_eq!(with(&"a,".repeat(600)), Some(BadHead::TooLarge));
-        let twice = format!("{0}\r\nConnection: {0}", "a".repeat(600));
-        assert_eq!(with(&twice), Some(BadHead::TooLarge));
-    }
-
-    #[test]
-    fn connections_are_kept_as_versions_say() {
-        let keeps = |version: &str, option: &str| {
-            parse(&format!("GET / HTTP/{version}\r\nHost: h\r\nConnection: {option}\r\n\r\n"))
-                .unwrap()
-                .keeps_alive()
-        };
-        assert!(keeps("1.1", "x") && !keeps("1.1", "x, CLOSE") && !keeps("1.1", "keep-alive, close"));
-        assert!(!keeps("1.0", "x") && keeps("1.0", "Keep-Alive"));
-    }
-
-    #[test]
-    fn upgrades_are_asked_for_twice_and_never_to_http_2() {
-        let wants = |lines: &str| {
-            let head = parse(&format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n")).unwrap();
-            head.upgrade().map(<[u8]>::to_vec)
-        };
-        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: websocket\r\n"), Some(b"websocket".to_vec()));
-        assert_eq!(wants("Upgrade: websocket\r\n"), None);
-        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: h2c\r\n"), None);
-        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n"), None);
-        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n"), None);
-        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: TLS/1.3\r\n"), Some(b"TLS/1.3".to_vec()));
-        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: a/b c\r\n"), None);
-        assert_eq!(wants("Connection: Upgrade\r\nUpgrade: a/b/c\r\n"), None);
-    }
-}
+mod tests;

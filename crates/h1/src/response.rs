@@ -31,15 +31,31 @@ impl ResponseHead {
         Ok(())
     }
 
+    /// How much memory it has, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.reason.capacity() + self.fields.capacity()
+    }
+
+    /// How large it is, about, in bytes.
+    pub fn size(&self) -> usize {
+        self.reason.len() + self.fields.size()
+    }
+
     /// Begins a response that came in another way than HTTP/1; its fields follow with
     /// [`ResponseHead::push`].
     pub fn start(&mut self, status: u16) {
         *self = Self { status, version: Version::Http2, ..Self::default() };
     }
 
-    /// Adds a field to a head that was [started](ResponseHead::start).
+    /// Adds a field to a head that was [started](ResponseHead::start), or one to those that were read. It must
+    /// be none that says where the message ends or what becomes of its connection.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.fields.push(name, value);
+    }
+
+    /// Forgets all fields but those with such names. What was read out of them before stays.
+    pub fn retain_fields(&mut self, is_kept: impl Fn(&[u8]) -> bool) {
+        self.fields.retain(is_kept);
     }
 
     /// Says how long the body of a head is that was [started](ResponseHead::start).
@@ -47,7 +63,7 @@ impl ResponseHead {
         self.declared = Some(body);
     }
 
-    /// The status code, from 100 to 599.
+    /// The status code, from 100 to 999.
     pub fn status(&self) -> u16 {
         self.status
     }
@@ -104,15 +120,18 @@ impl ResponseHead {
         self.options.others && is_named(&self.fields, name)
     }
 
-    /// `HTTP/1.1 200 reason`, the reason may be empty, the space before it not: RFC 9112, 4.
+    /// `HTTP/1.1 200 reason`. The reason may be empty, and for servers that have none the space before it may
+    /// be missing (RFC 9112, 4, has it); a status of no known class is its sender's affair. Nothing of that
+    /// says where a message ends.
     fn parse_line(&mut self, line: &[u8]) -> Result<(), BadHead> {
         let (version, rest) = line.split_at_checked(8).ok_or(BadHead::StatusLine)?;
         self.version = Version::parse(version).map_err(|_| BadHead::StatusLine)?;
-        let [b' ', code @ .., b' '] = rest.get(..5).ok_or(BadHead::StatusLine)? else {
-            return Err(BadHead::StatusLine);
+        let (code, reason) = match rest.strip_prefix(b" ").and_then(|rest| rest.split_at_checked(3)) {
+            Some((code, [])) => (code, &[][..]),
+            Some((code, [b' ', reason @ ..])) => (code, reason),
+            _ => return Err(BadHead::StatusLine),
         };
-        let [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'] = code else { return Err(BadHead::StatusLine) };
-        let reason = &rest[5..];
+        let [b'1'..=b'9', b'0'..=b'9', b'0'..=b'9'] = code else { return Err(BadHead::StatusLine) };
         if !is_value(reason) {
             return Err(BadHead::ControlCharacter);
         }
@@ -141,13 +160,18 @@ mod tests {
         let head = parse("HTTP/1.1 299 Fine by us\r\n\r\n").unwrap();
         assert_eq!((head.status(), head.reason()), (299, &b"Fine by us"[..]));
         assert_eq!(parse("HTTP/1.0 404 \r\n\r\n").unwrap().reason(), b"");
+        let head = parse("HTTP/1.1 200\r\n\r\n").unwrap();
+        assert_eq!((head.status(), head.reason()), (200, &b""[..]));
+        assert_eq!(parse("HTTP/1.1 999 Request denied\r\n\r\n").unwrap().status(), 999);
         let wrong = [
-            "HTTP/1.1 200",
+            "HTTP/1.1 200OK",
+            "HTTP/1.1 200\t",
+            "HTTP/1.1 20",
             "HTTP/1.1  200 OK",
             "HTTP/1.1 20 OK",
             "HTTP/1.1 2000 OK",
             "HTTP/1.1 099 OK",
-            "HTTP/1.1 600 OK",
+            "HTTP/1.1 000 OK",
             "HTTP/2 200 OK",
             "HTTP/1.2 200 OK",
             "http/1.1 200 OK",

@@ -14,6 +14,8 @@ pub(crate) struct Target {
     pub(crate) path_end: usize,
     /// The host and port of an absolute target.
     pub(crate) authority: Option<Range<usize>>,
+    /// The port of its scheme.
+    pub(crate) scheme_port: u32,
 }
 
 /// Origin-form, absolute-form, and `*` with OPTIONS; CONNECT has the form of its own that is refused
@@ -22,17 +24,17 @@ pub(crate) fn parse(method: Method, target: &[u8]) -> Result<Target, BadHead> {
     if !target.iter().all(|byte| is_target(*byte)) {
         return Err(BadHead::Target);
     }
+    let path_end = path_end(target, 0);
+    if target[..path_end].contains(&b'\\') {
+        return Err(BadHead::Target);
+    }
     let origin_start = match target {
         [b'/', ..] => 0,
         b"*" if method == Method::Options => 0,
         _ if method == Method::Connect => 0,
         _ => return absolute(target),
     };
-    Ok(Target {
-        path_end: path_end(target, origin_start),
-        origin: origin_start..target.len(),
-        authority: None,
-    })
+    Ok(Target { path_end, origin: origin_start..target.len(), authority: None, scheme_port: 80 })
 }
 
 fn absolute(target: &[u8]) -> Result<Target, BadHead> {
@@ -40,17 +42,43 @@ fn absolute(target: &[u8]) -> Result<Target, BadHead> {
         let (start, _) = target.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(scheme.len())
     };
-    let start = after(b"http://").or_else(|| after(b"https://")).ok_or(BadHead::Target)?;
+    let plain = after(b"http://").map(|start| (start, 80));
+    let (start, scheme_port) = plain.or_else(|| Some((after(b"https://")?, 443))).ok_or(BadHead::Target)?;
     let length = target[start..].iter().position(|byte| matches!(byte, b'/' | b'?'));
     let end = length.map_or(target.len(), |length| start + length);
     if start == end || !is_valid_host(&target[start..end]) {
         return Err(BadHead::Target);
     }
-    Ok(Target { path_end: path_end(target, end), origin: end..target.len(), authority: Some(start..end) })
+    let (path_end, origin) = (path_end(target, end), end..target.len());
+    Ok(Target { path_end, origin, authority: Some(start..end), scheme_port })
 }
 
 fn path_end(target: &[u8], start: usize) -> usize {
     memchr::memchr(b'?', &target[start..]).map_or(target.len(), |length| start + length)
+}
+
+/// Whether two valid hosts are the same, by name and port. Where there is no port, it is that of the scheme.
+pub(crate) fn are_same_host(one: &[u8], other: &[u8], scheme_port: u32) -> bool {
+    let (one, other) = (split_port(one), split_port(other));
+    one.name.eq_ignore_ascii_case(other.name)
+        && one.port.unwrap_or(scheme_port) == other.port.unwrap_or(scheme_port)
+}
+
+struct HostParts<'a> {
+    name: &'a [u8],
+    port: Option<u32>,
+}
+
+fn split_port(host: &[u8]) -> HostParts<'_> {
+    // The last colon of an address without a port is within its brackets.
+    let colon = memchr::memrchr(b':', host).filter(|colon| !host[*colon..].contains(&b']'));
+    let (name, port) = host.split_at(colon.unwrap_or(host.len()));
+    let digits = port.strip_prefix(b":").unwrap_or_default();
+    HostParts { name, port: (!digits.is_empty()).then(|| decimal(digits)) }
+}
+
+fn decimal(digits: &[u8]) -> u32 {
+    digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
 }
 
 /// Whether a host is a name or an address with at most one port behind it, and no more: RFC 9110, 7.2.
@@ -84,9 +112,7 @@ fn is_name(name: &[u8]) -> bool {
 }
 
 fn is_port(digits: &[u8]) -> bool {
-    digits.len() <= 5
-        && digits.iter().all(u8::is_ascii_digit)
-        && digits.iter().fold(0_u32, |port, digit| port * 10 + u32::from(digit - b'0')) <= 65_535
+    digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && decimal(digits) <= 65_535
 }
 
 #[cfg(test)]
@@ -103,6 +129,7 @@ mod tests {
         assert_eq!(parts(Method::Get, "/a?b=/?c"), Some(("/a", "/a?b=/?c", None)));
         assert_eq!(parts(Method::Options, "*"), Some(("*", "*", None)));
         assert_eq!(parts(Method::Get, "http://h:1/a?b"), Some(("/a", "/a?b", Some("h:1"))));
+        assert_eq!(parts(Method::Get, r"/a?b=C:\c"), Some(("/a", r"/a?b=C:\c", None)));
         assert_eq!(parts(Method::Get, "HTTPS://h?b"), Some(("", "?b", Some("h"))));
         assert_eq!(parts(Method::Get, "http://h"), Some(("", "", Some("h"))));
         let wrong = [
@@ -115,6 +142,9 @@ mod tests {
             "ftp://h/",
             "/a#b",
             "/a\\b",
+            "/a\\?b",
+            "http://h\\a?b",
+            "http://h\\?b",
             "/a b",
             "/\u{e9}",
             "/\x7f",
@@ -124,6 +154,25 @@ mod tests {
         ];
         for target in wrong {
             assert_eq!(parse(Method::Get, target.as_bytes()), Err(BadHead::Target), "{target:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_the_same_by_name_and_port() {
+        for (one, other, are_same) in [
+            ("h", "H", true),
+            ("h:80", "h", true),
+            ("h", "h:", true),
+            ("h:080", "h:80", true),
+            ("[::1]:80", "[::1]", true),
+            ("h:81", "h", false),
+            ("h:0", "h", false),
+            ("h:443", "h", false),
+            ("h.", "h", false),
+            ("[::1]", "[::2]", false),
+        ] {
+            assert_eq!(are_same_host(one.as_bytes(), other.as_bytes(), 80), are_same, "{one} {other}");
+            assert_eq!(are_same_host(other.as_bytes(), one.as_bytes(), 80), are_same, "{other} {one}");
         }
     }
 

@@ -26,11 +26,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use api::{ReplicaShape, ServiceShape};
-use fleet::Address;
 
+use crate::check;
+use crate::http::{self, AdminApi};
 use crate::load::{Limits, Load, Pace, Running};
 use crate::plan::{RequestPlan, Target};
-use crate::{check, http};
 use report::Facts;
 use watch::{CALM, Watch, pause};
 
@@ -47,7 +47,7 @@ const PROBE_MAX: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Drill {
     /// The balancer's admin API.
-    pub admin: Address,
+    pub admin: AdminApi,
     /// The service; not needed where there is only one.
     pub service: Option<String>,
     /// The replica; without it, the first one.
@@ -76,7 +76,7 @@ impl Drill {
     ) -> Result<Report, DrillError> {
         let service = self.whole_service()?;
         let replica = self.chosen(&service)?;
-        let victim = victim::find(&service, &replica, &self.admin, self.is_forced)?;
+        let victim = victim::find(&service, &replica, &self.admin.address, self.is_forced)?;
         let status = self.probe()?;
         say(&format!("drill {}: {victim} of service '{}'", fault.as_str(), service.name));
         say(&format!("  will {}", fault.deed(&victim)));

@@ -1,6 +1,7 @@
 //! A plain client for the few calls that are no load: one request, one answer, one connection, and
 //! a limit on all of it. It blocks.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -81,6 +82,31 @@ pub struct Call<'a> {
     pub body: &'a str,
 }
 
+/// The admin API of a balancer, and the token that it asks for.
+#[derive(Clone)]
+pub struct AdminApi {
+    /// Where it is.
+    pub address: Address,
+    /// What it lets us in for, if it asks for anything.
+    pub token: Option<String>,
+}
+
+impl AdminApi {
+    /// `GET` of a path.
+    pub(crate) fn get(&self, path: &str, limit: Duration) -> Result<Reply, CallError> {
+        let token = self.token.as_ref().map(|token| format!("authorization: Bearer {token}\r\n"));
+        let (host, token) = (host_of(&self.address), token.unwrap_or_default());
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{token}\r\n");
+        send(&self.address, &request, Instant::now() + limit)
+    }
+}
+
+impl fmt::Debug for AdminApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminApi").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 /// One request to this address. Fails if there is no whole response within the limit.
 pub(crate) fn call(address: &Address, call: &Call<'_>, limit: Duration) -> Result<Reply, CallError> {
     let Call { method, path, body } = *call;
@@ -88,12 +114,16 @@ pub(crate) fn call(address: &Address, call: &Call<'_>, limit: Duration) -> Resul
         ("GET", 0) => String::new(),
         (_, length) => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
     };
-    let host = match address {
-        Address::Tcp(address) => address.to_string(),
-        Address::Unix(_) => "localhost".into(),
-    };
+    let host = host_of(address);
     let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{announced}\r\n");
     send(address, &(head + body), Instant::now() + limit)
+}
+
+fn host_of(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => address.to_string(),
+        Address::Unix(_) => "localhost".into(),
+    }
 }
 
 /// `GET` of a path of this host.

@@ -59,7 +59,7 @@ mod tally;
 pub use check::{Check, contract_home, status};
 pub use drill::{Drill, DrillError, Fault, Objective, Period, Report, Times};
 pub use experiment::{ExperimentError, Order, Stage, Whom, a1, a2, a3, a4};
-pub use http::{Call, CallError, Reply};
+pub use http::{AdminApi, Call, CallError, Reply};
 pub use load::{Limits, Load, Pace, Progress, REQUESTS_MAX, Running};
 pub use paper::{Axes, Bar, Chart, Line, Mark, Paper, Section, Setting, Table, WriteError, write};
 pub use plan::{Keys, RequestPlan, Target};

@@ -2,6 +2,10 @@
 //!
 //! Everything in it is computed from the data that it carries.
 
+#[cfg(feature = "drawing")]
+mod canvas;
+#[cfg(not(feature = "drawing"))]
+#[path = "paper/blank.rs"]
 mod canvas;
 mod chart;
 mod files;

@@ -8,10 +8,9 @@ pub use own::{Own, OwnDriver, OwnPlan};
 
 use std::time::Duration;
 
-use fleet::Address;
 use serde_json::{Value, json};
 
-use crate::http::{self, Call, CallError, Reply};
+use crate::http::{self, AdminApi, Call, CallError, Reply};
 use crate::plan::Target;
 
 /// How long a question may take.
@@ -26,7 +25,7 @@ pub struct Subject {
     /// Where its clients connect.
     pub target: Target,
     /// Its admin API, if it is ours.
-    pub admin: Option<Address>,
+    pub admin: Option<AdminApi>,
     /// The process, if we have started it.
     pub own: Option<Own>,
     /// How many replicas it had, if it ran before.

@@ -145,7 +145,7 @@ impl Classic {
         let mut demand = vec![0; self.slots.len()];
         let broken = REQUEST_IDS.len() % self.slots.len();
         for id in REQUEST_IDS.take(REQUEST_IDS.len() - broken) {
-            demand[self.settings.hash.request_slot(id, self.slots.len() as u64)] += 1;
+            demand[self.settings.hash.request_slot(id.into(), self.slots.len() as u64)] += 1;
         }
         demand
     }
@@ -246,7 +246,7 @@ mod tests {
         classic.holdings().iter().find(|holding| holding.seat == seat(number)).unwrap().slots.clone()
     }
 
-    fn first(classic: &Classic, id: u32) -> u32 {
+    fn first(classic: &Classic, id: u64) -> u32 {
         classic.order(Key::from_request_id(id)).next().unwrap().number()
     }
 

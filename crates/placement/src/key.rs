@@ -8,6 +8,9 @@ use xxhash_rust::xxh64::xxh64;
 const REQUEST_ID_MIN: u64 = 100_000;
 const REQUEST_ID_COUNT: u64 = 900_000;
 
+/// In the key of a number that is none of them.
+const ITSELF: u64 = 1 << 63;
+
 /// All of those ids.
 pub(crate) const REQUEST_IDS: std::ops::Range<u32> = 100_000..1_000_000;
 
@@ -17,8 +20,8 @@ pub(crate) const REQUEST_IDS: std::ops::Range<u32> = 100_000..1_000_000;
 pub enum KeyHash {
     /// XXH3-64, seed 0: our own choice, for rendezvous.
     Xxh3,
-    /// A decimal number of six digits stands for itself, anything else for its XXH3-64: the classic
-    /// placement's request ids.
+    /// A decimal number stands for itself, anything else for a number of six digits by its XXH3-64: the classic
+    /// placement's request ids. Of a number with more than 18 digits only its last 63 bits count.
     RequestId,
     /// CRC-32 as in zlib (ISO 3309): nginx and Pingora.
     Crc32,
@@ -34,7 +37,10 @@ impl KeyHash {
     pub fn key(self, bytes: &[u8]) -> Key {
         match self {
             Self::Xxh3 => Key::of(bytes),
-            Self::RequestId => request_id(bytes).map_or_else(|| Key::of(bytes), Key::from_request_id),
+            Self::RequestId => match decimal(bytes) {
+                Some(number) => Key::from_request_id(number),
+                None => Key(Key::of(bytes).0 % REQUEST_ID_COUNT),
+            },
             Self::Crc32 => Key(u64::from(crc32fast::hash(bytes))),
             Self::Md5 => {
                 let digest = Md5::digest(bytes);
@@ -45,12 +51,16 @@ impl KeyHash {
     }
 }
 
-/// The request id that these bytes spell, if they do.
-fn request_id(bytes: &[u8]) -> Option<u32> {
-    if bytes.len() != 6 || bytes[0] == b'0' || !bytes.iter().all(u8::is_ascii_digit) {
+/// The number that these bytes spell, if they do.
+fn decimal(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(bytes.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0')))
+    Some(
+        bytes
+            .iter()
+            .fold(0, |number: u64, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'))),
+    )
 }
 
 /// A hashed key. Equal input gives equal keys on every machine.
@@ -63,14 +73,18 @@ impl Key {
         Self(xxh3_64(bytes))
     }
 
-    /// A key that is a number already: a random draw.
+    /// A key that is a number already: a random draw, of which 63 bits count.
     pub fn from_number(number: u64) -> Self {
-        Self(number)
+        Self(number & !ITSELF)
     }
 
-    /// The key that stands for one of the classic placement's request ids.
-    pub fn from_request_id(id: u32) -> Self {
-        Self(u64::from(id).saturating_sub(REQUEST_ID_MIN))
+    /// The key that stands for one of the classic placement's request ids. They have six digits; any other number
+    /// of up to 63 bits stands for itself as well.
+    pub fn from_request_id(id: u64) -> Self {
+        match id.checked_sub(REQUEST_ID_MIN) {
+            Some(number) if number < REQUEST_ID_COUNT => Self(number),
+            _ => Self(id | ITSELF),
+        }
     }
 
     /// All 64 bits.
@@ -78,10 +92,10 @@ impl Key {
         self.0
     }
 
-    /// The six-digit request id that the classic placement knows this key by, 100 000 to 999 999.
-    pub fn request_id(self) -> u32 {
-        let id = REQUEST_ID_MIN + self.0 % REQUEST_ID_COUNT;
-        u32::try_from(id).expect("a six-digit number fits")
+    /// The request id that the classic placement knows this key by: a number of six digits, unless the key was
+    /// another number.
+    pub fn request_id(self) -> u64 {
+        if self.0 & ITSELF != 0 { self.0 & !ITSELF } else { REQUEST_ID_MIN + self.0 % REQUEST_ID_COUNT }
     }
 }
 
@@ -139,8 +153,13 @@ mod tests {
             assert_eq!(KeyHash::RequestId.key(id.to_string().as_bytes()).request_id(), id);
         }
         assert!((100_000..1_000_000).contains(&Key::from_number(u64::MAX).request_id()));
-        for other in ["012345", "1234567", "12345", "12345x", ""] {
-            assert_eq!(KeyHash::RequestId.key(other.as_bytes()), Key::of(other.as_bytes()));
+        for number in [0, 5, 99_999, 1_000_000, 1_234_567, u64::MAX >> 1] {
+            assert_eq!(KeyHash::RequestId.key(number.to_string().as_bytes()).request_id(), number);
+        }
+        assert_eq!(KeyHash::RequestId.key(b"012345").request_id(), 12_345);
+        for other in ["12345x", "-5", ""] {
+            let id = 100_000 + Key::of(other.as_bytes()).number() % 900_000;
+            assert_eq!(KeyHash::RequestId.key(other.as_bytes()).request_id(), id);
         }
     }
 }

@@ -69,6 +69,11 @@ impl Named {
         }
     }
 
+    /// Whether this is the seat of a member.
+    pub fn has(&self, seat: Seat) -> bool {
+        self.members.binary_search_by_key(&seat, |member| member.seat).is_ok()
+    }
+
     /// The members, by seat.
     pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
         self.members.iter().copied()

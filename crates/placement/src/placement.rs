@@ -54,6 +54,15 @@ impl Placement {
         }
     }
 
+    /// Whether this is the seat of a member.
+    pub fn has(&self, seat: Seat) -> bool {
+        match self {
+            Self::Rendezvous(rendezvous) => rendezvous.has(seat),
+            Self::Classic(classic) => classic.holdings().iter().any(|holding| holding.seat == seat),
+            Self::Named(named) => named.has(seat),
+        }
+    }
+
     /// How bytes are to become keys for this placement.
     #[inline]
     pub fn key_hash(&self) -> KeyHash {

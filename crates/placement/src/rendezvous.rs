@@ -72,6 +72,11 @@ impl Rendezvous {
         self.members.iter().copied()
     }
 
+    /// Whether this is the seat of a member.
+    pub fn has(&self, seat: Seat) -> bool {
+        self.find(seat).is_ok()
+    }
+
     /// Every seat, the best first. Costs no allocation; each step looks at every member once.
     #[inline]
     pub fn order(&self, key: Key) -> RendezvousOrder<'_> {

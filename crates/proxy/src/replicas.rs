@@ -2,3 +2,4 @@
 
 pub(crate) mod upstream;
 pub(crate) mod idle;
+pub(crate) mod sockets;

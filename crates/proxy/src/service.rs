@@ -6,16 +6,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fleet::Reader;
-use h1::RequestHead;
+use h1::{OddPath, RequestHead};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::policies::protection::Guards;
+use crate::policies::redirect::Redirection;
 use crate::replicas::upstream::Pool;
 use crate::settings::ServiceSettings;
 use crate::telling::counters::Counters;
 use crate::travel::budget::Budget;
+use crate::travel::limits::Limits;
+use crate::travel::paths::Destination;
+use crate::travel::routes::rules::Way;
 use crate::travel::routes::{Route, Routes};
-use crate::travel::waiting_room::WaitingRoom;
 use crate::wire::deadlines::Deadlines;
 
 /// A service in one worker. Requests on their way hold it: what it was when they came, it is to their end.
@@ -24,8 +28,9 @@ pub(crate) struct Service {
     pub(crate) pool: Rc<Pool>,
     pub(crate) budget: Rc<RefCell<Budget>>,
     pub(crate) counters: Arc<Counters>,
-    /// Shared by all workers; only requests that found no replica touch it.
-    pub(crate) room: Arc<WaitingRoom>,
+    /// Shared by all workers.
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) guards: Arc<Guards>,
     /// Wakes this worker's requests when there is a new routing table.
     pub(crate) table_changed: Rc<Notify>,
     _follower: Follower,
@@ -38,6 +43,20 @@ pub(crate) struct Services {
     routes: Option<Arc<Routes>>,
     /// In the order of the routes.
     services: Vec<Rc<Service>>,
+}
+
+/// Whom a request is for.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) service: Option<Rc<Service>>,
+    /// The place of its location among those of the service.
+    pub(crate) location: Option<usize>,
+    /// Where it is sent instead.
+    pub(crate) redirection: Option<Arc<Redirection>>,
+    /// Why it does not get there all the same.
+    pub(crate) odd: Option<OddPath>,
+    /// The target as the client wrote it, if it may be sent on in another form.
+    pub(crate) sent: Option<Vec<u8>>,
 }
 
 /// What a service keeps when its routes change.
@@ -54,9 +73,21 @@ impl Services {
         Self { routes: Some(routes), services }
     }
 
-    /// The service that a request is for.
-    pub(crate) fn find(&self, head: &RequestHead) -> Option<&Rc<Service>> {
-        self.services.get(self.routes.as_ref()?.find(head)?)
+    /// Finds the service that a request is for, and brings its path into the form in which it is sent on.
+    pub(crate) fn find(&self, head: &mut RequestHead, listener: &str) -> Found {
+        let Some(routes) = &self.routes else { return Found::default() };
+        let Destination { way, location, odd, sent } = Destination::of(head, routes, listener);
+        let (service, redirection) = match way {
+            Some(Way::Service(place)) => (self.services.get(place).cloned(), None),
+            Some(Way::Redirect(place)) => (None, routes.redirection(place).cloned()),
+            None => (None, None),
+        };
+        Found { service, location, redirection, odd, sent }
+    }
+
+    /// Whether anybody is for the host of this request, whatever its path and its listener.
+    pub(crate) fn know_host(&self, head: &RequestHead) -> bool {
+        self.routes.as_ref().is_some_and(|routes| routes.know_host(head))
     }
 
     /// What is kept of the one with this name.
@@ -79,16 +110,18 @@ impl Service {
     /// Must be called inside of the worker's tasks: it begins one that follows the routing table.
     pub(crate) fn new(route: &Route, kept: Kept, deadlines: &Rc<Deadlines>) -> Self {
         let Kept { pool, budget, counters } = kept;
-        let (settings, room) = (Arc::clone(&route.settings), Arc::clone(&route.room));
+        let (settings, limits) = (Arc::clone(&route.settings), Arc::clone(&route.limits));
+        let guards = Arc::clone(&route.guards);
         let table_changed = Rc::<Notify>::default();
         let following = Following {
             table: settings.table.clone(),
             pool: Rc::clone(&pool),
             table_changed: Rc::clone(&table_changed),
+            limits: Arc::clone(&limits),
             deadlines: Rc::clone(deadlines),
         };
         let follower = Follower(tokio::task::spawn_local(following.go_on()).abort_handle());
-        Self { settings, pool, budget, counters, room, table_changed, _follower: follower }
+        Self { settings, pool, budget, counters, limits, guards, table_changed, _follower: follower }
     }
 }
 
@@ -106,6 +139,7 @@ struct Following {
     table: Reader,
     pool: Rc<Pool>,
     table_changed: Rc<Notify>,
+    limits: Arc<Limits>,
     deadlines: Rc<Deadlines>,
 }
 
@@ -116,6 +150,7 @@ impl Following {
             let version = self.table.load().version();
             tend_pool(&self.pool, &self.table, self.deadlines.now());
             self.table_changed.notify_waiters();
+            self.limits.replicas.call_all();
             // Those who wait for a replica that was given up must hear of it.
             self.deadlines.wake_all().await;
             self.table.newer_than(version).await;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -16,8 +16,14 @@ use placement::KeyHash;
 use tokio::sync::mpsc;
 
 use crate::clients::tls::TlsServer;
+use crate::policies::Policies;
+use crate::policies::headers::FieldEdits;
+use crate::policies::redirect::HttpsRedirect;
 use crate::respond::response::ResponseStyle;
 use crate::travel::key::KeyRule;
+use crate::travel::path_form::PathForm;
+use crate::travel::scope::Scope;
+use crate::travel::sticky::Sticky;
 
 /// How long connections are served on after the proxy was told to stop, so that a request that is
 /// on its way or in the kernel's hands is answered, and told that the connection ends.
@@ -25,6 +31,12 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_millis(500);
 /// How much of an unwanted body is read so that its connection can be kept, and for how long.
 pub(crate) const DISCARD_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) const DISCARD_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long a connection that is to close is read on, while its client still sends: without a byte, and in all.
+pub(crate) const LINGER_PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much is read then, and of how many connections of a worker at a time.
+pub(crate) const LINGER_BYTES_MAX: u64 = 256 << 20;
+pub(crate) const LINGERING_MAX: usize = 256;
 /// The largest body of a request to the balancer itself.
 pub(crate) const LOCAL_BODY_MAX: usize = 64 * 1024;
 /// The longest response of a replica that is not trusted that is read whole before it is passed on.
@@ -43,27 +55,30 @@ pub(crate) const IDLE_CONNECTIONS_MAX: usize = 1024;
 pub(crate) const IDLE_CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
 /// How often idle connections to replicas are looked at.
 pub(crate) const POOL_LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// The most requests of a service that wait for a replica.
-pub(crate) const WAITING_MAX: usize = 1024;
-/// How long a request may wait for a replica, all its waits together.
-pub(crate) const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How often one request may be sent anew, whatever the budget.
 pub(crate) const REPLAYS_MAX: usize = 16;
-/// The most responses before the one that counts.
-pub(crate) const INTERIM_MAX: usize = 16;
-/// The most streams at a time on one HTTP/2 connection of a client.
-pub(crate) const HTTP2_STREAMS_MAX: u32 = 128;
+/// The most responses before the one that counts, and how large they may be together, in bytes. Who says every
+/// second that it is at work can do so for hours; what nobody reads has to lie here.
+pub(crate) const INTERIM_MAX: usize = 10_000;
+pub(crate) const INTERIM_BYTES_MAX: usize = 1 << 20;
 /// How much of one body may have come over HTTP/2 before somebody has used it, in bytes.
 pub(crate) const HTTP2_STREAM_WINDOW: u32 = 256 << 10;
-/// The same for all bodies on one connection of a client. A few that are held up leave room for others.
-pub(crate) const HTTP2_CLIENT_WINDOW: u32 = 4 << 20;
 /// The same for one connection to a replica: all that the protocol has words for, because whoever does not
 /// read a response must not hold up the responses to others. What bounds it are the windows of the streams.
 pub(crate) const HTTP2_REPLICA_WINDOW: u32 = (1 << 31) - 1;
+/// The same for one connection of a client when there is little memory. Else what all its streams may hold, and
+/// that of one more, because whoever is held up must not hold up others.
+pub(crate) const HTTP2_CLIENT_WINDOW_SHORT: u32 = 64 << 10;
+/// How large the heads of all requests may be that are under way on one connection of a client, in bytes.
+pub(crate) const HTTP2_HEADS_MAX: usize = 512 << 10;
+/// How many more requests whose heads have no room there a client may make than others.
+pub(crate) const HTTP2_HEADLESS_MAX: u32 = 64;
 /// How much of one body may lie here before its connection takes it, in bytes.
 pub(crate) const HTTP2_SEND_BUFFER: usize = 128 << 10;
 /// How many more requests a client may give up at once than it waits for, on one connection.
 pub(crate) const HTTP2_GIVEN_UP_MAX: u32 = 200;
+/// How many of them may lie here before anybody has looked at them; more heads than that do not come at once.
+pub(crate) const HTTP2_PENDING_RESETS_MAX: usize = 256;
 /// How soon is at once.
 pub(crate) const HTTP2_GIVEN_UP_AGE: Duration = Duration::from_secs(1);
 /// The most HTTP/2 connections to one replica that a worker opens.
@@ -76,20 +91,28 @@ pub(crate) const HTTP2_CROWD_MAX: usize = 256;
 pub struct ServiceSettings {
     /// Its name, in counters.
     pub name: String,
-    /// `*`, a host name in lower case, or `*.` and the rest of one.
-    pub host: String,
-    /// The path prefix, beginning with a slash.
-    pub path: String,
+    /// Which requests it is for.
+    pub scope: Scope,
+    /// What becomes of paths that can be read in more than one way.
+    pub path_form: PathForm,
     /// What its requests are placed by.
     pub key: KeyRule,
     /// How its placement hashes keys.
     pub key_hash: KeyHash,
+    /// What keeps its sessions where they are, if they are kept.
+    pub sticky: Option<Sticky>,
     /// What our own responses to its requests look like.
     pub style: ResponseStyle,
     /// What its replicas speak.
     pub protocol: Protocol,
     /// How long its replicas may take.
     pub timeouts: ServiceTimeouts,
+    /// How many of its requests may be under way, and how many may wait.
+    pub limits: RequestLimits,
+    /// How many more times a request is sent that a replica had when it failed, and may have worked on.
+    pub retries: u32,
+    /// What its requests go through beside.
+    pub policies: Policies,
     /// Its routing table.
     pub table: Reader,
     /// Where suspicions go; one that finds it full is dropped.
@@ -133,15 +156,47 @@ impl Default for ServiceTimeouts {
     }
 }
 
+/// How many requests of a service may be under way, and what becomes of those that come then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// At a time. None by default.
+    pub requests: Option<usize>,
+    /// In one replica at a time. None by default.
+    pub requests_per_replica: Option<u64>,
+    /// How many may wait, for a limit or for a replica.
+    pub queue: usize,
+    /// For how long, all waits of a request together.
+    pub queue_timeout: Duration,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            requests: None,
+            requests_per_replica: None,
+            queue: 1024,
+            queue_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 /// What clients may do, and who of them is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSettings {
     /// The limits of request heads.
     pub head: HeadLimits,
+    /// The most that a head over HTTP/2 may be once it is decoded, in bytes; 32 are added for each field.
+    pub http2_head_max: usize,
+    /// The most that all clients together may make us keep, in bytes.
+    pub memory_max: u64,
     /// The most requests on one HTTP/1 connection.
     pub requests_max: u64,
     /// The most connections of clients at a time, over all listeners.
     pub connections_max: usize,
+    /// The most of them from one address of IPv4, or one network (/64) of IPv6; without it, a quarter of all.
+    pub connections_per_client_max: Option<usize>,
+    /// The most requests at a time on one HTTP/2 connection.
+    pub streams_max: u32,
     /// The largest body of an idempotent request that is kept so that it can be sent again, in bytes.
     pub replay_body_max: u64,
     /// How long clients may take.
@@ -171,8 +226,12 @@ impl Default for ClientSettings {
     fn default() -> Self {
         Self {
             head: HeadLimits::default(),
+            http2_head_max: 32 << 10,
+            memory_max: 256 << 20,
             requests_max: 1000,
             connections_max: 100_000,
+            connections_per_client_max: None,
+            streams_max: 128,
             replay_body_max: 64 << 10,
             timeouts: ClientTimeouts::default(),
             trusted_proxies: Vec::new(),
@@ -198,16 +257,64 @@ impl Default for ClientTimeouts {
 pub struct ListenerSettings {
     /// Where.
     pub address: SocketAddr,
+    /// What services call it by; empty if they do not.
+    pub name: String,
     /// With TLS, by these certificates.
     pub tls: Option<TlsServer>,
+    /// Whether a client without TLS that begins with HTTP/2's preface is spoken to in HTTP/2. With TLS the
+    /// handshake alone decides, see [`TlsSettings`](crate::TlsSettings).
+    pub is_http2: bool,
     /// Whether every connection begins with a PROXY protocol header (version 1 or 2).
     pub proxy_protocol: bool,
+    /// Whose headers are believed; connections from others are closed.
+    pub proxy_protocol_from: Vec<IpNet>,
+    /// With it, requests are sent to the same place by HTTPS.
+    pub redirect: Option<HttpsRedirect>,
+    /// What a request gets that nobody is for.
+    pub unmatched: Unmatched,
+    /// What becomes of the fields of all responses here, after what their services have made of them.
+    pub response_headers: Option<FieldEdits>,
+}
+
+/// What a request gets that no service and no redirect is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmatched {
+    /// 404.
+    #[default]
+    NotFound,
+    /// No response: its connection is closed, or its HTTP/2 stream reset.
+    Close,
 }
 
 impl ListenerSettings {
-    /// Plain HTTP, nothing else.
+    /// Plain HTTP, of both versions.
     pub fn plain(address: SocketAddr) -> Self {
-        Self { address, tls: None, proxy_protocol: false }
+        Self {
+            address,
+            name: String::new(),
+            tls: None,
+            is_http2: true,
+            proxy_protocol: false,
+            proxy_protocol_from: Vec::new(),
+            redirect: None,
+            unmatched: Unmatched::default(),
+            response_headers: None,
+        }
+    }
+}
+
+/// What all services together may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedLimits {
+    /// The most requests under way.
+    pub requests: usize,
+    /// The most connections to replicas, idle ones included.
+    pub replica_connections: usize,
+}
+
+impl Default for SharedLimits {
+    fn default() -> Self {
+        Self { requests: usize::MAX, replica_connections: usize::MAX }
     }
 }
 
@@ -222,6 +329,7 @@ pub trait LocalEndpoints: fmt::Debug + Send + Sync {
     /// What our own responses look like where such a request fails.
     fn style(&self) -> ResponseStyle;
 
-    /// The response; the body is whole and of bounded size.
-    fn answer(&self, head: Parts, body: Bytes) -> LocalResponse;
+    /// The response. `client` is the other end of the connection, whatever a head says; the body is whole and
+    /// of bounded size.
+    fn answer(&self, head: Parts, client: IpAddr, body: Bytes) -> LocalResponse;
 }

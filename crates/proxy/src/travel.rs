@@ -2,20 +2,32 @@
 
 // It is read, finds its service, and may be refused.
 pub(crate) mod context;
+pub(crate) mod written;
 pub(crate) mod dispatch;
+pub(crate) mod scope;
+pub(crate) mod path_rule;
 pub(crate) mod routes;
+pub(crate) mod path_form;
+pub(crate) mod paths;
 pub(crate) mod guards;
+
+// It is let in, or waits in line.
+pub(crate) mod limits;
 
 // It goes its rounds, with its key and its body.
 pub(crate) mod errand;
 pub(crate) mod rounds;
 pub(crate) mod key;
+pub(crate) mod cookies;
+pub(crate) mod sticky;
+pub(crate) mod session;
 pub(crate) mod upload;
 pub(crate) mod buffering;
 
 // One round: a replica is asked.
 pub(crate) mod attempt;
 pub(crate) mod exchange;
+pub(crate) mod tunnel;
 pub(crate) mod pace;
 pub(crate) mod caution;
 

@@ -19,6 +19,7 @@ impl Checker<'_, '_> {
         if table.is_sound("driver") {
             self.refuse_foreign_keys(table, "driver", kind.name());
             self.refuse_foreign_placeholders(table, keys);
+            self.check_account(table, keys);
         }
         // Checked whatever the driver, so that every wrong value is found in one run.
         self.check_command(table);
@@ -47,19 +48,42 @@ impl Checker<'_, '_> {
         u32::try_from(addresses.len()).unwrap_or(u32::MAX)
     }
 
+    /// Notes a group of nobody, and an account whose processes would have sockets: whoever may put a socket
+    /// into a folder may put a link to another one there.
+    fn check_account(&mut self, table: &Found, keys: &DriverKeys) {
+        if let (Some(at), false) = (table.value_at("group"), table.has("user")) {
+            let wrong = Wrong::new("`group` is of no account");
+            self.note(at, wrong.help("add user = \"…\", or leave `group` out"));
+        }
+        if let Some(at) = table.value_at("user")
+            && keys.kind == DriverKind::Process
+            && keys.has_sockets()
+        {
+            let wrong = Wrong::new("`user` does not go with Unix sockets");
+            let help = "an account that may put a socket into a folder may put a link to another socket there, which the balancer would \
+                        follow with its own rights: use `{port}`";
+            self.note(at, wrong.help(help));
+        }
+    }
+
     /// Notes placeholders for another way to listen than these replicas have.
     fn refuse_foreign_placeholders(&mut self, table: &Found, keys: &DriverKeys) {
         // Out of place or of a wrong type, the key has been noted, and does not tell what was meant.
         let is_clear = !table.has("socket") || (table.is_sound("socket") && keys.kind == DriverKind::Process);
-        let foreign = if keys.socket { "{port}" } else { "{socket}" };
+        let has_sockets = keys.kind == DriverKind::Process && keys.has_sockets();
+        let foreign = if has_sockets { "{port}" } else { "{socket}" };
         for word in table.parts("command").iter().filter(|word| is_clear && word.text.contains(foreign)) {
             let (what, help) = match (keys.kind, keys.socket) {
-                (DriverKind::Process, true) => (
+                (DriverKind::Process, Some(true)) => (
                     "`{port}` in `command` does not go with socket = true",
                     "use `{socket}`, which is the path of the replica's socket, or remove socket = true",
                 ),
-                (DriverKind::Process, false) => {
-                    ("`{socket}` in `command` needs socket = true", "add socket = true, or use `{port}`")
+                (DriverKind::Process, None) => (
+                    "`{port}` in `command` does not go with `{socket}`",
+                    "a replica listens on one of them: keep `{socket}`, or say socket = false and keep `{port}`",
+                ),
+                (DriverKind::Process, Some(false)) => {
+                    ("`{socket}` in `command` needs socket = true", "remove socket = false, or use `{port}`")
                 }
                 (DriverKind::Docker, _) => (
                     "`{socket}` in `command` does not go with driver = \"docker\"",

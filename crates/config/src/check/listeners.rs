@@ -1,13 +1,17 @@
 //! Listeners: what they cannot do without, and addresses that are in each other's way. Whether the
 //! files are there, and good, is seen when they are loaded.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use fleet::Address;
+use ipnet::IpNet;
 use proxy::TlsSettings;
 
 use super::Checker;
+use super::service::unless_empty;
 use crate::found::Found;
 use crate::problem::{Span, Wrong};
-use crate::settings::{CERTIFICATES_MAX, LISTENERS_MAX, Place, Settings, clashes};
+use crate::settings::{CERTIFICATES_MAX, LISTENERS_MAX, ListenerSettings, Place, Settings, clashes};
 
 impl Checker<'_, '_> {
     pub(super) fn listeners(&mut self, settings: &mut Settings, found: &Found) {
@@ -20,6 +24,12 @@ impl Checker<'_, '_> {
             let wrong = Wrong::new("a listener needs an `address`");
             let help = "add address = \"0.0.0.0:443\", or where else clients connect";
             self.require_key(table, "address", wrong.help(help));
+            self.proxy_protocol(listener, table);
+            self.https_redirect(listener, table);
+            if let Some(table) = table.table("response_headers") {
+                self.field_edits(table);
+            }
+            listener.response_headers = unless_empty(listener.response_headers.take());
             if let (Some(tls), Some(table)) = (&mut listener.tls, table.table("tls")) {
                 self.tls(tls, table);
             }
@@ -51,6 +61,57 @@ impl Checker<'_, '_> {
         for clash in clashes(&places) {
             if let Some(at) = spans[clash.later].as_ref().or(spans[clash.earlier].as_ref()) {
                 self.note(at, Wrong::new(clash.what).help("give one of them another port"));
+            }
+        }
+    }
+
+    /// Whoever may connect could otherwise come as anybody: into the log, past the limits, to the application.
+    fn proxy_protocol(&mut self, listener: &mut ListenerSettings, table: &Found) {
+        let is_given = table.has("proxy_protocol_from");
+        if !listener.proxy_protocol {
+            if let Some(at) = table.key_at("proxy_protocol_from") {
+                let wrong = Wrong::new("`proxy_protocol_from` needs `proxy_protocol`");
+                self.note(at, wrong.help("add proxy_protocol = true, or remove it"));
+            }
+        } else if listener.proxy_protocol_from.is_empty() && !is_given && listener.address.ip().is_loopback()
+        {
+            listener.proxy_protocol_from = loopback();
+        } else if listener.proxy_protocol_from.is_empty() && table.is_sound("proxy_protocol_from") {
+            let at = table.key_at("proxy_protocol_from").or(table.key_at("proxy_protocol"));
+            let what = if is_given {
+                "`proxy_protocol_from` names nobody, so nobody could connect"
+            } else {
+                "a listener with `proxy_protocol` that others can reach needs `proxy_protocol_from`"
+            };
+            let help = "add proxy_protocol_from = [\"10.0.0.0/8\"], or whatever addresses the load balancers in \
+                        front of this one have: whoever is believed can claim to be any client";
+            self.note(at.unwrap_or(&table.at), Wrong::new(what).help(help));
+        }
+    }
+
+    /// Notes what would send clients in a circle, and what would have no effect.
+    fn https_redirect(&mut self, listener: &ListenerSettings, table: &Found) {
+        if let (true, Some(at), true) = (listener.is_redirecting, table.key_at("redirect"), table.has("tls"))
+        {
+            let wrong = Wrong::new("a listener with TLS cannot send to HTTPS: its clients are there");
+            self.note(at, wrong.help("set it on the listener without TLS"));
+        }
+        for key in ["redirect_status", "redirect_port"] {
+            if let (Some(at), false) = (table.key_at(key), table.has("redirect")) {
+                let wrong = Wrong::new(format!("`{key}` needs `redirect`"));
+                self.note(at, wrong.help("add redirect = \"https\", or remove it"));
+            }
+        }
+    }
+
+    /// Notes headers that are removed and set at a time.
+    pub(super) fn field_edits(&mut self, table: &Found) {
+        let is_same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+        for part in table.parts("remove") {
+            let set = table.parts("set").iter().find(|set| is_same(&set.key, &part.text));
+            if set.is_some() {
+                let what = format!("`{}` is set as well as removed", part.text);
+                self.note(&part.at, Wrong::new(what).help("what is set has no others of its name beside it"));
             }
         }
     }
@@ -87,4 +148,9 @@ impl Checker<'_, '_> {
             self.note(&table.at, wrong);
         }
     }
+}
+
+fn loopback() -> Vec<IpNet> {
+    let networks = [(IpAddr::from([127, 0, 0, 0]), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
+    networks.into_iter().filter_map(|(address, length)| IpNet::new(address, length).ok()).collect()
 }

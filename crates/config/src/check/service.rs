@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use fleet::HealthSettings;
-use proxy::KeyRule;
+use proxy::{FieldEdits, KeyRule, Policies, SameSite};
 
 use super::Checker;
+use super::protection::Protected;
 use crate::found::Found;
 use crate::problem::Wrong;
 use crate::settings::{Heartbeat, ServiceKeys, ServiceSettings};
@@ -20,22 +21,49 @@ impl Checker<'_, '_> {
             let help = "add name = \"web\", or what else it is to be called";
             self.note(&table.at, Wrong::new("a service needs a `name`").help(help));
         }
-        let ServiceKeys { settings, driver: driver_keys, placing } = keys;
+        let ServiceKeys {
+            settings,
+            scope,
+            protection,
+            locations,
+            driver: driver_keys,
+            placing,
+            drain_deadline,
+        } = keys;
+        let scope = self.scope(scope, table);
+        let protected = Protected { key: &settings.key, scope: &scope, table };
+        let protections = self.protections(protection, locations, &protected);
         let driver = self.driver(&driver_keys, table);
         let before = self.problems.count();
         let algorithm = self.algorithm(&placing, &driver, table);
         let is_placing_sound = self.problems.count() == before && Self::has_sound_placing(table);
+        self.check_sticky(&settings, table);
+        // A session has one place, however many requests it makes at once.
+        let means_session = settings.sticky.means_session(&settings.key);
+        let load_factor = if means_session { 0.0 } else { algorithm.load_factor_default() };
+        let have_equal_work = settings.key == KeyRule::Random && settings.sticky.cookie.is_none();
         let service = ServiceSettings {
             replicas: self.replicas(settings.replicas, &driver, table),
-            load_factor: placing.load_factor.unwrap_or_else(|| algorithm.load_factor_default()),
+            load_factor: placing.load_factor.unwrap_or(load_factor),
+            drain_deadline: drain_deadline.unwrap_or(settings.timeouts.response),
             on_exit: driver_keys.on_exit.unwrap_or_else(|| driver.on_exit_default()),
-            health: HealthSettings { have_equal_work: settings.key == KeyRule::Random, ..settings.health },
+            health: HealthSettings { have_equal_work, ..settings.health },
             driver,
             algorithm,
             weights: placing.weights,
+            scope,
+            policies: policies(settings.policies, protections),
             ..settings
         };
-        self.check_env(&service.env, driver_keys.socket, table);
+        self.fit_prefix(&service, table);
+        for table in ["request_headers", "response_headers"].into_iter().filter_map(|key| table.table(key)) {
+            self.field_edits(table);
+        }
+        self.check_env(&service.env, driver_keys.has_sockets(), table);
+        for part in table.parts("inherit").iter().filter(|part| ENV_RESERVED.contains(&part.text.as_str())) {
+            let wrong = Wrong::new(format!("`{}` is not to be inherited", part.text));
+            self.note(&part.at, wrong.help("the balancer sets it for each replica"));
+        }
         if service.spares > 0 {
             self.refuse_numbers(table);
         }
@@ -50,6 +78,39 @@ impl Checker<'_, '_> {
             self.fit_placement(&service, table);
         }
         service
+    }
+
+    /// Notes what is said of a cookie that there is not, and one that is not ours alone.
+    fn check_sticky(&mut self, settings: &ServiceSettings, table: &Found) {
+        let sticky = &settings.sticky;
+        if sticky.cookie.is_none() && table.is_sound("sticky") {
+            let is_said = [
+                ("sticky_lifetime", sticky.lifetime.is_some()),
+                ("sticky_same_site", sticky.same_site != SameSite::default()),
+            ];
+            for (name, _) in is_said.into_iter().filter(|(_, is_said)| *is_said) {
+                if let Some(at) = table.key_at(name) {
+                    let wrong = Wrong::new(format!("`{name}` is about a cookie that is not set"));
+                    self.note(at, wrong.help("add sticky = \"NAME\", the name of that cookie"));
+                }
+            }
+        }
+        let edits = settings.policies.response_headers.as_ref();
+        if let (Some(at), Some(edits)) = (table.value_at("sticky"), edits)
+            && edits.drops(b"set-cookie")
+        {
+            let wrong = Wrong::new("`sticky` and `response_headers` do not go together");
+            self.note(at, wrong.help("the latter removes `Set-Cookie`, by which clients get the cookie"));
+        }
+        if let (KeyRule::Cookie(name), Some(at)) = (&settings.key, table.value_at("sticky"))
+            && sticky.cookie.as_ref() == Some(name)
+        {
+            let what = format!("`sticky` cannot be {name:?}, which is the cookie of `key`");
+            self.note(
+                at,
+                Wrong::new(what).help("it is a cookie of the balancer's own; replicas do not get it"),
+            );
+        }
     }
 
     /// Notes more replicas than may ever be.
@@ -101,4 +162,20 @@ impl Checker<'_, '_> {
             self.note(at, Wrong::new(what));
         }
     }
+}
+
+/// Tables that say nothing are none.
+fn policies(keys: Policies, protections: Policies) -> Policies {
+    Policies {
+        rewrite: keys.rewrite.filter(|rewrite| !rewrite.is_empty()),
+        hides_via: keys.hides_via,
+        request_headers: unless_empty(keys.request_headers),
+        response_headers: unless_empty(keys.response_headers),
+        compression: keys.compression.filter(|settings| !settings.codings.is_empty()),
+        ..protections
+    }
+}
+
+pub(super) fn unless_empty(edits: Option<FieldEdits>) -> Option<FieldEdits> {
+    edits.filter(|edits| !edits.is_empty())
 }

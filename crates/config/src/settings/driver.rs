@@ -1,19 +1,23 @@
 //! How replicas are run: the choice between the drivers, and the keys that not every driver has.
 
+use driver::ListenedBy;
 use fleet::Address;
 
 use crate::form::{Choice, Flag, List, Maybe, Number, Size, Text};
 use crate::keys::{Effect, Key, Keys, Told};
 use crate::only::{DriverKind, Only};
-use crate::value;
+use crate::{capability, value};
 
 /// The network that containers join unless told otherwise.
 pub(crate) const NETWORK_DEFAULT: &str = "evenkeel";
 /// The container engine takes no less.
 const MEMORY_BYTES_MIN: u64 = 6 << 20;
 const MEMORY_BYTES_MAX: u64 = 16 << 40;
+/// No environment of ours has more that is worth passing on.
+const INHERIT_MAX: usize = 256;
 const CPUS_MIN: f64 = 0.01;
 const CPUS_MAX: f64 = 1024.0;
+const CAPABILITIES_MAX: usize = 64;
 
 /// Keys of services whose replicas we start.
 pub(crate) const OF_OWNED: Only = Only::Drivers(&[DriverKind::Process, DriverKind::Docker]);
@@ -34,6 +38,10 @@ pub enum DriverChoice {
         /// Whether each listens on a Unix socket instead of a port; the command has no `{port}` then,
         /// and no `{socket}` otherwise.
         socket: bool,
+        /// Who may listen on the port of a replica.
+        listened_by: ListenedBy,
+        /// What replicas may do and know.
+        rights: Rights,
     },
     /// As containers.
     Docker {
@@ -49,12 +57,29 @@ pub enum DriverChoice {
         memory: Option<u64>,
         /// The limit of processor time of each, in CPUs.
         cpus: Option<f64>,
+        /// What it may do beyond its user's rights, as `NET_BIND_SERVICE`.
+        capabilities: Vec<String>,
+        /// Whether a replica may get more rights than it was started with, as by a `setuid` program.
+        new_privileges: bool,
     },
     /// Somebody else runs them.
     Static {
         /// Where they are: at least one, each once.
         addresses: Vec<Address>,
     },
+}
+
+/// What a process may do, and what it gets to know of its balancer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// The account that it runs as; the balancer's own without it.
+    pub user: Option<String>,
+    /// The group; the account's own without it.
+    pub group: Option<String>,
+    /// Whether it may get more rights than it was started with.
+    pub new_privileges: bool,
+    /// The variables of the balancer's environment that it gets, beside the few that all get.
+    pub inherit: Vec<String>,
 }
 
 /// What becomes of the replicas when the balancer ends.
@@ -73,11 +98,14 @@ pub(crate) struct DriverKeys {
     pub(crate) image: String,
     pub(crate) command: Option<Vec<String>>,
     pub(crate) addresses: Vec<Address>,
-    pub(crate) socket: bool,
+    pub(crate) socket: Option<bool>,
+    pub(crate) listened_by: ListenedBy,
+    pub(crate) rights: Rights,
     pub(crate) network: String,
     pub(crate) publish: bool,
     pub(crate) memory: Option<u64>,
     pub(crate) cpus: Option<f64>,
+    pub(crate) capabilities: Vec<String>,
     pub(crate) on_exit: Option<OnExit>,
 }
 
@@ -88,11 +116,14 @@ impl Default for DriverKeys {
             image: String::new(),
             command: None,
             addresses: Vec::new(),
-            socket: false,
+            socket: None,
+            listened_by: ListenedBy::default(),
+            rights: Rights::default(),
             network: NETWORK_DEFAULT.to_owned(),
             publish: false,
             memory: None,
             cpus: None,
+            capabilities: Vec::new(),
             on_exit: None,
         }
     }
@@ -146,7 +177,15 @@ impl DriverKeys {
     /// Names those that say how.
     pub(super) fn walk_rest(&mut self, keys: &mut impl Keys) {
         let it = self;
-        keys.key(Key::new("socket", Flag, "").only(OF_PROCESS), &mut it.socket);
+        keys.key(
+            Key::new("socket", Maybe(Flag), "")
+                .only(OF_PROCESS)
+                .default(Told::Instead("whether `command` has `{socket}`")),
+            &mut it.socket,
+        );
+        let listeners = Choice::between(["itself", "anybody"], [ListenedBy::Itself, ListenedBy::Anybody]);
+        keys.key(Key::new("listened_by", listeners, "").only(OF_PROCESS), &mut it.listened_by);
+        it.rights.walk(keys);
         keys.key(
             Key::new("network", Text::of("string", value::network), "").only(OF_DOCKER),
             &mut it.network,
@@ -166,31 +205,118 @@ impl DriverKeys {
                 .default(Told::Instead("no limit")),
             &mut it.cpus,
         );
+        it.walk_rights(keys);
+    }
+
+    /// Names those that say what replicas may do.
+    fn walk_rights(&mut self, keys: &mut impl Keys) {
+        let example = "capabilities = [\"NET_BIND_SERVICE\"]";
+        let each = Text::of("string", capability::named);
+        keys.key(
+            Key::new("capabilities", List { each, example, most: Some(CAPABILITIES_MAX) }, "")
+                .only(OF_DOCKER)
+                .effect(Effect::Deploy),
+            &mut self.capabilities,
+        );
     }
 
     /// The keys that stand for a choice that was made.
     pub(crate) fn of(choice: &DriverChoice) -> Self {
         let base = Self::default();
         match choice.clone() {
-            DriverChoice::Process { command, socket } => {
-                Self { kind: DriverKind::Process, command, socket, ..base }
+            DriverChoice::Process { command, socket, listened_by, rights } => {
+                let unsaid = Self { kind: DriverKind::Process, command, listened_by, rights, ..base };
+                let is_said = unsaid.has_sockets() != socket;
+                Self { socket: is_said.then_some(socket), ..unsaid }
             }
-            DriverChoice::Docker { image, command, network, publish, memory, cpus } => {
-                Self { kind: DriverKind::Docker, image, command, network, publish, memory, cpus, ..base }
-            }
+            DriverChoice::Docker {
+                image,
+                command,
+                network,
+                publish,
+                memory,
+                cpus,
+                capabilities,
+                new_privileges,
+            } => Self {
+                kind: DriverKind::Docker,
+                image,
+                command,
+                network,
+                publish,
+                memory,
+                cpus,
+                capabilities,
+                rights: Rights { new_privileges, ..Rights::default() },
+                ..base
+            },
             DriverChoice::Static { addresses } => Self { kind: DriverKind::Static, addresses, ..base },
         }
     }
 
+    /// Whether replicas listen on Unix sockets: as it is said, or else if the command can take one.
+    pub(crate) fn has_sockets(&self) -> bool {
+        let takes_one = |words: &Vec<String>| words.iter().any(|word| word.contains("{socket}"));
+        self.socket.unwrap_or_else(|| self.command.as_ref().is_some_and(takes_one))
+    }
+
     /// The choice that they stand for.
     pub(crate) fn choice(&self) -> DriverChoice {
-        let Self { kind, image, command, addresses, socket, network, publish, memory, cpus, .. } =
-            self.clone();
-        match kind {
-            DriverKind::Process => DriverChoice::Process { command, socket },
-            DriverKind::Docker => DriverChoice::Docker { image, command, network, publish, memory, cpus },
-            DriverKind::Static => DriverChoice::Static { addresses },
+        let socket = self.has_sockets();
+        let it = self.clone();
+        match it.kind {
+            DriverKind::Process => DriverChoice::Process {
+                command: it.command,
+                socket,
+                listened_by: it.listened_by,
+                rights: it.rights,
+            },
+            DriverKind::Docker => DriverChoice::Docker {
+                image: it.image,
+                command: it.command,
+                network: it.network,
+                publish: it.publish,
+                memory: it.memory,
+                cpus: it.cpus,
+                capabilities: it.capabilities,
+                new_privileges: it.rights.new_privileges,
+            },
+            DriverKind::Static => DriverChoice::Static { addresses: it.addresses },
         }
+    }
+}
+
+impl Rights {
+    fn walk(&mut self, keys: &mut impl Keys) {
+        let account = || Maybe(Text::of("string", value::account));
+        let own = |what| Told::Instead(what);
+        keys.key(
+            Key::new("user", account(), "")
+                .only(OF_PROCESS)
+                .effect(Effect::Deploy)
+                .default(own("the balancer's own account")),
+            &mut self.user,
+        );
+        keys.key(
+            Key::new("group", account(), "")
+                .only(OF_PROCESS)
+                .effect(Effect::Deploy)
+                .default(own("the group of `user`")),
+            &mut self.group,
+        );
+        keys.key(
+            Key::new("new_privileges", Flag, "").only(OF_OWNED).effect(Effect::Deploy),
+            &mut self.new_privileges,
+        );
+        let example = "inherit = [\"DATABASE_URL\"]";
+        let names = List { each: Text::of("string", value::variable), example, most: Some(INHERIT_MAX) };
+        keys.key(
+            Key::new("inherit", names, "")
+                .only(OF_PROCESS)
+                .effect(Effect::Deploy)
+                .default(Told::Instead("none")),
+            &mut self.inherit,
+        );
     }
 }
 

@@ -4,21 +4,47 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use proxy::{CertificateFiles, TlsSettings, TlsVersion};
+use ipnet::IpNet;
+use proxy::{CertificateFiles, Direction, FieldEdits, HttpsRedirect, TlsSettings, TlsVersion, Unmatched};
 
-use crate::form::{Choice, Flag, Maybe, Text};
+use super::headers;
+use crate::fields::Status;
+use crate::form::{Choice, Flag, List, Maybe, Text, Whole};
 use crate::keys::{Key, Keys, Level, Table, Told};
-use crate::value;
+use crate::{value, web};
+
+const PROXY_PROTOCOL_FROM_MAX: usize = 1000;
+/// Those that send everybody to HTTPS, the default first.
+const REDIRECT_STATUSES: &[u16] = &[308, 301];
 
 /// An address that clients connect to, and how they speak there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
     /// Where; port 0 is any that is free.
     pub address: SocketAddr,
+    /// What services call it by; empty if they cannot.
+    pub name: String,
     /// Whether every connection begins with a PROXY protocol header.
     pub proxy_protocol: bool,
+    /// Whose headers are believed; the others' connections are closed. Not empty with `proxy_protocol`.
+    pub proxy_protocol_from: Vec<IpNet>,
+    /// Whether HTTP/2 is spoken here.
+    pub is_http2: bool,
     /// With TLS, by these files.
     pub tls: Option<TlsSettings>,
+    /// Whether requests are sent to the same place by HTTPS.
+    pub is_redirecting: bool,
+    /// How that is done.
+    pub redirect: HttpsRedirect,
+    /// What a request gets that nobody is for.
+    pub unmatched: Unmatched,
+    /// What becomes of the fields of all responses here.
+    pub response_headers: Option<FieldEdits>,
+}
+
+impl ListenerSettings {
+    /// The name of the first listener, that of the key `listen`.
+    pub const LISTEN: &str = "listen";
 }
 
 /// A TCP address that is listened on, and the key that it stands under in a file.
@@ -57,7 +83,18 @@ fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
 
 impl Level for ListenerSettings {
     fn blank() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), proxy_protocol: false, tls: None }
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            proxy_protocol: false,
+            proxy_protocol_from: Vec::new(),
+            is_http2: true,
+            tls: None,
+            name: String::new(),
+            is_redirecting: false,
+            redirect: HttpsRedirect { status: REDIRECT_STATUSES[0], port: 443 },
+            unmatched: Unmatched::default(),
+            response_headers: None,
+        }
     }
 
     fn walk(&mut self, keys: &mut impl Keys) {
@@ -66,6 +103,15 @@ impl Level for ListenerSettings {
             Key::new("address", address, "where clients connect; port 0 takes any free port")
                 .default(Told::Instead("required")),
             &mut self.address,
+        );
+        let name = Text::of("string", web::listener_name);
+        keys.key(
+            Key::new("name", name, "what `listeners` of a service or a redirect call it by")
+                .default(Told::Instead("none"))
+                .limits(Told::Instead(
+                    "1–32 characters of `A-Z a-z 0-9 _ -`; unique; `listen` is that of `listen`",
+                )),
+            &mut self.name,
         );
         keys.key(
             Key::new(
@@ -76,8 +122,70 @@ impl Level for ListenerSettings {
             ),
             &mut self.proxy_protocol,
         );
+        let example = "proxy_protocol_from = [\"10.0.0.0/8\"]";
+        let each = Text::of("string", value::address_range);
+        keys.key(
+            Key::new(
+                "proxy_protocol_from",
+                List { each, example, most: Some(PROXY_PROTOCOL_FROM_MAX) },
+                "IP addresses, and ranges of them, of the load balancers whose PROXY headers are believed; \
+                 connections from others are closed",
+            )
+            .default(Told::Instead("loopback on a loopback address, else required with `proxy_protocol`")),
+            &mut self.proxy_protocol_from,
+        );
+        keys.key(
+            Key::new(
+                "http2",
+                Flag,
+                "whether HTTP/2 is spoken here: with TLS, with clients that choose it in the handshake and no others; \
+                 without, with those that begin with its preface",
+            ),
+            &mut self.is_http2,
+        );
+        self.walk_policies(keys);
         let tls = Table::new("tls", "[listener.tls]", "with it, clients speak TLS");
         keys.optional(tls.default("none"), &mut self.tls);
+    }
+}
+
+impl ListenerSettings {
+    fn walk_policies(&mut self, keys: &mut impl Keys) {
+        keys.key(
+            Key::new(
+                "redirect",
+                Choice::between(["https"], [true]),
+                "with it, every request is sent to the same place by HTTPS, but for those below \
+                 `/.well-known/acme-challenge/`, see [below](#redirect)",
+            )
+            .default(Told::Instead("none")),
+            &mut self.is_redirecting,
+        );
+        keys.key(
+            Key::new(
+                "redirect_status",
+                Status(REDIRECT_STATUSES),
+                "308 keeps the method, 301 is for old clients",
+            ),
+            &mut self.redirect.status,
+        );
+        let says = "the port that clients find HTTPS at; another one than 443 is named";
+        keys.key(Key::new("redirect_port", Whole(1..=65_535), says), &mut self.redirect.port);
+        keys.key(
+            Key::new(
+                "unmatched",
+                Choice::between(["404", "close"], [Unmatched::NotFound, Unmatched::Close]),
+                "what a request gets that no service and no redirect is for: 404, or no answer: its connection is \
+                 closed (over HTTP/2, its stream reset)",
+            ),
+            &mut self.unmatched,
+        );
+        let table = Table::new(
+            "response_headers",
+            "[listener.response_headers]",
+            "headers that all answers here get, or do not",
+        );
+        headers::edits(keys, table, Direction::Response, &mut self.response_headers);
     }
 }
 
@@ -126,7 +234,6 @@ impl Level for TlsSettings {
             Key::new("oldest_version", versions.of_versions(), "the oldest version of TLS that is spoken"),
             &mut self.oldest_version,
         );
-        keys.key(Key::new("http2", Flag, "whether clients are offered HTTP/2"), &mut self.is_http2);
     }
 }
 

@@ -127,6 +127,7 @@ impl PlacingKeys {
 }
 
 impl Algorithm {
+    /// The bound on a replica's load where a request may as well be elsewhere.
     pub(crate) fn load_factor_default(&self) -> f64 {
         match self {
             Self::Rendezvous | Self::Ring { .. } | Self::Maglev { .. } => 1.25,
@@ -216,7 +217,7 @@ fn named(keys: &mut impl Keys, it: &mut PlacingKeys) {
             }),
             "no replica gets more requests at a time than this multiple of the mean; 0 is no bound",
         )
-        .default(Told::Instead("1.25; with `classic`, 0")),
+        .default(Told::Instead("1.25; with `classic`, or where requests are placed for a session, 0")),
         &mut it.load_factor,
     );
 }

@@ -6,14 +6,20 @@ use std::time::Duration;
 
 use driver::ServerId;
 use fleet::{HealthSettings, RolloutSettings};
-use proxy::{KeyRule, Protocol, ServiceTimeouts};
+use proxy::{Direction, KeyRule, PathForm, Policies, Protocol, RequestLimits, Scope, ServiceTimeouts};
 
+use super::compression;
 use super::driver::{DriverChoice, DriverKeys, OF_DOCKER, OF_OWNED, OnExit};
-use super::limits::{REPLICAS_MAX, SPARES_MAX, WAIT_MAX};
+use super::headers;
+use super::limits::{REPLICAS_MAX, RETRIES_MAX, SPARES_MAX, WAIT_MAX};
 use super::placing::{Algorithm, PlacingKeys};
+use super::protection::{LocationKeys, ProtectionKeys};
+use super::rewrite;
+use super::scope::ScopeKeys;
+use super::sticky::{self, StickySettings};
 use super::tables::{self, Heartbeat};
 use crate::form::{Choice, Maybe, Named, Text, Time, Whole};
-use crate::keys::{Effect, Key, Keys, Level, Told};
+use crate::keys::{Effect, Key, Keys, Level, Table, Told};
 use crate::value;
 
 const START_TIMEOUT_MIN: Duration = Duration::from_millis(100);
@@ -22,10 +28,12 @@ const START_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 pub struct ServiceSettings {
     /// Unique among the services: `[a-z0-9][a-z0-9-]{0,31}`.
     pub name: String,
-    /// `*`, a host name in lower case, or `*.` and a host name.
-    pub host: String,
-    /// The prefix that a request's path must have; begins with `/`.
-    pub path: String,
+    /// Which requests it is for.
+    pub scope: Scope,
+    /// What becomes of paths that can be read in more than one way.
+    pub path_form: PathForm,
+    /// What its requests go through beside.
+    pub policies: Policies,
     /// How many to begin with, from 0 to `max_replicas`.
     pub replicas: u32,
     /// How they are run.
@@ -36,6 +44,8 @@ pub struct ServiceSettings {
     pub env: BTreeMap<String, String>,
     /// What requests are placed by.
     pub key: KeyRule,
+    /// How its sessions are kept where they are.
+    pub sticky: StickySettings,
     /// How keys are placed.
     pub algorithm: Algorithm,
     /// How much of the keys seats 1, 2, … should get, each from 1 to [`WEIGHT_MAX`](placement::WEIGHT_MAX); those behind the
@@ -55,6 +65,10 @@ pub struct ServiceSettings {
     pub protocol: Protocol,
     /// How long replicas may take.
     pub timeouts: ServiceTimeouts,
+    /// How many of its requests may be under way, and how many may wait.
+    pub limits: RequestLimits,
+    /// How many more times a request is sent that a replica had when it failed.
+    pub retries: u32,
     /// How replicas are asked whether they are well.
     pub heartbeat: Heartbeat,
     /// What is thought of their heartbeats, and of their responses to requests.
@@ -75,22 +89,30 @@ pub struct ServiceSettings {
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceKeys {
     pub(crate) settings: ServiceSettings,
+    pub(crate) scope: ScopeKeys,
+    pub(crate) protection: ProtectionKeys,
+    pub(crate) locations: Vec<LocationKeys>,
     pub(crate) driver: DriverKeys,
     pub(crate) placing: PlacingKeys,
+    /// What becomes of `drain_deadline`, if that is given.
+    pub(crate) drain_deadline: Option<Duration>,
 }
 
 impl ServiceSettings {
     /// Every default under a name: three bundled demo replicas that take all requests.
     pub(crate) fn named(name: &str) -> Self {
         let driver = DriverKeys::default().choice();
+        let timeouts = ServiceTimeouts::default();
         Self {
             name: name.to_owned(),
-            host: "*".to_owned(),
-            path: "/".to_owned(),
+            scope: Scope::default(),
+            path_form: PathForm::default(),
+            policies: Policies::default(),
             replicas: 3,
             port: 5000,
             env: BTreeMap::new(),
             key: KeyRule::Random,
+            sticky: StickySettings::default(),
             algorithm: Algorithm::Rendezvous,
             weights: Vec::new(),
             load_factor: Algorithm::Rendezvous.load_factor_default(),
@@ -99,10 +121,13 @@ impl ServiceSettings {
             max_replicas: 100,
             spares: 0,
             protocol: Protocol::default(),
-            timeouts: ServiceTimeouts::default(),
+            // A replica that goes may end whatever it may have begun.
+            drain_deadline: timeouts.response,
+            timeouts,
+            limits: RequestLimits::default(),
+            retries: 1,
             heartbeat: Heartbeat::default(),
             health: HealthSettings::default(),
-            drain_deadline: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),
             stop_signal: None,
             on_exit: driver.on_exit_default(),
@@ -123,18 +148,35 @@ impl ServiceKeys {
         let driver = DriverKeys { on_exit: Some(settings.on_exit), ..DriverKeys::of(&settings.driver) };
         let load_factor = Some(settings.load_factor);
         let placing = PlacingKeys { load_factor, ..PlacingKeys::of(&settings.algorithm) };
-        Self { settings: settings.clone(), driver, placing }
+        Self {
+            settings: settings.clone(),
+            scope: ScopeKeys::of(&settings.scope),
+            protection: LocationKeys::of_all(&settings.policies),
+            locations: LocationKeys::of(&settings.policies),
+            driver,
+            placing,
+            drain_deadline: Some(settings.drain_deadline),
+        }
     }
 }
 
 impl Level for ServiceKeys {
     fn blank() -> Self {
         let settings = ServiceSettings::named("");
-        Self { settings, driver: DriverKeys::default(), placing: PlacingKeys::default() }
+        let (scope, driver) = (ScopeKeys::default(), DriverKeys::default());
+        Self {
+            settings,
+            scope,
+            protection: ProtectionKeys::default(),
+            locations: Vec::new(),
+            driver,
+            placing: PlacingKeys::default(),
+            drain_deadline: None,
+        }
     }
 
     fn walk(&mut self, keys: &mut impl Keys) {
-        routing(keys, &mut self.settings);
+        routing(keys, self);
         self.driver.walk_choice(keys);
         port(keys, &mut self.settings);
         self.driver.walk_rest(keys);
@@ -143,13 +185,25 @@ impl Level for ServiceKeys {
         living(keys, self);
         tables::heartbeat(keys, &mut self.settings.heartbeat, &mut self.settings.health);
         tables::responses(keys, &mut self.settings.health);
-        tables::drain(keys, &mut self.settings.drain_deadline);
+        tables::drain(keys, &mut self.drain_deadline);
         tables::deploy(keys, &mut self.settings.rollout);
         tables::timeouts(keys, &mut self.settings.timeouts);
+        tables::limits(keys, &mut self.settings.limits);
+        self.protection.walk(keys);
+        let says = "other values of these four for some paths";
+        keys.tables(
+            Table::new("location", "[[service.location]]", says)
+                .kind("array of tables")
+                .default("none")
+                .limits("at most 64"),
+            "begin each with the header [[service.location]]",
+            &mut self.locations,
+        );
+        policies(keys, &mut self.settings.policies);
     }
 }
 
-fn routing(keys: &mut impl Keys, it: &mut ServiceSettings) {
+fn routing(keys: &mut impl Keys, it: &mut ServiceKeys) {
     keys.key(
         Key::new(
             "name",
@@ -158,25 +212,21 @@ fn routing(keys: &mut impl Keys, it: &mut ServiceSettings) {
         )
         .default(Told::Instead("required"))
         .limits(Told::Instead("1–32 characters of `a-z 0-9 -`, the first no `-`; unique")),
-        &mut it.name,
+        &mut it.settings.name,
     );
+    it.scope.walk(keys);
+    let it = &mut it.settings;
     keys.key(
         Key::new(
-            "host",
-            Text::of("string", value::host),
-            "whose requests it gets: `\"*\"` for every host, `\"example.org\"` for one, `\"*.example.org\"` for \
-             those below it; without a port; lower and upper case are the same",
+            "path_form",
+            Choice::between(
+                ["normalize", "refuse", "as-sent"],
+                [PathForm::Normalize, PathForm::Refuse, PathForm::AsSent],
+            ),
+            "what becomes of a path that can be read in more than one way, see [Paths](#paths): it is sent on in its \
+             normal form, the request gets 400, or it is sent on as it came",
         ),
-        &mut it.host,
-    );
-    keys.key(
-        Key::new(
-            "path",
-            Text::of("string", value::path_prefix),
-            "the prefix of the paths that it gets; the longest match wins",
-        )
-        .limits(Told::Instead("at most 1024 characters, begins with `/`")),
-        &mut it.path,
+        &mut it.path_form,
     );
     keys.key(
         Key::new("replicas", Whole(0..=REPLICAS_MAX), "how many replicas to begin with")
@@ -185,6 +235,18 @@ fn routing(keys: &mut impl Keys, it: &mut ServiceSettings) {
             .limits(Told::Instead("0–`max_replicas`")),
         &mut it.replicas,
     );
+}
+
+/// What requests go through beside. Each policy has its keys in a file of its own.
+fn policies(keys: &mut impl Keys, it: &mut Policies) {
+    rewrite::keys(keys, it);
+    let says = "headers that replicas get, or do not";
+    let table = Table::new("request_headers", "[service.request_headers]", says);
+    headers::edits(keys, table, Direction::Request, &mut it.request_headers);
+    let says = "headers that clients get, or do not";
+    let table = Table::new("response_headers", "[service.response_headers]", says);
+    headers::edits(keys, table, Direction::Response, &mut it.response_headers);
+    compression::compression(keys, &mut it.compression);
 }
 
 fn port(keys: &mut impl Keys, it: &mut ServiceSettings) {
@@ -211,6 +273,7 @@ fn placed_by(keys: &mut impl Keys, it: &mut ServiceSettings) {
         .limits(Told::Instead("see [Keys](#keys)")),
         &mut it.key,
     );
+    sticky::sticky(keys, &mut it.sticky);
 }
 
 fn living(keys: &mut impl Keys, it: &mut ServiceKeys) {
@@ -270,5 +333,15 @@ fn living(keys: &mut impl Keys, it: &mut ServiceKeys) {
         )
         .limits(Told::Instead("`\"http1\"`, `\"h2c\"`")),
         &mut it.settings.protocol,
+    );
+    keys.key(
+        Key::new(
+            "retries",
+            Whole(0..=RETRIES_MAX),
+            "how many more times a request is sent that a replica had when it died or broke off, if its method is \
+             idempotent and its body still whole; then 502. 0 is never. A request of which nothing was sent goes \
+             to another replica in any case",
+        ),
+        &mut it.settings.retries,
     );
 }

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use fleet::{HealthSettings, RolloutSettings};
-use proxy::ServiceTimeouts;
+use proxy::{RequestLimits, ServiceTimeouts};
 
-use super::limits::{REPLICAS_MAX, WAIT_MAX};
-use crate::form::{Number, Text, Time, TimeOrNone, Whole};
+use super::limits::{QUEUE_MAX, REPLICAS_MAX, REQUESTS_MAX, WAIT_MAX};
+use crate::form::{Maybe, Number, Text, Time, TimeOrNone, Whole};
 use crate::keys::{Effect, Key, Keys, Table, Told};
-use crate::value;
+use crate::web;
 
 const MISSES_MAX: u32 = 100;
 const FAILURES_MAX: u32 = 1000;
@@ -52,8 +52,8 @@ pub(super) fn heartbeat(keys: &mut impl Keys, it: &mut Heartbeat, health: &mut H
         keys.key(
             Key::new(
                 "path",
-                Text::of("string", value::heartbeat_path),
-                "what is requested; a query is allowed",
+                Text::of("string", web::heartbeat_path),
+                "what is requested; a query is allowed; any status from 200 to 299 is a good answer",
             )
             .limits(Told::Instead("at most 1024 characters, begins with `/`")),
             &mut it.path,
@@ -116,10 +116,15 @@ pub(super) fn responses(keys: &mut impl Keys, it: &mut HealthSettings) {
 }
 
 /// How replicas go.
-pub(super) fn drain(keys: &mut impl Keys, deadline: &mut Duration) {
+pub(super) fn drain(keys: &mut impl Keys, deadline: &mut Option<Duration>) {
     keys.table(Table::new("drain", "[service.drain]", ""), |keys| {
-        let says = "how long a replica on its way out may keep the requests that it has";
-        keys.key(Key::new("deadline", Time(Duration::ZERO..=WAIT_MAX), says), deadline);
+        let says = "how long a replica on its way out may keep the requests that it has; what is still under way then, \
+                    a long download or a WebSocket, breaks off";
+        let limits = Maybe(Time(Duration::ZERO..=WAIT_MAX));
+        keys.key(
+            Key::new("deadline", limits, says).default(Told::Instead("what `timeouts.response` is")),
+            deadline,
+        );
     });
 }
 
@@ -164,5 +169,24 @@ pub(super) fn timeouts(keys: &mut impl Keys, it: &mut ServiceTimeouts) {
         );
         let says = "for the next bytes, in either direction, after a change of protocol (WebSocket)";
         keys.key(Key::new("upgrade_idle", limits(), says), &mut it.upgrade_idle);
+    });
+}
+
+/// How many requests may be under way, and how many may wait.
+pub(super) fn limits(keys: &mut impl Keys, it: &mut RequestLimits) {
+    keys.table(Table::new("limits", "[service.limits]", ""), |keys| {
+        let none = Told::Instead("no limit");
+        let says = "requests of the service under way at a time; more wait in line";
+        let requests = Key::new("requests", Maybe(Whole(1..=REQUESTS_MAX)), says);
+        keys.key(requests.default(none), &mut it.requests);
+        let says = "requests in one replica at a time; one that has as many is passed over for the next in the \
+                    order of the key, and where all have, requests wait in line";
+        let per_replica = Key::new("requests_per_replica", Maybe(Whole(1..=REQUESTS_MAX)), says);
+        keys.key(per_replica.default(none), &mut it.requests_per_replica);
+        let says = "how many requests may wait, for a place within a limit or for a replica; more get 503";
+        keys.key(Key::new("queue", Whole(0..=QUEUE_MAX), says), &mut it.queue);
+        let says = "for how long, all waits of a request together; then 503";
+        let timeout = Time(Duration::ZERO..=WAIT_MAX);
+        keys.key(Key::new("queue_timeout", timeout, says), &mut it.queue_timeout);
     });
 }

@@ -43,7 +43,7 @@ fn defaults_of_tls_and_of_the_access_log() {
     };
     let plain = tls("");
     assert_eq!((plain.client_authority, plain.is_client_certificate_required), (None, false));
-    assert_eq!((plain.oldest_version, plain.is_http2), (TlsVersion::Tls12, true));
+    assert_eq!(plain.oldest_version, TlsVersion::Tls12);
     assert!(tls("client_authority = \"c\"").is_client_certificate_required);
     assert_eq!(with_service("").access_log, None);
     let log = with_service("[access_log]").access_log.unwrap();

@@ -158,6 +158,9 @@ fn one_declaration_reads_describes_and_compares_a_key() {
             .starts_with("error: `volume` must be from 1 to 5, not 6\n --> made-up.toml:2:10")
     );
     assert!(shown("greting = \"hi\"").ends_with("help: did you mean `greeting`?"));
-    assert!(shown("volume = 1").ends_with("help: `volume` is a key of [voice]; this is the top"));
+    assert!(
+        shown("volume = 1")
+            .ends_with("help: `volume` is a key of [voice]; this is the top, which has `greeting`, `voice`")
+    );
     assert!(shown("[sound]").ends_with("help: write [voice]"));
 }

@@ -1,5 +1,7 @@
 //! A file with every key, and what each of them means.
 
+mod policies;
+
 use std::collections::BTreeMap;
 
 use driver::ServerId;
@@ -8,10 +10,12 @@ use h1::{HeadLimits, Underscores};
 use placement::{ClassicHash, MaglevSize, Probe, RingLayout, SeatChoice};
 use proxy::{
     AccessLogDestination, AccessLogFormat, AccessLogSettings, CertificateFiles, ClientSettings,
-    ClientTimeouts, KeyRule, Protocol, ServiceTimeouts, TlsSettings, TlsVersion,
+    ClientTimeouts, FieldEdits, FixedField, HttpsRedirect, KeyRule, PathForm, PathPattern, Policies,
+    Protocol, Redirect, RequestLimits, SameSite, Scope, ServiceTimeouts, TlsSettings, TlsVersion, Unmatched,
 };
 
 use super::*;
+use policies::full_policies;
 
 /// A file with every key; those of an algorithm stand in a service that has it.
 pub(super) const FULL: &str = r#"
@@ -20,23 +24,51 @@ pub(super) const FULL: &str = r#"
         workers = 2
         state_dir = "/var/lib/evenkeel"
         owner = "shop:1"
+        reserved_names = ["db", "cache.internal"]
         contract = true
         request_id = false
         trusted_proxies = ["10.0.0.0/8", "::1"]
+        admin_hosts = ["Balancer.example.org"]
+        admin_token = "/etc/evenkeel/admin.token"
+        admin_view_token = "view.token"
+        contract_from = ["127.0.0.0/8", "::1", "192.0.2.7", "gateway"]
+        http2 = false
         [[listener]]
         address = "0.0.0.0:443"
         proxy_protocol = true
+        proxy_protocol_from = ["10.0.0.0/8"]
+        http2 = false
+        name = "https"
+        unmatched = "close"
+        [listener.response_headers]
+        set = { Strict-Transport-Security = "max-age=31536000" }
+        remove = ["Server"]
         [listener.tls]
         certificates = [{ certificate = "shop.pem", key = "/etc/shop.key" }]
         client_authority = "clients.pem"
         client_certificate = "optional"
         oldest_version = "1.3"
-        http2 = false
+        [[listener]]
+        address = "0.0.0.0:81"
+        redirect = "https"
+        redirect_status = 301
+        redirect_port = 8443
+        [[redirect]]
+        hosts = ["www.example.org", "*.old.example.org"]
+        paths = ["/a", "=/b"]
+        to = "https://example.org/new?x"
+        status = 302
+        keep_rest = false
         [limits]
         connections = 5000
+        connections_per_client = 50
+        requests = 4000
+        streams = 10
         request_line = "1KiB"
         head = "8KiB"
+        http2_head = "4KiB"
         headers = 50
+        memory = "16MiB"
         requests_per_connection = 1
         replay_body = "0B"
         underscores = "keep"
@@ -53,6 +85,12 @@ pub(super) const FULL: &str = r#"
         name = "web"
         host = "*.Example.org"
         path = "/shop"
+        path_form = "as-sent"
+        strip_prefix = "/shop"
+        add_prefix = "/v2"
+        via = false
+        listeners = ["https", "listen"]
+        default = true
         replicas = 56
         driver = "docker"
         image = "evenkeel-replica"
@@ -62,8 +100,13 @@ pub(super) const FULL: &str = r#"
         publish = true
         memory = "64MiB"
         cpus = 2
+        capabilities = ["NET_BIND_SERVICE", "cap_chown"]
+        new_privileges = true
         env = { GREETING = "hello" }
         key = "header:X-User"
+        sticky = "seat"
+        sticky_lifetime = "2h"
+        sticky_same_site = "strict"
         algorithm = "classic"
         slots = 512
         virtual = 9
@@ -79,12 +122,45 @@ pub(super) const FULL: &str = r#"
         stop_signal = "SIGQUIT"
         on_exit = "stop"
         protocol = "h2c"
+        retries = 0
+        allow = ["10.0.0.0/8", "::ffff:192.0.2.0/120"]
+        deny = ["10.6.6.6"]
+        max_body = "10MiB"
+        [service.rate_limit]
+        requests = 100
+        per = "minute"
+        burst = 20
+        by = "header:X-Api-Key"
+        [[service.location]]
+        path = "/shop/upload"
+        max_body = "1GiB"
+        [[service.location]]
+        path = "=/shop/login"
+        allow = ["0.0.0.0/0"]
+        deny = ["::1"]
+        [service.location.rate_limit]
+        requests = 5
+        per = "hour"
+        by = "key"
+        [service.request_headers]
+        set = { Host = "app.internal" }
+        [service.response_headers]
+        add = { Link = "</x>; rel=preload" }
         [service.timeouts]
         connect = "10ms"
         response = "1s"
         idle = "2s"
         request = "3s"
         upgrade_idle = "4s"
+        [service.limits]
+        requests = 100
+        requests_per_replica = 7
+        queue = 0
+        queue_timeout = "1s"
+        [service.compression]
+        algorithms = ["gzip"]
+        types = ["Text/*", "+json"]
+        min_size = "2KiB"
         [service.heartbeat]
         path = "/well?really"
         every = "1s"
@@ -102,6 +178,7 @@ pub(super) const FULL: &str = r#"
         bake = "5s"
         [[service]]
         name = "old"
+        host = "old.example.com"
         driver = "static"
         addresses = ["127.0.0.1:9001", "unix:/run/app.sock"]
         algorithm = "ring"
@@ -114,30 +191,71 @@ pub(super) const FULL: &str = r#"
         spares = 2
         command = ["serve", "{socket}", "{name}"]
         socket = true
+        listened_by = "anybody"
+        new_privileges = true
+        inherit = ["DATABASE_URL", "LD_LIBRARY_PATH"]
         env = { PATH = "/bin" }
         algorithm = "maglev"
         table_size = 1009
+        [[service]]
+        name = "jobs"
+        path = "/jobs"
+        user = "app"
+        group = "staff"
     "#;
+
+/// Which requests the first service of [`FULL`] is for.
+fn full_scope() -> Scope {
+    Scope {
+        hosts: vec!["*.example.org".into()],
+        paths: vec![PathPattern::Prefix("/shop".into())],
+        listeners: vec!["https".into(), "listen".into()],
+        is_default: true,
+    }
+}
+
+/// What runs its first service.
+fn full_docker() -> DriverChoice {
+    let command = ["serve", "--port={port}", "{name}", "{seat}", "{\"json\": {}}"];
+    DriverChoice::Docker {
+        image: "evenkeel-replica".into(),
+        command: Some(command.map(str::to_owned).to_vec()),
+        network: "front".into(),
+        publish: true,
+        memory: Some(64 << 20),
+        cpus: Some(2.0),
+        capabilities: vec!["NET_BIND_SERVICE".into(), "CHOWN".into()],
+        new_privileges: true,
+    }
+}
+
+fn full_timeouts() -> ServiceTimeouts {
+    ServiceTimeouts {
+        connect: Duration::from_millis(10),
+        response: Duration::from_secs(1),
+        idle: Duration::from_secs(2),
+        request: Some(Duration::from_secs(3)),
+        upgrade_idle: Duration::from_secs(4),
+    }
+}
 
 /// The first service of [`FULL`].
 fn full_web() -> ServiceSettings {
-    let command = ["serve", "--port={port}", "{name}", "{seat}", "{\"json\": {}}"];
     ServiceSettings {
         name: "web".into(),
-        host: "*.example.org".into(),
-        path: "/shop".into(),
+        scope: full_scope(),
+        path_form: PathForm::AsSent,
+        policies: full_policies(),
         replicas: 56,
-        driver: DriverChoice::Docker {
-            image: "evenkeel-replica".into(),
-            command: Some(command.map(str::to_owned).to_vec()),
-            network: "front".into(),
-            publish: true,
-            memory: Some(64 << 20),
-            cpus: Some(2.0),
-        },
+        driver: full_docker(),
         port: 8080,
         env: BTreeMap::from([("GREETING".into(), "hello".into())]),
         key: KeyRule::Header("x-user".parse().unwrap()),
+        sticky: StickySettings {
+            cookie: Some("seat".into()),
+            lifetime: Some(Duration::from_hours(2)),
+            same_site: SameSite::Strict,
+        },
         algorithm: Algorithm::Classic {
             slots: 512,
             virtual_servers: 9,
@@ -152,19 +270,21 @@ fn full_web() -> ServiceSettings {
         max_replicas: 1000,
         spares: 0,
         protocol: Protocol::H2c,
-        timeouts: ServiceTimeouts {
-            connect: Duration::from_millis(10),
-            response: Duration::from_secs(1),
-            idle: Duration::from_secs(2),
-            request: Some(Duration::from_secs(3)),
-            upgrade_idle: Duration::from_secs(4),
+        timeouts: full_timeouts(),
+        limits: RequestLimits {
+            requests: Some(100),
+            requests_per_replica: Some(7),
+            queue: 0,
+            queue_timeout: Duration::from_secs(1),
         },
+        retries: 0,
         heartbeat: Heartbeat {
             path: "/well?really".into(),
             every: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
         },
         health: HealthSettings {
+            busy_patience: HealthSettings::default().busy_patience,
             misses: 5,
             rise: 3,
             failures: 10,
@@ -187,9 +307,57 @@ fn full_listener() -> ListenerSettings {
         client_authority: Some("clients.pem".into()),
         is_client_certificate_required: false,
         oldest_version: TlsVersion::Tls13,
-        is_http2: false,
+        is_http2: true,
     };
-    ListenerSettings { address: "0.0.0.0:443".parse().unwrap(), proxy_protocol: true, tls: Some(tls) }
+    let proxy_protocol_from = vec!["10.0.0.0/8".parse().unwrap()];
+    let address = "0.0.0.0:443".parse().unwrap();
+    let response_headers = FieldEdits {
+        set: vec![field("strict-transport-security", "max-age=31536000")],
+        remove: vec!["server".into()],
+        ..edits()
+    };
+    ListenerSettings {
+        address,
+        name: "https".into(),
+        proxy_protocol: true,
+        proxy_protocol_from,
+        is_http2: false,
+        tls: Some(tls),
+        unmatched: Unmatched::Close,
+        response_headers: Some(response_headers),
+        ..ListenerSettings::blank()
+    }
+}
+
+/// The one that sends everybody elsewhere.
+fn full_redirecting_listener() -> ListenerSettings {
+    ListenerSettings {
+        address: "0.0.0.0:81".parse().unwrap(),
+        is_redirecting: true,
+        redirect: HttpsRedirect { status: 301, port: 8443 },
+        ..ListenerSettings::blank()
+    }
+}
+
+fn full_redirect() -> Redirect {
+    Redirect {
+        scope: Scope {
+            hosts: vec!["www.example.org".into(), "*.old.example.org".into()],
+            paths: vec![PathPattern::Prefix("/a".into()), PathPattern::Exact("/b".into())],
+            ..Scope::default()
+        },
+        to: "https://example.org/new?x".into(),
+        status: 302,
+        keeps_rest: false,
+    }
+}
+
+fn field(name: &str, value: &str) -> FixedField {
+    FixedField { name: name.into(), value: value.into() }
+}
+
+fn edits() -> FieldEdits {
+    FieldEdits::default()
 }
 
 fn full_clients() -> ClientSettings {
@@ -200,7 +368,10 @@ fn full_clients() -> ClientSettings {
             fields_max: 50,
             underscores: Underscores::Keep,
         },
+        http2_head_max: 4 << 10,
         requests_max: 1,
+        connections_per_client_max: Some(50),
+        streams_max: 10,
         replay_body_max: 0,
         timeouts: ClientTimeouts {
             head: Duration::from_millis(100),
@@ -224,6 +395,7 @@ fn full_access_log() -> AccessLogSettings {
 fn a_full_file_is_understood() {
     let addresses = vec!["127.0.0.1:9001".parse().unwrap(), "unix:/run/app.sock".parse().unwrap()];
     let old = ServiceSettings {
+        scope: Scope { hosts: vec!["old.example.com".into()], ..Scope::default() },
         replicas: 2,
         driver: DriverChoice::Static { addresses },
         on_exit: OnExit::Keep,
@@ -235,28 +407,57 @@ fn a_full_file_is_understood() {
         ..ServiceSettings::named("old")
     };
     let envoy = ServiceSettings {
-        path: "/envoy".into(),
+        scope: Scope::at("/envoy"),
         spares: 2,
         driver: DriverChoice::Process {
             command: Some(["serve", "{socket}", "{name}"].map(str::to_owned).to_vec()),
             socket: true,
+            listened_by: driver::ListenedBy::Anybody,
+            rights: Rights {
+                new_privileges: true,
+                inherit: ["DATABASE_URL", "LD_LIBRARY_PATH"].map(str::to_owned).to_vec(),
+                ..Rights::default()
+            },
         },
         env: BTreeMap::from([("PATH".into(), "/bin".into())]),
         algorithm: Algorithm::Maglev { size: MaglevSize::new(1009).unwrap(), names: seat_names(&[]) },
         ..ServiceSettings::named("envoy")
     };
+    let jobs = ServiceSettings {
+        scope: Scope::at("/jobs"),
+        driver: DriverChoice::Process {
+            command: None,
+            socket: false,
+            listened_by: driver::ListenedBy::Itself,
+            rights: Rights { user: Some("app".into()), group: Some("staff".into()), ..Rights::default() },
+        },
+        ..ServiceSettings::named("jobs")
+    };
     let expected = Settings {
         listen: Some("0.0.0.0:80".parse().unwrap()),
-        listeners: vec![full_listener()],
+        is_http2: false,
+        listeners: vec![full_listener(), full_redirecting_listener()],
+        redirects: vec![full_redirect()],
         admin: "unix:/run/evenkeel/admin.sock".parse().unwrap(),
         workers: 2,
         state_dir: Some(PathBuf::from("/var/lib/evenkeel")),
         owner: Some("shop:1".into()),
+        admin_hosts: vec!["balancer.example.org".into()],
+        admin_token: Some(PathBuf::from("/etc/evenkeel/admin.token")),
+        admin_view_token: Some(PathBuf::from("view.token")),
+        reserved_names: vec!["db".into(), "cache.internal".into()],
         contract: true,
+        contract_from: ["127.0.0.0/8", "::1/128", "192.0.2.7/32"]
+            .map(|network| ContractSource::Network(network.parse().unwrap()))
+            .into_iter()
+            .chain([ContractSource::Gateway])
+            .collect(),
         clients: full_clients(),
         connections_max: Some(5000),
+        requests_max: Some(4000),
+        memory_max: Some(16 << 20),
         access_log: Some(full_access_log()),
-        services: vec![full_web(), old, envoy],
+        services: vec![full_web(), old, envoy, jobs],
     };
     assert_eq!(accept(FULL), expected);
 }

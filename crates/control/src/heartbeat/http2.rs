@@ -3,37 +3,42 @@
 use bytes::Bytes;
 use fleet::ProbeResult;
 use h2::client;
+use hyper::Method;
+use hyper::header::HeaderValue;
 use hyper::http::{Request, Response, request};
-use hyper::{HeaderMap, Method};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// What gRPC services answer that let themselves be asked: the protocol `grpc.health.v1`.
-const GRPC_HEALTH: &str = "/grpc.health.v1.Health/Check";
+use super::prober::{GRPC_HEALTH, Probed};
+
 /// An empty message: not compressed, no bytes. It asks for the server as a whole.
 const GRPC_QUESTION: &[u8] = &[0, 0, 0, 0, 0];
 /// A message of two bytes: field 1, `status`, is 1, `SERVING`.
 const GRPC_SERVING: &[u8] = &[0, 0, 0, 0, 2, 0x08, 1];
+/// No code of gRPC's is longer.
+const GRPC_STATUS_BYTES_MAX: usize = 4;
 /// The most of an answer that is looked at.
 const ANSWER_BYTES_MAX: usize = 1024;
 
 /// Probes a replica. One that says nothing that we understand has missed it. The deadline is the
 /// caller's.
-pub(super) async fn probe<S>(stream: S, host: &str, path: &str) -> ProbeResult
+pub(super) async fn probe<S>(stream: S, host: &str, path: &str) -> Probed
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let Ok((sender, connection)) = client::handshake(stream).await else { return ProbeResult::Missed };
+    let (sender, connection) = match client::handshake(stream).await {
+        Ok(connected) => connected,
+        Err(error) => return Probed::not_understood(&error),
+    };
     // The connection is driven beside the request; whatever came of it, it ends here.
     let driven = tokio::spawn(connection);
     let understood =
         if path == GRPC_HEALTH { ask_grpc(sender, host).await } else { ask(sender, host, path).await };
     driven.abort();
-    understood.unwrap_or(ProbeResult::Missed)
+    understood.unwrap_or_else(|error| Probed::not_understood(&*error))
 }
 
-fn result(is_well: bool) -> ProbeResult {
-    if is_well { ProbeResult::Good } else { ProbeResult::Unwell }
-}
+/// Whatever came instead of an answer.
+type Unanswered = Box<dyn std::error::Error + Send + Sync>;
 
 fn question(method: Method, host: &str, path: &str) -> request::Builder {
     Request::builder()
@@ -42,40 +47,49 @@ fn question(method: Method, host: &str, path: &str) -> request::Builder {
         .header("user-agent", "evenkeel-heartbeat")
 }
 
-async fn ask(sender: client::SendRequest<Bytes>, host: &str, path: &str) -> Option<ProbeResult> {
-    let request = question(Method::GET, host, path).body(()).ok()?;
-    let (answer, _) = sender.ready().await.ok()?.send_request(request, true).ok()?;
-    Some(result(answer.await.ok()?.status().is_success()))
+async fn ask(sender: client::SendRequest<Bytes>, host: &str, path: &str) -> Result<Probed, Unanswered> {
+    let request = question(Method::GET, host, path).body(())?;
+    let (answer, _) = sender.ready().await?.send_request(request, true)?;
+    let answer = answer.await?;
+    Ok(Probed::of_answer(answer.status(), answer.headers()))
 }
 
-async fn ask_grpc(sender: client::SendRequest<Bytes>, host: &str) -> Option<ProbeResult> {
+async fn ask_grpc(sender: client::SendRequest<Bytes>, host: &str) -> Result<Probed, Unanswered> {
     let request = question(Method::POST, host, GRPC_HEALTH)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
-        .body(())
-        .ok()?;
-    let (answer, mut body) = sender.ready().await.ok()?.send_request(request, false).ok()?;
-    body.send_data(Bytes::from_static(GRPC_QUESTION), true).ok()?;
-    let answer: Response<h2::RecvStream> = answer.await.ok()?;
+        .body(())?;
+    let (answer, mut body) = sender.ready().await?.send_request(request, false)?;
+    body.send_data(Bytes::from_static(GRPC_QUESTION), true)?;
+    let answer: Response<h2::RecvStream> = answer.await?;
     let (parts, mut body) = answer.into_parts();
     let mut message = Vec::new();
     while let Some(bytes) = body.data().await {
-        let bytes = bytes.ok()?;
-        body.flow_control().release_capacity(bytes.len()).ok()?;
+        let bytes = bytes?;
+        body.flow_control().release_capacity(bytes.len())?;
         message.extend_from_slice(&bytes);
         if message.len() > ANSWER_BYTES_MAX {
-            return None;
+            return Err("it is too long".into());
         }
     }
-    let trailers = body.trailers().await.ok()?;
-    let is_fine = |fields: &HeaderMap| fields.get("grpc-status").is_some_and(|status| status == "0");
-    let is_status_fine = is_fine(&parts.headers) || trailers.as_ref().is_some_and(is_fine);
-    Some(result(message == GRPC_SERVING && is_status_fine))
+    let trailers = body.trailers().await?;
+    let of_trailers = trailers.as_ref().and_then(|trailers| trailers.get("grpc-status"));
+    let status = of_trailers.or_else(|| parts.headers.get("grpc-status"));
+    Ok(match status.map(HeaderValue::as_bytes) {
+        Some(b"0") if message == GRPC_SERVING => ProbeResult::Good.into(),
+        Some(b"0") => Probed::new(ProbeResult::Unwell, "another status than SERVING"),
+        Some(code) => {
+            let code = String::from_utf8_lossy(&code[..code.len().min(GRPC_STATUS_BYTES_MAX)]);
+            Probed::new(ProbeResult::Unwell, format!("grpc-status {code}"))
+        }
+        None => Probed::new(ProbeResult::Unwell, format!("{} without a grpc-status", parts.status)),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::HeaderMap;
     use tokio::io::DuplexStream;
 
     /// Answers one request, then goes on until the other side ends: with a status, and with a message and
@@ -99,9 +113,9 @@ mod tests {
     async fn result(path: &str, status: u16, message: &'static [u8]) -> ProbeResult {
         let (ours, theirs) = tokio::io::duplex(4096);
         let replica = tokio::spawn(replica(theirs, status, message));
-        let result = probe(ours, "replica", path).await;
+        let probed = probe(ours, "replica", path).await;
         replica.abort();
-        result
+        probed.result
     }
 
     #[tokio::test]
@@ -123,6 +137,6 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(4096);
         tokio::io::AsyncWriteExt::write_all(&mut theirs, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         drop(theirs);
-        assert_eq!(probe(ours, "replica", "/").await, ProbeResult::Missed);
+        assert_eq!(probe(ours, "replica", "/").await.result, ProbeResult::Missed);
     }
 }

@@ -3,19 +3,13 @@
 
 use std::io;
 
-use bytes::Bytes;
 use fleet::{Address, NoConnection, ProbeResult};
 use futures_util::future::{BoxFuture, FutureExt};
-use http_body_util::Empty;
-use hyper::Request;
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, USER_AGENT};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::http2;
-use super::prober::{HeartbeatProtocol, HeartbeatSettings, Prober};
+use super::prober::{HeartbeatProtocol, HeartbeatSettings, Probed, Prober};
+use super::{http1, http2};
 
 /// What a replica behind a Unix socket is called, which has no host and no port.
 const HOST_OF_SOCKETS: &str = "localhost";
@@ -28,7 +22,7 @@ impl Prober for Network {
         &'a self,
         address: &'a Address,
         settings: &'a HeartbeatSettings,
-    ) -> BoxFuture<'a, Option<ProbeResult>> {
+    ) -> BoxFuture<'a, Option<Probed>> {
         async move {
             match address {
                 Address::Tcp(address) => match TcpStream::connect(address).await {
@@ -45,38 +39,26 @@ impl Prober for Network {
     }
 }
 
-async fn probe_over<S>(stream: S, host: &str, settings: &HeartbeatSettings) -> ProbeResult
+async fn probe_over<S>(stream: S, host: &str, settings: &HeartbeatSettings) -> Probed
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     if settings.protocol == HeartbeatProtocol::H2c {
         return http2::probe(stream, host, &settings.path).await;
     }
-    let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
-        return ProbeResult::Missed;
-    };
-    let request = Request::get(&settings.path)
-        .header(HOST, host)
-        .header(CONNECTION, "close")
-        .header(USER_AGENT, "evenkeel-heartbeat")
-        .body(Empty::<Bytes>::new());
-    let Ok(request) = request else { return ProbeResult::Missed };
-    // The connection is driven beside the request; whatever came of it, it ends here.
-    let driven = tokio::spawn(connection);
-    let answer = sender.send_request(request).await;
-    driven.abort();
-    match answer {
-        Ok(answer) if answer.status().is_success() => ProbeResult::Good,
-        Ok(_) => ProbeResult::Unwell,
-        Err(_) => ProbeResult::Missed,
+    match http1::ask(stream, host, &settings.path).await {
+        Ok(answer) => Probed::of_answer(answer.status(), answer.headers()),
+        Err(error) => Probed::not_understood(&error),
     }
 }
 
 /// What it says about a replica that no connection could be made.
-fn without_connection(error: &io::Error) -> Option<ProbeResult> {
+fn without_connection(error: &io::Error) -> Option<Probed> {
     match NoConnection::of(error) {
-        NoConnection::Refused => Some(ProbeResult::Refused),
+        NoConnection::Refused => Some(ProbeResult::Refused.into()),
         NoConnection::OutOfSockets => None,
-        NoConnection::Unreachable => Some(ProbeResult::Missed),
+        NoConnection::Unreachable => {
+            Some(Probed::new(ProbeResult::Missed, format!("no connection: {error}")))
+        }
     }
 }

@@ -1,10 +1,16 @@
 //! What a probe asks, and the trait for how it reaches a replica. When to probe, and what to make of
 //! silence, is not known here.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use fleet::{Address, ProbeResult};
+use fleet::{Address, ProbeResult, in_full};
 use futures_util::future::BoxFuture;
+use hyper::header::LOCATION;
+use hyper::{HeaderMap, StatusCode};
+
+/// The most that is told of what others wrote.
+const WORDS_CHARS_MAX: usize = 200;
 
 /// How a service's replicas are probed.
 #[derive(Clone, Debug)]
@@ -38,5 +44,68 @@ pub trait Prober: Send + Sync + 'static {
         &'a self,
         address: &'a Address,
         settings: &'a HeartbeatSettings,
-    ) -> BoxFuture<'a, Option<ProbeResult>>;
+    ) -> BoxFuture<'a, Option<Probed>>;
 }
+
+/// What came of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// What it counts as.
+    pub result: ProbeResult,
+    /// What the replica said or did, for people.
+    pub words: Cow<'static, str>,
+}
+
+impl Probed {
+    pub(super) fn new(result: ProbeResult, words: impl Into<Cow<'static, str>>) -> Self {
+        Self { result, words: words.into() }
+    }
+}
+
+impl Probed {
+    /// What an answer comes to, by its status.
+    pub(super) fn of_answer(status: StatusCode, fields: &HeaderMap) -> Self {
+        if status.is_success() {
+            return ProbeResult::Good.into();
+        }
+        let target = fields.get(LOCATION).filter(|_| status.is_redirection());
+        let target = target.map(|target| String::from_utf8_lossy(target.as_bytes()).into_owned());
+        let target = target.map(|target| format!(" to {}", cut(&target))).unwrap_or_default();
+        Self::new(ProbeResult::Unwell, format!("{status}{target}"))
+    }
+
+    /// One that says nothing that we understand has missed the heartbeat.
+    pub(super) fn not_understood(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::new(ProbeResult::Missed, format!("no answer that is understood: {}", cut(&in_full(error))))
+    }
+}
+
+/// What others wrote, up to a bound.
+fn cut(text: &str) -> String {
+    text.chars().take(WORDS_CHARS_MAX).collect()
+}
+
+impl From<ProbeResult> for Probed {
+    fn from(result: ProbeResult) -> Self {
+        Self::new(
+            result,
+            match result {
+                ProbeResult::Good => "a good answer",
+                ProbeResult::Refused => "connection refused",
+                ProbeResult::Missed => "no answer",
+                ProbeResult::Unwell => "a bad answer",
+            },
+        )
+    }
+}
+
+impl HeartbeatSettings {
+    /// The question, for people.
+    pub(super) fn question(&self) -> String {
+        let is_grpc = self.protocol == HeartbeatProtocol::H2c && self.path == GRPC_HEALTH;
+        format!("{} {}", if is_grpc { "POST" } else { "GET" }, self.path)
+    }
+}
+
+/// What gRPC services answer that let themselves be asked: the protocol `grpc.health.v1`.
+pub(super) const GRPC_HEALTH: &str = "/grpc.health.v1.Health/Check";

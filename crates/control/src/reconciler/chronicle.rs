@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet::{Action, Assignment, CrashLoop, Exit, Fleet, Life, Moment, Phase, ReplicaName, Step, StopHow};
+use fleet::{
+    Action, Assignment, CrashLoop, Exit, Fleet, Heard, Life, Moment, Phase, ProbeResult, ReplicaName, Step,
+    StopHow,
+};
 use placement::Seat;
 
 use super::publishing::{Publishing, Turnover};
@@ -92,6 +95,16 @@ impl Chronicle {
         let (service, name) = (&self.service, who.name(life));
         tracing::info!(%service, seat = %who.seat(life), "replica '{name}': {exit}");
         self.note(who.subject(life), Happening::Ended { exit: exit.clone() });
+    }
+
+    /// What there was instead of a good answer. That nobody listens at first is nothing to tell.
+    pub(super) fn heard(&self, who: &Who<'_>, life: Life, heard: &Heard) {
+        let (service, name, words) = (&self.service, who.name(life), &heard.words);
+        if heard.result == ProbeResult::Refused && !words.contains(';') {
+            tracing::debug!(%service, "replica '{name}': {words}");
+        } else {
+            tracing::info!(%service, seat = %who.seat(life), "replica '{name}' does not answer its heartbeat well: {words}");
+        }
     }
 
     /// What is about to be done.

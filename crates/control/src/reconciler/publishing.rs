@@ -2,12 +2,15 @@
 //! service's table is here, and nothing else is.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use driver::{Driver, Whereabouts};
 use fleet::{Assignment, Fleet, Gate, Life, Moment, Publisher, Replica, Responses, Standing};
 use placement::Seat;
 
 use super::pause::Pause;
+use crate::view::{Runner, Running};
 
 pub(super) struct Publishing {
     publisher: Publisher,
@@ -15,6 +18,8 @@ pub(super) struct Publishing {
     /// How many failed answers in a row of a replica are worth a word.
     failures_max: u32,
     replicas: BTreeMap<Life, Arc<Replica>>,
+    /// What they run as, for people.
+    whereabouts: BTreeMap<Life, Whereabouts>,
     published: Table,
 }
 
@@ -44,8 +49,10 @@ pub(super) struct Turnover {
 
 impl Publishing {
     pub(super) fn new(publisher: Publisher, load_factor: f64, failures_max: u32) -> Self {
-        let (replicas, published) = (BTreeMap::new(), Table::default());
-        Self { publisher, load_factor, failures_max, replicas, published }
+        // None that there can be: the first one is due in any case.
+        let published = Table { generation: u64::MAX, ..Table::default() };
+        let (replicas, whereabouts) = (BTreeMap::new(), BTreeMap::new());
+        Self { publisher, load_factor, failures_max, replicas, whereabouts, published }
     }
 
     pub(super) fn replica(&self, life: Life) -> Option<&Arc<Replica>> {
@@ -54,6 +61,23 @@ impl Publishing {
 
     pub(super) fn replicas(&self) -> impl Iterator<Item = &Arc<Replica>> {
         self.replicas.values()
+    }
+
+    /// Those that run. What a life runs as is asked until it is known, and then not again.
+    pub(super) fn running(&mut self, driver: &dyn Driver) -> Running {
+        self.whereabouts.retain(|life, _| self.replicas.contains_key(life));
+        for life in self.replicas.keys() {
+            if let Entry::Vacant(place) = self.whereabouts.entry(*life)
+                && let Some(whereabouts) = driver.whereabouts(*life)
+            {
+                place.insert(whereabouts);
+            }
+        }
+        let runner = |(life, replica): (&Life, &Arc<Replica>)| {
+            let whereabouts = self.whereabouts.get(life).cloned();
+            (*life, Runner { replica: Arc::clone(replica), whereabouts })
+        };
+        Running(self.replicas.iter().map(runner).collect())
     }
 
     /// Brings the gates in line with what the fleet is now, all but those that are to be closed:

@@ -1,52 +1,25 @@
-//! The start of a service: reads what should run, finds what an earlier balancer left, and lets the
-//! reconciler go.
+//! The start of a service, as the rest of the program sees it: what it is started with, and what there is
+//! of it from the first moment on. How it begins stands beside it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use driver::{Driver, EVENTS_CAPACITY, EventSender};
-use fleet::{Desired, Fleet, FleetSettings, Reader, RoutingTable, Seating, Suspicion, routing};
-use placement::{NoRoom, Placement};
+use driver::EVENTS_CAPACITY;
+use fleet::{FleetView, Reader, RoutingTable, Suspicion, routing};
 use tokio::sync::{mpsc, watch};
 
-use super::chronicle::Chronicle;
-use super::edits::Edits;
-use super::learning::Learning;
-use super::publishing::Publishing;
-use super::storing::Storing;
-use super::{Inbox, Reconciler, SUSPICIONS_CAPACITY};
+use super::SUSPICIONS_CAPACITY;
+use super::beginning::{Beginner, Lines};
+use super::settings::{MakeDriver, ReconcilerSettings};
+use crate::beginning::Beginning;
 use crate::clock::Clock;
 use crate::ejections::Ejections;
 use crate::handle::Handle;
-use crate::heartbeat::{HeartbeatSettings, Heartbeats};
-use crate::journal::Journal;
-use crate::perform::{Lists, Performer};
-use crate::store::{Store, StoreError};
-use crate::view::ServiceView;
+use crate::heartbeat::Heartbeats;
+use crate::view::{Running, ServiceView};
 
 /// Room for commands. Callers wait when it is full.
 const COMMANDS_CAPACITY: usize = 256;
-
-/// What a reconciler is started with.
-#[derive(Clone, Debug)]
-pub struct ReconcilerSettings {
-    /// The service's name.
-    pub service: String,
-    /// What plans are made with.
-    pub fleet: FleetSettings,
-    /// How replicas are asked for their health.
-    pub heartbeat: HeartbeatSettings,
-    /// An empty placement of the configured kind.
-    pub placement: Placement,
-    /// The weights of seats 1, 2, 3, …; those behind the end have 1.
-    pub weights: Vec<u32>,
-    /// The bound on a replica's load; below 1 there is none.
-    pub load_factor: f64,
-    /// Where it is stored what should run, if it is.
-    pub state: Option<Arc<dyn Store>>,
-    /// Where it is written down what happens to replicas.
-    pub journal: Journal,
-}
 
 /// A reconciler that runs, as the rest of the program sees it; clones share it.
 ///
@@ -56,7 +29,7 @@ pub struct ReconcilerSettings {
 ///
 /// use control::{Control, HeartbeatSettings, Heartbeats, ReconcilerSettings};
 /// use driver::ScriptedDriver;
-/// use fleet::{Edit, FleetSettings};
+/// use fleet::FleetSettings;
 /// use placement::{Key, Placement, Rendezvous};
 /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
 ///
@@ -83,6 +56,7 @@ pub struct ReconcilerSettings {
 ///         rollout: fleet::RolloutSettings::default(),
 ///         is_owned: true,
 ///     },
+///     replicas: 2,
 ///     heartbeat: HeartbeatSettings {
 ///         protocol: control::HeartbeatProtocol::Http1,
 ///         path: "/heartbeat".into(),
@@ -92,17 +66,24 @@ pub struct ReconcilerSettings {
 ///     placement: Placement::Rendezvous(Rendezvous::default()),
 ///     weights: Vec::new(),
 ///     load_factor: 1.25,
+///     requests_per_replica: None,
 ///     state: None,
+///     reserved_names: std::collections::BTreeSet::new(),
 ///     journal: control::Journal::default(),
 /// };
 /// let heartbeats = Heartbeats::start()?;
 /// // All replicas of this driver are said to listen where a web server of ours does.
 /// let driver = Arc::new(ScriptedDriver::new(address.into()));
-/// let control = Control::start(settings, &heartbeats, async |_events| Ok(driver as _)).await?;
+/// let make_driver = control::driver_maker(move |_events| {
+///     let driver = Arc::clone(&driver);
+///     async move { Ok(driver as _) }
+/// });
+/// let control = Control::start(settings, &heartbeats, make_driver);
 ///
-/// // An edit is answered when the replicas take traffic.
-/// let view = control.handle.edit(Edit::Fill { count: 2 }).await?;
-/// assert_eq!(view.fleet.ready(), 2);
+/// // Its table is there at once, and has the replicas when they take traffic.
+/// control.handle.begun().await;
+/// control.handle.whole().await;
+/// assert_eq!(control.handle.view().fleet.ready(), 2);
 /// let names: Vec<_> = control.table.load().replicas().map(|one| one.name.to_string()).collect();
 /// assert_eq!(names, ["web_1", "web_2"]);
 /// assert!(control.table.load().claim(Key::of(b"alice"), &[]).is_some());
@@ -121,90 +102,41 @@ pub struct Control {
     pub table: Reader,
     /// Where the way of a request drops its suspicions.
     pub suspicions: mpsc::Sender<Suspicion>,
-    /// Whether what should run was read from disk.
-    pub is_restored: bool,
 }
 
 impl Control {
-    /// Reads what should run, finds what an earlier balancer left, and starts the reconciler. `make_driver`
-    /// is given the line on which the driver reports.
-    pub async fn start<F>(
-        settings: ReconcilerSettings,
-        heartbeats: &Heartbeats,
-        make_driver: F,
-    ) -> Result<Self, StartError>
-    where
-        F: AsyncFnOnce(EventSender) -> Result<Arc<dyn Driver>, driver::DriverError>,
-    {
+    /// Starts a service. Handle and table are there at once; the service begins beside that, with what
+    /// should run, as it was stored, and what an earlier balancer left. What stands in its way is shown in
+    /// the view, and tried again until it begins.
+    pub fn start(settings: ReconcilerSettings, heartbeats: &Heartbeats, make_driver: MakeDriver) -> Self {
         let (events_in, events) = mpsc::channel(EVENTS_CAPACITY);
         let (commands_in, commands) = mpsc::channel(COMMANDS_CAPACITY);
         let (suspicions_in, suspicions) = mpsc::channel(SUSPICIONS_CAPACITY);
-        let driver = make_driver(events_in.clone()).await?;
-        driver.prepare().await?;
         let clock = Clock::start();
-        let service = settings.service.as_str();
-        let found = driver.list().await?;
-        let mut storing = Storing::new(service, settings.state, settings.journal.clone());
-        let stored = storing.read(!found.is_empty()).await?;
-        let desired = stored.unwrap_or_else(|| Desired::new(fastrand::u64(..)));
-        let is_restored = desired.generation > 0;
-        let seating = Seating::new(settings.placement, settings.weights);
-        let fleet = Fleet::new(settings.fleet.clone(), seating, desired);
-        let mut fleet = fleet.map_err(|why| StartError::DoesNotFit { location: storing.location(), why })?;
-        fleet.adopt(&found, |life| driver.release_of(life), clock.now());
-        let outdated = fleet.settle_releases(driver.release(), |life| driver.release_of(life));
-        if outdated > 0 {
-            tracing::warn!(
-                service,
-                "{outdated} replicas run something else than the configuration asks for; `evenkeel deploy` brings them up to date"
-            );
-        }
-        let first = RoutingTable::new(0, fleet.placement().clone(), &[], settings.load_factor);
-        let (publisher, table) = routing(first);
+        let first = RoutingTable::awaited(settings.placement.clone());
+        let (mut publisher, table) = routing(first);
+        publisher.limit_requests(settings.requests_per_replica.unwrap_or(u64::MAX));
         let began_at = SystemTime::now();
         let (view, view_seen) = watch::channel(Arc::new(ServiceView {
-            fleet: fleet.view(clock.now()),
+            beginning: Beginning::Waiting { why: None },
+            fleet: FleetView::default(),
             paused_until: None,
             began_at,
             ejections: Ejections::default(),
             trouble: None,
+            running: Running::default(),
         }));
-        let handle = Handle::new(service, commands_in, view_seen);
-        let performer = Performer {
-            service: service.into(),
-            driver,
-            events: events_in.clone(),
-            start_timeout: settings.fleet.start_timeout,
-            clock: clock.clone(),
-            lists: Lists::default(),
-        };
-        let failures_max = settings.fleet.health.failures;
-        let reconciler = Reconciler {
-            fleet,
-            edits: Edits::new(storing),
-            heartbeats: heartbeats.watch(settings.heartbeat, events_in),
+        let handle = Handle::new(&settings.service, commands_in, view_seen);
+        let lines = Lines { events_in, events, commands, suspicions, publisher, view, began_at };
+        let beginner = Beginner {
+            settings,
+            heartbeats: heartbeats.clone(),
             clock,
-            publishing: Publishing::new(publisher, settings.load_factor, failures_max),
-            chronicle: Chronicle::new(Arc::clone(&performer.service), settings.journal),
-            performer,
-            pause: None,
-            view,
-            began_at,
+            make_driver,
+            prepared: None,
+            told: None,
         };
-        let learning = Learning::default();
-        tokio::spawn(reconciler.run(Inbox { commands, events, suspicions, learning }));
-        Ok(Self { handle, table, suspicions: suspicions_in, is_restored })
+        tokio::spawn(beginner.run(lines));
+        Self { handle, table, suspicions: suspicions_in }
     }
-}
-
-/// Why a service could not be started.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant's message says what it means")]
-pub enum StartError {
-    #[error(transparent)]
-    Driver(#[from] driver::DriverError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("what {location} asks for does not fit the configured placement: {why}")]
-    DoesNotFit { location: String, why: NoRoom },
 }

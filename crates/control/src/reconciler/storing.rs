@@ -6,19 +6,23 @@
 use std::future::pending;
 use std::sync::Arc;
 
+use driver::Driver;
 use fleet::{Desired, Life, in_full};
 use placement::Seat;
 use tokio::task::{JoinError, JoinHandle};
 
+use super::settings::ReconcilerSettings;
 use crate::handle::EditError;
 use crate::happening::Happening;
 use crate::journal::Journal;
-use crate::store::{Revision, Store, StoreError};
+use crate::store::{Recipes, Revision, Store, StoreError, Stored};
 
 /// Stores what should run of one service.
 pub(super) struct Storing {
     service: String,
     store: Option<Arc<dyn Store>>,
+    /// Who knows what releases are.
+    driver: Arc<dyn Driver>,
     /// What was read or stored the last time, and so what the next write follows.
     revision: Revision,
     /// Why the last attempt failed, if it did.
@@ -33,15 +37,34 @@ pub(super) struct Storing {
 type Write = JoinHandle<Result<Revision, StoreError>>;
 
 impl Storing {
-    pub(super) fn new(service: &str, store: Option<Arc<dyn Store>>, journal: Journal) -> Self {
-        let service = service.to_string();
-        let (revision, seats_of_spares) = (Revision::NONE, Vec::new());
-        Self { service, store, revision, trouble: None, journal, seats_of_spares, under_way: None }
+    /// Of this service, whose releases the driver knows.
+    pub(super) fn new(settings: &ReconcilerSettings, driver: Arc<dyn Driver>) -> Self {
+        let ReconcilerSettings { service, state, journal, .. } = settings;
+        Self {
+            service: service.clone(),
+            store: state.clone(),
+            driver,
+            revision: Revision::NONE,
+            trouble: None,
+            journal: journal.clone(),
+            seats_of_spares: Vec::new(),
+            under_way: None,
+        }
+    }
+
+    /// Whether anything is kept at all.
+    pub(super) fn is_kept(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// What the releases are that are stored with what should run.
+    pub(super) fn recipes(&self, desired: &Desired) -> Recipes {
+        desired.releases().filter_map(|release| Some((release, self.driver.recipe(release)?))).collect()
     }
 
     /// What was stored, if that counts: not every store keeps it for longer than there is a trace of the
     /// fleet (`is_left`). What does not count is not even looked at, and written over.
-    pub(super) async fn read(&mut self, is_left: bool) -> Result<Option<Desired>, StoreError> {
+    pub(super) async fn read(&mut self, is_left: bool) -> Result<Option<Stored>, StoreError> {
         let Some(store) = &self.store else { return Ok(None) };
         self.revision = *store.watch(&self.service).borrow();
         if !is_left && !store.outlasts_fleets() {
@@ -50,7 +73,12 @@ impl Storing {
         let Some(stored) = store.read(&self.service).await? else { return Ok(None) };
         self.revision = stored.revision;
         self.seats_of_spares = stored.desired.seats_of_spares();
-        Ok(Some(stored.desired))
+        Ok(Some(stored))
+    }
+
+    /// What is to be stored next.
+    fn next(&self, desired: &Desired) -> Stored {
+        Stored { revision: self.revision, desired: desired.clone(), recipes: self.recipes(desired) }
     }
 
     /// Where it is stored, for people.
@@ -71,7 +99,7 @@ impl Storing {
         }
         let Some(store) = &self.store else { return Ok(()) };
         self.seats_of_spares = desired.seats_of_spares();
-        let written = store.write(&self.service, desired, self.revision).await;
+        let written = store.write(&self.service, &self.next(desired)).await;
         let stored = self.follow(written.map_err(|error| in_full(&error)));
         self.note(stored.as_ref().err());
         stored.map_err(EditError::NotStored)
@@ -84,7 +112,8 @@ impl Storing {
         let seats = desired.seats_of_spares();
         if seats != self.seats_of_spares {
             self.seats_of_spares = seats;
-            self.under_way = Some(tokio::spawn(store.write(&self.service, desired, self.revision)));
+            let write = store.write(&self.service, &self.next(desired));
+            self.under_way = Some(tokio::spawn(write));
         }
     }
 

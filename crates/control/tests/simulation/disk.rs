@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use control::{Revision, Store, StoreError, Stored};
+use control::{Recipes, Revision, Store, StoreError, Stored};
 use fleet::Desired;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::watch;
@@ -27,17 +27,12 @@ impl Store for Disk {
         let stored = state.disk.clone();
         let desired = stored.unwrap_or_else(|| Desired::new(state.chance.number(0..u64::MAX)));
         let revision = *state.revision.borrow();
-        async move { Ok(Some(Stored { revision, desired })) }.boxed()
+        async move { Ok(Some(Stored { revision, desired, recipes: Recipes::new() })) }.boxed()
     }
 
-    fn write(
-        &self,
-        _service: &str,
-        desired: &Desired,
-        expected: Revision,
-    ) -> BoxFuture<'static, Result<Revision, StoreError>> {
+    fn write(&self, _service: &str, next: &Stored) -> BoxFuture<'static, Result<Revision, StoreError>> {
         let world = Arc::clone(&self.0);
-        let desired = desired.clone();
+        let (desired, expected) = (next.desired.clone(), next.revision);
         async move {
             let (fails, is_early, before, after) = {
                 let mut state = world.enter().await;

@@ -123,7 +123,7 @@ fn a_seed_is_a_run() {
         assert_eq!(first.trace.len(), second.trace.len(), "seed {seed}");
         lines += first.trace.len();
     }
-    assert!(lines > 10_000, "too little happened");
+    assert!(lines > 5_000, "too little happened: {lines}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{HeartbeatSettings, Prober};
+use control::{HeartbeatSettings, Probed, Prober};
 use fleet::{Address, ProbeResult};
 use futures_util::future::{BoxFuture, FutureExt};
 
@@ -37,7 +37,7 @@ impl Prober for Network {
         &'a self,
         address: &'a Address,
         settings: &'a HeartbeatSettings,
-    ) -> BoxFuture<'a, Option<ProbeResult>> {
+    ) -> BoxFuture<'a, Option<Probed>> {
         async move {
             let delay = self.0.enter().await.way_to(address, settings);
             let mut question = Question { world: &self.0, address, is_answered: false };
@@ -49,7 +49,7 @@ impl Prober for Network {
             match answer {
                 Some(probe_result) => {
                     question.is_answered = true;
-                    probe_result
+                    probe_result.map(Probed::from)
                 }
                 None => pending().await,
             }

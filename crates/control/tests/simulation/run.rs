@@ -133,14 +133,17 @@ async fn direct(world: &Arc<World>, script: &Script) -> Ending {
     let heartbeats = Heartbeats::within_this_runtime(Arc::new(Network(Arc::clone(world))));
     let engine: Arc<dyn Driver> = Arc::new(Engine(Arc::clone(world)));
     let settings = script.settings(Arc::new(Disk(Arc::clone(world))));
-    let started = Control::start(settings, &heartbeats, async |events| {
-        world.listen(events);
-        Ok(engine)
+    let listener = Arc::clone(world);
+    let make_driver = control::driver_maker(move |events| {
+        listener.listen(events);
+        let engine = Arc::clone(&engine);
+        async move { Ok(engine) }
     });
-    let Ok(control) = started.await else { return Ending::Failed };
+    let control = Control::start(settings, &heartbeats, make_driver);
+    let Ok(begun) = control.handle.attempted().await else { return Ending::Failed };
     world.state().judge_beginning(&control);
     tokio::spawn(watch(Arc::clone(world), control.table.clone(), control.handle.clone()));
-    if !control.is_restored {
+    if !begun.is_restored {
         tokio::spawn(fill(Arc::clone(world), control.handle.clone(), script.replicas));
     }
     for _ in 0..REQUESTS {
@@ -270,6 +273,7 @@ impl Script {
                 start_timeout: noticed_after + chance.milliseconds(500..5000),
                 drain_deadline: chance.milliseconds(1000..8000),
                 health: HealthSettings {
+                    busy_patience: fleet::HealthSettings::default().busy_patience,
                     misses,
                     rise: chance.number(1..4) as u32,
                     failures: chance.number(0..5) as u32,
@@ -299,11 +303,14 @@ impl Script {
         ReconcilerSettings {
             service: "web".into(),
             fleet: self.fleet.clone(),
+            replicas: 0,
             heartbeat: self.heartbeat.clone(),
             placement: Placement::Rendezvous(Rendezvous::default()),
             weights: Vec::new(),
             load_factor: 1.25,
+            requests_per_replica: None,
             state: Some(state),
+            reserved_names: std::collections::BTreeSet::new(),
             journal: Journal::default(),
         }
     }

@@ -3,16 +3,17 @@
 
 #![allow(dead_code, reason = "each test file uses the part of the stage that it needs")]
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use control::{
     Control, EditError, HeartbeatProtocol, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings,
-    ServiceView, StartError, StateDir, Store,
+    ServiceView, StateDir, Store,
 };
-use driver::{Driver, EventSender, Script, ScriptedDriver};
+use driver::{Driver, DriverError, EventSender, Script, ScriptedDriver};
 use fleet::{
     Address, Edit, Event, Exit, FleetSettings, Found, FoundState, HealthSettings, Life, ReplicaName,
     ReplicaState, RolloutSettings,
@@ -30,6 +31,8 @@ pub(crate) struct Scene {
     settings: ReconcilerSettings,
     driver: Arc<ScriptedDriver>,
     folder: Option<PathBuf>,
+    /// The next attempts to make a driver fail with these texts.
+    absences: VecDeque<String>,
 }
 
 /// A reconciler that runs.
@@ -45,7 +48,7 @@ impl Scene {
     /// Nothing runs and nothing is stored; what is started is well at once.
     pub(crate) fn new() -> Self {
         let driver = Arc::new(ScriptedDriver::new(healthy()));
-        Self { settings: settings(), driver, folder: None }
+        Self { settings: settings(), driver, folder: None, absences: VecDeque::new() }
     }
 
     pub(crate) fn with(mut self, change: impl FnOnce(&mut ReconcilerSettings)) -> Self {
@@ -81,24 +84,51 @@ impl Scene {
         self.scripted(|script| script.found.push(Found { life: life(life_text), name, state }))
     }
 
+    /// There is no engine at first.
+    pub(crate) fn without_engine(mut self, attempts: usize) -> Self {
+        self.absences = (0..attempts).map(|_| "no engine".to_owned()).collect();
+        self
+    }
+
     /// Starts the reconciler.
     pub(crate) async fn set(self) -> Stage {
         self.try_set().await.unwrap()
     }
 
-    pub(crate) async fn try_set(mut self) -> Result<Stage, StartError> {
+    pub(crate) async fn try_set(mut self) -> Result<Stage, String> {
         if let Some(folder) = &self.folder {
             self.settings.state = Some(Arc::new(open(folder).await));
         }
+        let is_patient = !self.absences.is_empty();
         let heartbeats = Heartbeats::start().unwrap();
         let journal = self.settings.journal.clone();
-        let (given, mut line) = (Arc::clone(&self.driver) as Arc<dyn Driver>, None);
-        let make_driver = async |events| {
-            line = Some(events);
-            Ok(given)
+        let (given, line) = (Arc::clone(&self.driver), Arc::<Mutex<Option<EventSender>>>::default());
+        let line_given = Arc::clone(&line);
+        let absences = Mutex::new(self.absences);
+        let asked = self.driver.script().release;
+        let make_driver = control::driver_maker(move |events| {
+            let absence = absences.lock().unwrap().pop_front();
+            *line_given.lock().unwrap() = Some(events);
+            given.script().release = asked;
+            let given = Arc::clone(&given) as Arc<dyn Driver>;
+            async move { absence.map_or(Ok(given), |why| Err(DriverError::new(why))) }
+        });
+        let control = Control::start(self.settings, &heartbeats, make_driver);
+        let attempted = control.handle.attempted().await;
+        if !is_patient {
+            attempted?;
+        }
+        // Where what is stored cannot be read at first, a driver is made later.
+        let made = async {
+            loop {
+                let events = line.lock().unwrap().take();
+                if let Some(events) = events {
+                    return events;
+                }
+                tokio::task::yield_now().await;
+            }
         };
-        let control = Control::start(self.settings, &heartbeats, make_driver).await?;
-        let events = line.unwrap();
+        let events = tokio::time::timeout(PATIENCE, made).await.expect("a driver is made");
         Ok(Stage { driver: self.driver, control, events, journal, _heartbeats: heartbeats })
     }
 }
@@ -110,7 +140,9 @@ impl Stage {
 
     /// As a balancer does that has just been started.
     pub(crate) async fn fill(&self, count: u32) -> Arc<ServiceView> {
-        self.edit(Edit::Fill { count }).await.unwrap()
+        self.edit(Edit::Fill { count }).await.unwrap();
+        self.control.handle.whole().await;
+        self.view()
     }
 
     /// The process of this life is killed.
@@ -122,6 +154,10 @@ impl Stage {
     /// The process of this life ends by itself.
     pub(crate) async fn end(&self, life: Life) {
         self.events.send(Event::Exited(life, Exit::default())).await.unwrap();
+    }
+
+    pub(crate) fn is_restored(&self) -> bool {
+        self.view().beginning.begun().unwrap().is_restored
     }
 
     pub(crate) fn view(&self) -> Arc<ServiceView> {
@@ -186,6 +222,7 @@ fn settings() -> ReconcilerSettings {
             rollout: RolloutSettings::default(),
             is_owned: true,
         },
+        replicas: 0,
         heartbeat: HeartbeatSettings {
             protocol: HeartbeatProtocol::Http1,
             path: "/heartbeat".into(),
@@ -195,7 +232,9 @@ fn settings() -> ReconcilerSettings {
         placement: Placement::Rendezvous(Rendezvous::default()),
         weights: Vec::new(),
         load_factor: 1.25,
+        requests_per_replica: None,
         state: None,
+        reserved_names: std::collections::BTreeSet::new(),
         journal: Journal::default(),
     }
 }

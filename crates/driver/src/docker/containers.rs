@@ -4,14 +4,19 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use bollard::models::ContainerSummary;
 use fleet::Life;
 
 use super::engine::Engine;
-use super::labels;
-use super::lives::{AbortOnDrop, Lives};
-use super::pinned::Pinned;
+use super::errors::CallError;
+use super::labels::{self, Filters};
+use super::lives::Lives;
+use super::pinned::{Pinned, release_in};
+use super::proof::Proof;
 use super::settings::DockerSettings;
+use super::strangers::Strangers;
 use super::witness::Witness;
+use crate::abort_on_drop::AbortOnDrop;
 use crate::known_releases::KnownReleases;
 use crate::{DriverError, EventSender};
 
@@ -25,6 +30,10 @@ pub(super) struct Containers {
     pub(super) engine: Engine,
     pub(super) events: EventSender,
     pub(super) lives: Arc<Lives>,
+    /// Which of them we have started.
+    pub(super) proof: Proof,
+    /// The others.
+    pub(super) strangers: Strangers,
     /// Whether the engine keeps logs in a way that has a bound; known once it is prepared.
     pub(super) bounds_logs: OnceLock<bool>,
     /// Looks out for an image that was missing.
@@ -33,8 +42,15 @@ pub(super) struct Containers {
 
 impl Containers {
     /// Of which nothing is known yet.
-    pub(super) fn new(settings: DockerSettings, engine: Engine, events: EventSender) -> Self {
-        Self {
+    pub(super) fn new(
+        settings: DockerSettings,
+        engine: Engine,
+        events: EventSender,
+    ) -> Result<Self, DriverError> {
+        let proof = Proof::open(&settings.records, &settings.owner, &settings.environment.service)?;
+        Ok(Self {
+            proof,
+            strangers: Strangers::default(),
             settings,
             releases: OnceLock::new(),
             engine,
@@ -42,7 +58,7 @@ impl Containers {
             lives: Arc::default(),
             bounds_logs: OnceLock::new(),
             lookout: Mutex::default(),
-        }
+        })
     }
 
     /// Sees what happens to them, and tells.
@@ -63,14 +79,39 @@ impl Containers {
     pub(super) fn settings_of(&self, labels: Option<&HashMap<String, String>>) -> Option<Arc<Pinned>> {
         let releases = self.releases.get()?;
         let first = releases.get(releases.first()).ok()?;
-        let told = first.release_in(labels).and_then(|release| releases.get(release).ok());
+        let told = release_in(labels).and_then(|release| releases.get(release).ok());
         Some(told.unwrap_or(first))
+    }
+
+    /// All of the service that we have started.
+    pub(super) async fn all(&self) -> Result<Vec<ContainerSummary>, CallError> {
+        let listed = self.engine.list(labels::filters_of_service(&self.settings)).await?;
+        let (ours, mut others): (Vec<_>, Vec<_>) =
+            listed.into_iter().partition(|one| self.proof.is_ours(one));
+        others.retain(|one| !self.proof.was_ours(one));
+        self.strangers.note(&self.settings.environment.service, &others);
+        // Writes as well what was found out now, or could not be written before.
+        let there = ours.iter().filter_map(|one| one.id.as_deref()).collect();
+        self.proof.ledger().prune(&there).await;
+        Ok(ours)
+    }
+
+    async fn ours(&self, filters: Filters) -> Result<Vec<ContainerSummary>, CallError> {
+        let listed = self.engine.list(filters).await?;
+        Ok(listed.into_iter().filter(|one| self.proof.is_ours(one)).collect())
+    }
+
+    /// Removes one of ours, and what was written down of it.
+    pub(super) async fn remove(&self, id: &str) -> Result<(), CallError> {
+        self.engine.remove(id).await?;
+        self.proof.ledger().forget(id).await;
+        Ok(())
     }
 
     /// The IDs of what there is of a life.
     pub(super) async fn of_life(&self, life: Life) -> Result<Vec<String>, DriverError> {
         let filters = labels::filters_of_life(&self.settings, life);
-        let containers = self.engine.list(filters).await;
+        let containers = self.ours(filters).await;
         let containers = containers
             .map_err(|error| error.during(format!("cannot look for the container of replica {life}")))?;
         Ok(containers.into_iter().filter_map(|container| container.id).collect())

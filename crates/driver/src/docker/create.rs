@@ -21,17 +21,40 @@ const LOG_SIZE_MAX: &str = "10m";
 const LOG_FILES_MAX: &str = "3";
 const LOOPBACK: &str = "127.0.0.1";
 
+/// Whether a replica's name is that of a machine on its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alias {
+    /// Whoever asks for the name there is sent to it.
+    Given,
+    /// Another balancer's replica has it. With both, whoever asks would be sent to either.
+    Withheld,
+}
+
 /// The engine's request for one replica. `bounds_logs` says that the engine keeps logs with
 /// [`BOUNDED_LOGGING_DRIVER`]; the options of other drivers are the operator's affair.
-pub(super) fn body(settings: &DockerSettings, order: &StartOrder, bounds_logs: bool) -> ContainerCreateBody {
+pub(super) fn body(
+    settings: &DockerSettings,
+    order: &StartOrder,
+    alias: Alias,
+    bounds_logs: bool,
+) -> ContainerCreateBody {
     let variables = settings.environment.of(order, &Endpoint::Port(settings.port));
-    let endpoint = EndpointSettings { aliases: aliases(settings, order), ..Default::default() };
+    let mut labels = labels::of(settings, order);
+    let (hostname, aliases) = match alias {
+        Alias::Given => (hostname(order.name.as_str()), aliases(settings, order)),
+        Alias::Withheld => {
+            labels.insert(labels::ALIAS.into(), labels::NO_ALIAS.into());
+            // Newer engines let a host name count as an alias.
+            (None, None)
+        }
+    };
+    let endpoint = EndpointSettings { aliases, ..Default::default() };
     ContainerCreateBody {
         image: Some(settings.image.clone()),
         cmd: command(settings, order),
-        hostname: hostname(order.name.as_str()),
+        hostname,
         env: Some(variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()),
-        labels: Some(labels::of(settings, order)),
+        labels: Some(labels),
         exposed_ports: Some(vec![port_key(settings.port)]),
         stop_signal: settings.stop_signal.clone(),
         stop_timeout: Some(whole_seconds(settings.stop_timeout).into()),
@@ -58,8 +81,9 @@ fn host_config(settings: &DockerSettings, bounds_logs: bool) -> HostConfig {
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
         }),
-        security_opt: Some(vec!["no-new-privileges".into()]),
+        security_opt: (!settings.new_privileges).then(|| vec!["no-new-privileges".into()]),
         cap_drop: Some(vec!["ALL".into()]),
+        cap_add: (!settings.capabilities.is_empty()).then(|| settings.capabilities.clone()),
         memory,
         // The same number again allows no swap: a replica that swaps is slower than a dead one.
         memory_swap: memory,
@@ -107,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_container_is_hardened_and_carries_what_it_needs_to_know() {
-        let body = body(&settings(), &order(), true);
+        let body = body(&settings(), &order(), Alias::Given, true);
         assert_eq!(body.hostname.as_deref(), Some("web_1"));
         let variables =
             ["EVENKEEL_SEAT=3", "EVENKEEL_SERVICE=web", "GREETING=hello", "PORT=5000", "SERVER_ID=web_1"];
@@ -128,16 +152,29 @@ mod tests {
     #[test]
     fn limits_leave_no_swap_and_count_in_billionths() {
         let settings = DockerSettings { memory: Some(64 << 20), cpus: Some(0.5), ..settings() };
-        let host = body(&settings, &order(), false).host_config.unwrap();
+        let host = body(&settings, &order(), Alias::Given, false).host_config.unwrap();
         assert_eq!((host.memory, host.memory_swap), (Some(64 << 20), Some(64 << 20)));
         assert_eq!(host.nano_cpus, Some(500_000_000));
         assert_eq!(host.log_config, None, "another logging driver's options are not ours");
     }
 
     #[test]
+    fn rights_are_given_back_one_by_one_and_only_when_asked_for() {
+        let host = body(&settings(), &order(), Alias::Given, false).host_config.unwrap();
+        assert_eq!((host.cap_add, host.privileged, host.mounts, host.binds), (None, None, None, None));
+        let capabilities = vec!["NET_BIND_SERVICE".to_string()];
+        let settings = DockerSettings { capabilities, new_privileges: true, ..settings() };
+        let host = body(&settings, &order(), Alias::Given, false).host_config.unwrap();
+        assert_eq!(host.cap_drop.unwrap(), ["ALL"]);
+        assert_eq!(host.cap_add.unwrap(), ["NET_BIND_SERVICE"]);
+        assert_eq!(host.security_opt, None);
+    }
+
+    #[test]
     fn a_published_port_is_on_the_loopback_address_only() {
         let settings = DockerSettings { publish: true, ..settings() };
-        let bindings = body(&settings, &order(), false).host_config.unwrap().port_bindings.unwrap();
+        let bindings =
+            body(&settings, &order(), Alias::Given, false).host_config.unwrap().port_bindings.unwrap();
         let binding = &bindings["5000/tcp"].as_ref().unwrap()[0];
         assert_eq!(binding.host_ip.as_deref(), Some("127.0.0.1"));
     }
@@ -146,6 +183,15 @@ mod tests {
     fn the_built_in_network_gets_no_alias_for_it_would_refuse_one() {
         let settings = DockerSettings { network: "bridge".into(), ..settings() };
         assert_eq!(aliases(&settings, &order()), None);
+    }
+
+    #[test]
+    fn a_name_that_another_balancers_replica_has_on_the_network_is_neither_alias_nor_host_name() {
+        let body = body(&settings(), &order(), Alias::Withheld, false);
+        let endpoints = body.networking_config.unwrap().endpoints_config.unwrap();
+        assert_eq!((body.hostname, &endpoints["shop"].aliases), (None, &None));
+        assert_eq!(body.labels.unwrap()["evenkeel.alias"], "none");
+        assert!(body.env.unwrap().contains(&"SERVER_ID=web_1".to_owned()), "it is called so all the same");
     }
 
     #[test]

@@ -26,8 +26,8 @@ use super::create;
 use super::errors::{self, CallError};
 use super::labels::Filters;
 use super::presence::{PRESENCE_LIMIT, Presence};
-use crate::DriverError;
 use crate::last_lines::LAST_LINES_MAX;
+use crate::{DriverError, Extent};
 
 const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
 
@@ -112,14 +112,14 @@ impl Engine {
 
     /// How the engine keeps logs unless told otherwise; also shows that it answers.
     pub(super) async fn logging_driver(&self) -> Result<String, DriverError> {
-        let info = self.within(QUESTION_LIMIT, self.docker.info()).await;
+        let info = self.within("info", QUESTION_LIMIT, self.docker.info()).await;
         let info = info.map_err(|error| error.during("Docker does not answer as it should"))?;
         Ok(info.logging_driver.unwrap_or_default())
     }
 
     /// The ID of an image on this host.
     pub(super) async fn find_image(&self, image: &str) -> Result<String, DriverError> {
-        match self.within(QUESTION_LIMIT, self.docker.inspect_image(image)).await {
+        match self.within("inspect image", QUESTION_LIMIT, self.docker.inspect_image(image)).await {
             // Without an ID the name has to do.
             Ok(found) => Ok(found.id.unwrap_or_else(|| image.to_string())),
             Err(error) if error.is_missing() => Err(errors::no_image(image)),
@@ -127,51 +127,71 @@ impl Engine {
         }
     }
 
+    /// Whether an image is on this host.
+    pub(super) async fn has_image(&self, image: &str) -> Result<bool, DriverError> {
+        match self.within("inspect image", QUESTION_LIMIT, self.docker.inspect_image(image)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_missing() => Ok(false),
+            Err(error) => Err(error.during(format!("cannot look for image '{image}'"))),
+        }
+    }
+
+    /// The ports that an image says its programs listen on, such as `8080/tcp`.
+    pub(super) async fn exposed_ports(&self, image: &str) -> Result<Vec<String>, CallError> {
+        let found = self.within("inspect image", QUESTION_LIMIT, self.docker.inspect_image(image)).await?;
+        Ok(found.config.and_then(|config| config.exposed_ports).unwrap_or_default())
+    }
+
     pub(super) async fn network(&self, name: &str) -> Result<NetworkInspect, CallError> {
-        self.within(QUESTION_LIMIT, self.docker.inspect_network(name, None)).await
+        self.within("inspect network", QUESTION_LIMIT, self.docker.inspect_network(name, None)).await
     }
 
     /// The IDs of all networks with this name.
     pub(super) async fn networks_named(&self, name: &str) -> Result<Vec<String>, CallError> {
         let options =
             ListNetworksOptions { filters: Some(Filters::from([("name".into(), vec![name.into()])])) };
-        let networks = self.within(QUESTION_LIMIT, self.docker.list_networks(Some(options))).await?;
+        let networks =
+            self.within("list networks", QUESTION_LIMIT, self.docker.list_networks(Some(options))).await?;
         // The engine's filter also takes names that merely contain this one.
         let namesakes = networks.into_iter().filter(|network| network.name.as_deref() == Some(name));
         Ok(namesakes.filter_map(|network| network.id).collect())
     }
 
     pub(super) async fn create_network(&self, request: NetworkCreateRequest) -> Result<String, CallError> {
-        Ok(self.within(DEED_LIMIT, self.docker.create_network(request)).await?.id)
+        Ok(self.within("create network", DEED_LIMIT, self.docker.create_network(request)).await?.id)
     }
 
     pub(super) async fn remove_network(&self, id: &str) -> Result<(), CallError> {
-        self.within(DEED_LIMIT, self.docker.remove_network(id)).await
+        self.within("remove network", DEED_LIMIT, self.docker.remove_network(id)).await
     }
 
     pub(super) async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, CallError> {
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        Ok(self.within(DEED_LIMIT, self.docker.create_container(Some(options), body)).await?.id)
+        Ok(self
+            .within("create container", DEED_LIMIT, self.docker.create_container(Some(options), body))
+            .await?
+            .id)
     }
 
     pub(super) async fn start(&self, id: &str) -> Result<(), CallError> {
-        self.within(DEED_LIMIT, self.docker.start_container(id, None)).await
+        self.within("start container", DEED_LIMIT, self.docker.start_container(id, None)).await
     }
 
     pub(super) async fn inspect(&self, id_or_name: &str) -> Result<ContainerInspectResponse, CallError> {
-        self.within(QUESTION_LIMIT, self.docker.inspect_container(id_or_name, None)).await
+        self.within("inspect container", QUESTION_LIMIT, self.docker.inspect_container(id_or_name, None))
+            .await
     }
 
     pub(super) async fn list(&self, filters: Filters) -> Result<Vec<ContainerSummary>, CallError> {
         let options = ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-        self.within(QUESTION_LIMIT, self.docker.list_containers(Some(options))).await
+        self.within("list containers", QUESTION_LIMIT, self.docker.list_containers(Some(options))).await
     }
 
     /// Sends the stop signal and, after the timeout, kills. One that is gone is no error.
     pub(super) async fn stop(&self, id: &str, timeout: Duration) -> Result<(), CallError> {
         let options = StopContainerOptionsBuilder::default().t(create::whole_seconds(timeout)).build();
         let limit = timeout.saturating_add(STOP_MARGIN);
-        match self.within(limit, self.docker.stop_container(id, Some(options))).await {
+        match self.within("stop container", limit, self.docker.stop_container(id, Some(options))).await {
             Err(error) if error.is_missing() => Ok(()),
             outcome => outcome,
         }
@@ -181,7 +201,10 @@ impl Engine {
     /// error; one that somebody is removing already is waited for.
     pub(super) async fn remove(&self, id: &str) -> Result<(), CallError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        match self.within(DEED_LIMIT, self.docker.remove_container(id, Some(options))).await {
+        match self
+            .within("remove container", DEED_LIMIT, self.docker.remove_container(id, Some(options)))
+            .await
+        {
             Err(error) if error.is_missing() => Ok(()),
             Err(error) if error.is_conflict() => self.gone(id).await,
             outcome => outcome,
@@ -191,7 +214,7 @@ impl Engine {
     async fn gone(&self, id: &str) -> Result<(), CallError> {
         let options = WaitContainerOptionsBuilder::default().condition("removed").build();
         let mut waiting = Box::pin(self.docker.wait_container(id, Some(options)));
-        let waited = self.within(DEED_LIMIT, async {
+        let waited = self.within("wait for removal", DEED_LIMIT, async {
             match waiting.next().await {
                 // The library takes a bad exit code for an error; without a text it is none of the wait.
                 Some(Err(LibraryError::DockerContainerWaitError { error, .. })) if error.is_empty() => Ok(()),
@@ -204,12 +227,15 @@ impl Engine {
         }
     }
 
-    /// Makes a call, for as long as it may take and there is hope for a response.
+    /// Makes a call, for as long as it may take and there is hope for a response. The log tells which it was, and
+    /// nothing of what was sent or came back, where environments stand.
     async fn within<T>(
         &self,
+        name: &'static str,
         limit: Duration,
         call: impl Future<Output = Result<T, LibraryError>>,
     ) -> Result<T, CallError> {
+        let begun = tokio::time::Instant::now();
         let outcome = tokio::select! {
             biased;
             outcome = limited(limit, call) => outcome,
@@ -218,14 +244,22 @@ impl Engine {
         if outcome.as_ref().is_err_and(|error| error.is_lost() || matches!(error, CallError::NoAnswer(_))) {
             self.presence.doubt();
         }
+        let went_well = outcome.is_ok();
+        tracing::debug!(call = name, took = ?begun.elapsed(), went_well, "the engine was asked");
         outcome
     }
 
-    /// The last lines that a container wrote, in pieces. Without a limit: the caller has one.
-    pub(super) fn logs(&self, id: &str) -> impl Stream<Item = Result<LogOutput, LibraryError>> + use<> {
+    /// The last lines that a container wrote, in pieces, and what comes until its end if that is wanted. Without a
+    /// limit: the caller has one.
+    pub(super) fn logs(
+        &self,
+        id: &str,
+        extent: Extent,
+    ) -> impl Stream<Item = Result<LogOutput, LibraryError>> + use<> {
         let tail = LAST_LINES_MAX.to_string();
-        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&tail).build();
-        self.docker.logs(id, Some(options))
+        let is_to_go_on = extent == Extent::UntilItsEnd;
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(&tail);
+        self.docker.logs(id, Some(options.follow(is_to_go_on).build()))
     }
 
     /// What happens, from a moment on that is given in seconds since 1970.

@@ -101,6 +101,14 @@ pub(super) fn no_image(image: &str) -> DriverError {
     ))
 }
 
+/// The image that was deployed is not here any more, and another one has its name.
+pub(super) fn image_gone(name: &str, id: &str) -> DriverError {
+    DriverError::new(format!(
+        "the image that was deployed as '{name}' ({id}) is gone from this host, and the name means another one now, which is not \
+         run instead; bring it back (`docker load`, `docker pull` by digest), or run what the name means: `evenkeel deploy`"
+    ))
+}
+
 /// Whether a creation failed for want of the image.
 pub(super) fn is_no_image(error: &CallError) -> bool {
     error.is_missing() && error.to_string().to_lowercase().contains("no such image")

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use files::Secret;
 use fleet::{Life, Release, ReplicaName};
 use placement::Seat;
 
+use super::records::DockerRecords;
 use super::settings::DockerSettings;
 use crate::{ReplicaEnvironment, ServerId, StartOrder};
 
@@ -18,6 +20,7 @@ pub(super) fn settings() -> DockerSettings {
         network: "shop".into(),
         publish: false,
         owner: "me".into(),
+        records: DockerRecords { folder: "/nowhere".into(), secret: Secret::of([1; 32]) },
         environment: ReplicaEnvironment {
             service: "web".into(),
             server_id: ServerId::Name,
@@ -25,6 +28,8 @@ pub(super) fn settings() -> DockerSettings {
         },
         memory: None,
         cpus: None,
+        capabilities: Vec::new(),
+        new_privileges: false,
         stop_timeout: Duration::from_millis(1500),
         stop_signal: None,
     }

@@ -10,6 +10,7 @@ use bollard::models::{
 };
 use fleet::{Address, Exit, Life, ReplicaName};
 
+use super::proof::own_name;
 use super::settings::DockerSettings;
 use super::{create, labels};
 
@@ -29,15 +30,27 @@ pub(super) enum Sighting {
     NowhereToReach,
 }
 
-/// Container, life and name, if the container says which replica it is.
-pub(super) fn identity(summary: &ContainerSummary) -> Option<(String, Life, ReplicaName)> {
-    let life = summary.labels.as_ref().and_then(labels::life);
-    // A container has one name of its own, and one as `/other/alias` for each link to it.
-    let mut own_names = summary.names.iter().flatten().filter_map(|name| name.strip_prefix('/'));
-    let name = own_names.find_map(|name| ReplicaName::parse(name).ok());
-    match (&summary.id, life, name) {
-        (Some(id), Some(life), Some(name)) => Some((id.clone(), life, name)),
-        (id, _, _) => {
+/// Which container is which replica.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) id: String,
+    /// What commands of the engine call it now; whoever may use the engine can rename it.
+    pub(super) called: String,
+    pub(super) life: Life,
+    /// What the replica was called when it was started.
+    pub(super) name: ReplicaName,
+}
+
+/// Which replica a container is, if it says so.
+pub(super) fn identity(summary: &ContainerSummary) -> Option<Identity> {
+    let labels = summary.labels.as_ref();
+    let life = labels.and_then(labels::life);
+    let name = labels.and_then(|labels| ReplicaName::parse(labels.get(labels::NAME)?).ok());
+    match (&summary.id, own_name(summary), life, name) {
+        (Some(id), Some(called), Some(life), Some(name)) => {
+            Some(Identity { id: id.clone(), called: called.to_owned(), life, name })
+        }
+        (id, _, _, _) => {
             let id = id.as_deref().unwrap_or("without id");
             tracing::warn!(container = id, "skipping a container with our owner label but unreadable others");
             None
@@ -163,7 +176,7 @@ mod tests {
         let endpoint = EndpointSettings { ip_address: Some("172.18.0.2".into()), ..Default::default() };
         ContainerSummary {
             id: Some("abc".into()),
-            names: Some(vec!["/other/alias".into(), "/web_1".into()]),
+            names: Some(vec!["/other/alias".into(), "/me_web_1".into()]),
             labels: Some(labels::of(&settings(), &order())),
             state: Some(state),
             ports: Some(vec![
@@ -227,8 +240,10 @@ mod tests {
 
     #[test]
     fn a_container_says_who_it_is_or_is_skipped() {
-        let (id, life, name) = identity(&summary(SummaryState::RUNNING)).unwrap();
-        assert_eq!((id.as_str(), life, name.as_str()), ("abc", order().life, "web_1"));
+        let order = order();
+        let expected =
+            Identity { id: "abc".into(), called: "me_web_1".into(), life: order.life, name: order.name };
+        assert_eq!(identity(&summary(SummaryState::RUNNING)), Some(expected));
         let unlabelled = ContainerSummary { labels: None, ..summary(SummaryState::RUNNING) };
         assert!(identity(&unlabelled).is_none());
         let nameless = ContainerSummary { names: Some(vec![]), ..summary(SummaryState::RUNNING) };

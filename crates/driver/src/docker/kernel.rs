@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -46,6 +47,13 @@ fn register(hold: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 pub(super) fn is_stopped(pid: i32, container: &str) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     state_in(&stat) == Some('T') && belongs_to(pid, container)
+}
+
+/// Where somebody listens in a container's network, by its first process.
+pub(super) fn listeners(pid: i32, container: &str) -> Option<Vec<SocketAddr>> {
+    let found = sockets::all_listeners_of(u32::try_from(pid).ok()?).ok()?;
+    // Looked at last: until here the number may have passed to another process.
+    belongs_to(pid, container).then(|| found.into_iter().map(|(address, _)| address).collect())
 }
 
 fn belongs_to(pid: i32, container: &str) -> bool {

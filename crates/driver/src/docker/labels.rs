@@ -1,33 +1,40 @@
 //! The labels that mark a container as ours and say which replica it is.
 //!
-//! Owns their names, how they are written and how they are read. It decides whether something may
-//! be touched, and never touches it.
+//! Owns their names, how they are written and how they are read. What they say is not proved by them:
+//! everybody can write some.
 
 use std::collections::HashMap;
 
+use bollard::models::ContainerSummary;
 use fleet::Life;
 use placement::Seat;
 
 use super::settings::DockerSettings;
-use crate::{DriverError, StartOrder};
+use crate::StartOrder;
 
 pub(super) const OWNER: &str = "evenkeel.owner";
 pub(super) const SERVICE: &str = "evenkeel.service";
-const SEAT: &str = "evenkeel.seat";
-const INCARNATION: &str = "evenkeel.incarnation";
-const SPEC: &str = "evenkeel.spec";
+pub(super) const SEAT: &str = "evenkeel.seat";
+pub(super) const INCARNATION: &str = "evenkeel.incarnation";
+pub(super) const NAME: &str = "evenkeel.name";
+/// There with [`NO_ALIAS`] where the replica does not go by its name on its network.
+pub(super) const ALIAS: &str = "evenkeel.alias";
+pub(super) const NO_ALIAS: &str = "none";
+pub(super) const SPEC: &str = "evenkeel.spec";
 pub(super) const RELEASE: &str = "evenkeel.release";
+pub(super) const SEAL: &str = "evenkeel.seal";
 
 /// What an engine takes as a filter: a kind, and the values that must all hold.
 pub(super) type Filters = HashMap<String, Vec<String>>;
 
-/// The labels that a container is created with.
+/// The labels that a container is created with, but for its release and its seal.
 pub(super) fn of(settings: &DockerSettings, order: &StartOrder) -> HashMap<String, String> {
     HashMap::from([
         (OWNER.into(), settings.owner.clone()),
         (SERVICE.into(), settings.environment.service.clone()),
         (SEAT.into(), order.life.seat.to_string()),
         (INCARNATION.into(), order.life.incarnation.to_string()),
+        (NAME.into(), order.name.to_string()),
         (SPEC.into(), settings.spec()),
     ])
 }
@@ -39,28 +46,15 @@ pub(super) fn life(labels: &HashMap<String, String>) -> Option<Life> {
     Some(Life { seat, incarnation })
 }
 
-/// Refuses unless the container that holds a name is a leftover of this very service.
-pub(super) fn claim_name(
-    settings: &DockerSettings,
-    name: &str,
-    labels: &HashMap<String, String>,
-) -> Result<(), DriverError> {
-    if labels.get(OWNER) != Some(&settings.owner) {
-        return Err(DriverError::new(format!("the name '{name}' is taken by a container that is not ours")));
-    }
-    match labels.get(SERVICE) {
-        Some(service) if *service == settings.environment.service => Ok(()),
-        // Two services of one balancer may choose the same name; neither may end the other's replica.
-        other => {
-            let service = other.map_or("", String::as_str);
-            Err(DriverError::new(format!("the name '{name}' is taken by a replica of service '{service}'")))
-        }
-    }
+/// The name of the replica that a container says it is.
+pub(super) fn replica(summary: &ContainerSummary) -> Option<&str> {
+    summary.labels.as_ref()?.get(NAME).map(String::as_str)
 }
 
-/// Whether a container was created from these settings.
-pub(super) fn is_of_spec(settings: &DockerSettings, labels: Option<&HashMap<String, String>>) -> bool {
-    labels.and_then(|labels| labels.get(SPEC)).is_some_and(|spec| *spec == settings.spec())
+/// Whether a replica goes by its name on its network, by its own account.
+pub(super) fn has_alias(summary: &ContainerSummary) -> bool {
+    let said = summary.labels.as_ref().and_then(|labels| labels.get(ALIAS));
+    said.is_none_or(|said| said != NO_ALIAS)
 }
 
 /// Everything of a service.
@@ -109,25 +103,6 @@ mod tests {
             assert_eq!(life(&labels), None, "{seat:?} {incarnation:?}");
         }
         assert_eq!(life(&HashMap::new()), None);
-    }
-
-    #[test]
-    fn a_name_may_be_claimed_only_from_the_same_service_of_the_same_owner() {
-        let ours = of(&settings(), &order());
-        assert!(claim_name(&settings(), "web_1", &ours).is_ok());
-
-        let mut of_other_service = ours.clone();
-        of_other_service.insert(SERVICE.into(), "api".into());
-        let mut of_other_owner = ours;
-        of_other_owner.insert(OWNER.into(), "somebody".into());
-        for (labels, reason) in [
-            (of_other_service, "the name 'web_1' is taken by a replica of service 'api'"),
-            (of_other_owner, "the name 'web_1' is taken by a container that is not ours"),
-            (HashMap::new(), "the name 'web_1' is taken by a container that is not ours"),
-        ] {
-            let refusal = claim_name(&settings(), "web_1", &labels).unwrap_err();
-            assert_eq!(refusal.to_string(), reason);
-        }
     }
 
     #[test]

@@ -4,17 +4,20 @@
 //! process. It holds no state that the engine has too, and it asks nobody anything.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fleet::Life;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::kernel;
+use crate::Whereabouts;
+use crate::abort_on_drop::AbortOnDrop;
 
-/// How long a container that has ended is kept until the engine has told how.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+/// How long a container that has ended is kept until the engine has told how: on a busy machine that takes
+/// seconds, and it is in nobody's way.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
 
 /// The containers that this driver started or found. An entry lives from the order to start until
 /// the container is removed.
@@ -23,11 +26,21 @@ pub(super) struct Lives(Mutex<BTreeMap<Life, Entry>>);
 
 #[derive(Debug, Default)]
 struct Entry {
-    container: Option<String>,
+    container: Option<Container>,
     stage: Stage,
     pid: Option<i32>,
     watch: Option<AbortOnDrop>,
     end: watch::Sender<End>,
+}
+
+/// A container of ours.
+#[derive(Clone, Debug)]
+pub(super) struct Container {
+    pub(super) id: String,
+    /// What commands of the engine call it.
+    pub(super) called: String,
+    /// Since when it is there, if that is known.
+    pub(super) since: Option<SystemTime>,
 }
 
 /// What is known of an end.
@@ -52,16 +65,6 @@ enum Stage {
     Failed,
 }
 
-/// A task that ends when nobody wants it any more.
-#[derive(Debug)]
-pub(super) struct AbortOnDrop(pub(super) JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl Lives {
     /// A start was ordered.
     pub(super) fn starting(&self, life: Life) {
@@ -69,8 +72,8 @@ impl Lives {
     }
 
     /// The container of a life that is starting.
-    pub(super) fn created(&self, life: Life, container: &str) {
-        self.change(life, |entry| entry.container = Some(container.to_string()));
+    pub(super) fn created(&self, life: Life, container: Container) {
+        self.change(life, |entry| entry.container = Some(container));
     }
 
     /// From here on its end is an event.
@@ -86,12 +89,25 @@ impl Lives {
         });
     }
 
+    /// The ID of its container, if it has one.
+    pub(super) fn container(&self, life: Life) -> Option<String> {
+        Some(self.entries().get(&life)?.container.as_ref()?.id.clone())
+    }
+
+    /// Its container, and since when it is there.
+    pub(super) fn whereabouts(&self, life: Life) -> Option<Whereabouts> {
+        let entries = self.entries();
+        let entry = entries.get(&life)?;
+        let Container { called, since, .. } = entry.container.as_ref()?;
+        Some(Whereabouts { what: format!("container {called}"), since: (*since)? })
+    }
+
     /// Takes in a container that runs already. Returns whether it is new to us.
-    pub(super) fn adopt(&self, life: Life, container: &str) -> bool {
+    pub(super) fn adopt(&self, life: Life, container: Container) -> bool {
         let mut entries = self.entries();
         let is_new = !entries.contains_key(&life);
         if is_new {
-            let container = Some(container.to_string());
+            let container = Some(container);
             entries.insert(life, Entry { container, stage: Stage::Started, ..Default::default() });
         }
         is_new
@@ -157,14 +173,21 @@ impl Lives {
     /// Whether its process is stopped by a signal, as far as we can see.
     pub(super) fn is_stopped(&self, life: Life) -> bool {
         let process = self.entries().get(&life).and_then(|entry| entry.pid.zip(entry.container.clone()));
-        process.is_some_and(|(pid, container)| kernel::is_stopped(pid, &container))
+        process.is_some_and(|(pid, container)| kernel::is_stopped(pid, &container.id))
+    }
+
+    /// Where somebody listens inside its container, as far as we can see.
+    pub(super) fn listeners(&self, life: Life) -> Option<Vec<SocketAddr>> {
+        let (pid, container) =
+            self.entries().get(&life).and_then(|entry| entry.pid.zip(entry.container.clone()))?;
+        kernel::listeners(pid, &container.id)
     }
 
     /// Whether what happens to a container says something about a life. It does not when this life
-    /// has another container, or is not to be reported on.
+    /// has another container, is not to be reported on, or is none of which we know.
     pub(super) fn is_news(&self, life: Life, container: &str) -> bool {
-        self.entries().get(&life).is_none_or(|entry| {
-            entry.stage == Stage::Started && entry.container.as_deref() == Some(container)
+        self.entries().get(&life).is_some_and(|entry| {
+            entry.stage == Stage::Started && entry.container.as_ref().is_some_and(|own| own.id == container)
         })
     }
 
@@ -187,10 +210,11 @@ mod tests {
     #[test]
     fn the_end_of_a_container_is_news_only_while_it_is_its_lifes_own() {
         let (lives, life) = (Lives::default(), order().life);
-        assert!(lives.is_news(life, "new"), "found, not started by us");
+        let container = |id: &str| Container { id: id.into(), called: "me_web_1".into(), since: None };
+        assert!(!lives.is_news(life, "new"), "whoever it is, it is not known to be ours");
         lives.starting(life);
         assert!(!lives.is_news(life, "old"), "a leftover that is being removed");
-        lives.created(life, "new");
+        lives.created(life, container("new"));
         assert!(!lives.is_news(life, "new"), "the start itself will tell");
         assert!(lives.is_starting(life));
         lives.started(life);
@@ -199,8 +223,8 @@ mod tests {
         lives.failed(life);
         assert!(!lives.is_news(life, "new"), "told already");
         lives.forget(life);
-        assert!(lives.adopt(life, "new"));
-        assert!(!lives.adopt(life, "other"));
+        assert!(lives.adopt(life, container("new")));
+        assert!(!lives.adopt(life, container("other")));
         assert!(lives.is_news(life, "new"));
     }
     #[tokio::test(start_paused = true)]

@@ -1,14 +1,18 @@
 //! The network that the replicas of a service share.
 //!
-//! Owns its making and its removal. A network that somebody else made is used and never removed.
+//! Owns its making and its removal. A network of which we cannot prove that we made it is used and
+//! never removed, whatever its labels say.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bollard::models::NetworkCreateRequest;
+use bollard::models::{NetworkCreateRequest, NetworkInspect};
 
 use super::engine::Engine;
 use super::labels;
+use super::ledger::Ledger;
+use super::records::DockerRecords;
+use super::seal::{self, Kind};
 use super::settings::DockerSettings;
 use crate::DriverError;
 
@@ -37,7 +41,8 @@ pub(super) async fn ensure(engine: &Engine, settings: &DockerSettings) -> Result
 
 async fn exists(engine: &Engine, name: &str) -> Result<bool, DriverError> {
     match engine.network(name).await {
-        Ok(_) => Ok(true),
+        // The engine also takes the beginning of an ID, which would be somebody else's network.
+        Ok(network) => Ok(network.name.as_deref() == Some(name)),
         Err(error) if error.is_missing() => Ok(false),
         Err(error) => Err(error.during(format!("cannot look for network '{name}'"))),
     }
@@ -47,10 +52,17 @@ async fn exists(engine: &Engine, name: &str) -> Result<bool, DriverError> {
 /// API 1.44 allow that, and then refuse to use either. Ours goes then: the other may be in use.
 async fn make(engine: &Engine, settings: &DockerSettings) -> Result<bool, DriverError> {
     let name = &settings.network;
+    let ledger = Ledger::open(&settings.records.networks())?;
+    let number = seal::new_number();
+    let mut labels = HashMap::from([
+        (labels::OWNER.to_string(), settings.owner.clone()),
+        (labels::NAME.to_string(), name.clone()),
+    ]);
+    seal::put_on(&mut labels, &settings.records.secret, Kind::Network, &number);
     let request = NetworkCreateRequest {
         name: name.clone(),
         driver: Some("bridge".into()),
-        labels: Some(HashMap::from([(labels::OWNER.to_string(), settings.owner.clone())])),
+        labels: Some(labels),
         ..Default::default()
     };
     let own_id = match engine.create_network(request).await {
@@ -59,6 +71,7 @@ async fn make(engine: &Engine, settings: &DockerSettings) -> Result<bool, Driver
         Err(error) if error.is_conflict() => return Ok(false),
         Err(error) => return Err(error.during(format!("cannot create network '{name}'"))),
     };
+    ledger.bind(&number, &own_id).await;
     let namesakes = engine.networks_named(name).await;
     let namesakes = namesakes.map_err(|error| error.during(format!("cannot look for network '{name}'")))?;
     if namesakes.iter().all(|id| *id == own_id) {
@@ -66,26 +79,45 @@ async fn make(engine: &Engine, settings: &DockerSettings) -> Result<bool, Driver
     }
     let removed = engine.remove_network(&own_id).await;
     removed.map_err(|error| error.during(format!("cannot remove a second network '{name}'")))?;
+    ledger.forget(&own_id).await;
     Ok(false)
 }
 
-/// Removes the network if it carries our label and nothing uses it.
+/// Removes the network if we made it and nothing uses it.
 pub(super) async fn remove_if_unused(engine: &Engine, settings: &DockerSettings) -> Result<(), DriverError> {
     let name = &settings.network;
     let network = match engine.network(name).await {
+        Ok(network) if network.name.as_deref() != Some(name) => return Ok(()),
         Ok(network) => network,
         Err(error) if error.is_missing() => return Ok(()),
         Err(error) => return Err(error.during(format!("cannot look for network '{name}'"))),
     };
-    let is_ours = network.labels.is_some_and(|carried| carried.get(labels::OWNER) == Some(&settings.owner));
+    let ledger = Ledger::open(&settings.records.networks())?;
+    remove_if_ours(engine, network, &ledger, &settings.records).await.map(drop)
+}
+
+/// Removes a network if we made it and nothing uses it. Says whether it was removed.
+pub(super) async fn remove_if_ours(
+    engine: &Engine,
+    network: NetworkInspect,
+    ledger: &Ledger,
+    records: &DockerRecords,
+) -> Result<bool, DriverError> {
+    let (id, carried) = (network.id.unwrap_or_default(), network.labels.unwrap_or_default());
+    let number = seal::number(&carried, &records.secret, Kind::Network);
+    let is_ours = number.is_some_and(|number| ledger.belongs(number, &id, false));
     let is_empty = network.containers.is_none_or(|containers| containers.is_empty());
     if !is_ours || !is_empty {
-        return Ok(());
+        return Ok(false);
     }
-    match engine.remove_network(network.id.as_deref().unwrap_or(name)).await {
-        Ok(()) => Ok(()),
+    let name = network.name.unwrap_or_default();
+    match engine.remove_network(&id).await {
+        Ok(()) => {
+            ledger.forget(&id).await;
+            Ok(true)
+        }
         // Somebody moved in, or somebody else removed it.
-        Err(error) if error.is_forbidden() || error.is_missing() => Ok(()),
+        Err(error) if error.is_forbidden() || error.is_missing() => Ok(false),
         Err(error) => Err(error.during(format!("cannot remove network '{name}'"))),
     }
 }

@@ -8,13 +8,14 @@ use fleet::Release;
 use super::engine::Engine;
 use super::labels;
 use super::settings::DockerSettings;
-use crate::{DriverError, known_releases};
+use crate::DriverError;
+use crate::keyed::Keyed;
 
 /// Settings that do not change their meaning when an image name does.
 #[derive(Clone, Debug)]
 pub(super) struct Pinned {
     pub(super) settings: DockerSettings,
-    image_id: String,
+    pub(super) image_id: String,
 }
 
 impl Pinned {
@@ -28,36 +29,25 @@ impl Pinned {
     pub(super) fn release(&self) -> Release {
         let stop_timeout = format!("{:?}", self.settings.stop_timeout);
         let parts = [self.settings.spec(), self.image_id.clone(), stop_timeout];
-        Release::of_hash(known_releases::hash(&parts))
+        Release::of_hash(Keyed::over(&self.settings.records.secret, "release", &parts).number())
     }
 
-    /// The image to make a container of: under its name, as long as the name means this image. When the
-    /// image is gone altogether, what has its name is better than nothing.
-    pub(super) async fn image(&self, engine: &Engine) -> String {
+    /// The image to make a container of: under its name, as long as the name means this image. Nothing if it
+    /// is gone, and its name means another one: that is another release, perhaps one that was gone back from.
+    pub(super) async fn image(&self, engine: &Engine) -> Result<Option<String>, DriverError> {
         let name = &self.settings.image;
-        let named = engine.find_image(name).await;
-        if named.as_ref().is_ok_and(|id| *id == self.image_id) {
-            return name.clone();
+        match engine.find_image(name).await {
+            Ok(id) if id == self.image_id => Ok(Some(name.clone())),
+            Ok(_) if engine.has_image(&self.image_id).await? => Ok(Some(self.image_id.clone())),
+            Ok(_) => Ok(None),
+            Err(_) => Ok(Some(self.image_id.clone())),
         }
-        if named.is_err() || engine.find_image(&self.image_id).await.is_ok() {
-            return self.image_id.clone();
-        }
-        tracing::warn!(
-            image = name,
-            "the image that was deployed is gone; what has its name now is run instead"
-        );
-        name.clone()
     }
+}
 
-    /// The release that a container was started with, if its labels tell. Before labels told, only what
-    /// the container is could be compared.
-    pub(super) fn release_in(&self, labels: Option<&HashMap<String, String>>) -> Option<Release> {
-        let told = labels.and_then(|labels| labels.get(labels::RELEASE));
-        match told {
-            Some(text) => Release::parse(text),
-            None => labels::is_of_spec(&self.settings, labels).then(|| self.release()),
-        }
-    }
+/// The release that a container was started with, if its labels tell.
+pub(super) fn release_in(labels: Option<&HashMap<String, String>>) -> Option<Release> {
+    labels.and_then(|labels| Release::parse(labels.get(labels::RELEASE)?))
 }
 
 #[cfg(test)]
@@ -79,14 +69,11 @@ mod tests {
     }
 
     #[test]
-    fn a_container_tells_its_release_or_is_known_by_what_it_is() {
-        let now = pinned("sha256:a");
+    fn a_container_tells_its_release() {
         let mut labels = labels::of(&settings(), &order());
-        assert_eq!(now.release_in(Some(&labels)), Some(now.release()), "from before labels told");
+        assert_eq!(release_in(Some(&labels)), None);
         labels.insert(labels::RELEASE.into(), pinned("sha256:b").release().to_string());
-        assert_eq!(now.release_in(Some(&labels)), Some(pinned("sha256:b").release()));
-        let other = DockerSettings { image: "shop:2".into(), ..settings() };
-        assert_eq!(now.release_in(Some(&labels::of(&other, &order()))), None);
-        assert_eq!(now.release_in(None), None);
+        assert_eq!(release_in(Some(&labels)), Some(pinned("sha256:b").release()));
+        assert_eq!(release_in(None), None);
     }
 }

@@ -3,7 +3,12 @@
 
 use std::time::Duration;
 
-use crate::{ReplicaEnvironment, known_releases};
+use fleet::ReplicaName;
+
+use super::container_name::container_name;
+use super::records::DockerRecords;
+use crate::ReplicaEnvironment;
+use crate::keyed::Keyed;
 
 /// What the containers of a service are made from, and how they end.
 #[derive(Clone, Debug)]
@@ -19,14 +24,20 @@ pub struct DockerSettings {
     /// Whether to reach replicas through a port of 127.0.0.1 instead of their own address, for
     /// hosts that have no route to container addresses.
     pub publish: bool,
-    /// The mark by which one balancer knows its containers and networks.
+    /// The mark that a balancer puts on its containers and networks.
     pub owner: String,
+    /// By what it knows them again.
+    pub records: DockerRecords,
     /// What replicas learn from their environment.
     pub environment: ReplicaEnvironment,
     /// The most memory that a replica may use, in bytes, swap included.
     pub memory: Option<u64>,
     /// The most processor time that a replica may use, in CPUs.
     pub cpus: Option<f64>,
+    /// What a replica may do beyond its user's rights, as `NET_BIND_SERVICE`; all else is dropped.
+    pub capabilities: Vec<String>,
+    /// Whether programs in it may gain rights that it did not begin with.
+    pub new_privileges: bool,
     /// How long a replica may take to end before it is killed.
     pub stop_timeout: Duration,
     /// The signal that asks a replica to end, in place of the image's own.
@@ -34,8 +45,14 @@ pub struct DockerSettings {
 }
 
 impl DockerSettings {
-    /// A hash of everything that all containers of a service have in common: XXH3 with 64 bits, over
-    /// each part's length and bytes, in hexadecimal. Two settings with one hash make equal containers.
+    /// What the engine calls the container of this replica.
+    pub(super) fn container_name(&self, replica: &ReplicaName) -> String {
+        container_name(&self.owner, replica.as_str())
+    }
+
+    /// A keyed hash of everything that all containers of a service have in common: 64 bits in
+    /// hexadecimal. Two settings with one hash make equal containers. It is shown to everybody, so nobody
+    /// without the secret can find out by it what is in the environment.
     pub(super) fn spec(&self) -> String {
         // Every field is named here, so that a new one cannot be forgotten. Who owns a container and
         // how long we wait for its end are not part of what it is.
@@ -46,9 +63,12 @@ impl DockerSettings {
             network,
             publish,
             owner: _,
+            records,
             environment,
             memory,
             cpus,
+            capabilities,
+            new_privileges,
             stop_timeout: _,
             stop_signal,
         } = self;
@@ -62,12 +82,14 @@ impl DockerSettings {
             format!("{memory:?}"),
             format!("{cpus:?}"),
             format!("{stop_signal:?}"),
+            format!("{capabilities:?}"),
+            (!new_privileges).to_string(),
             format!("{:?}", command.as_ref().map(Vec::len)),
         ];
         parts.extend(command.iter().flatten().cloned());
         parts.extend(environment.extra.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
 
-        format!("{:016x}", known_releases::hash(&parts))
+        format!("{:016x}", Keyed::over(&records.secret, "spec", &parts).number())
     }
 }
 
@@ -92,12 +114,15 @@ mod tests {
             ("variables", change(|s| s.environment.extra.clear())),
             ("memory", change(|s| s.memory = Some(1))),
             ("cpus", change(|s| s.cpus = Some(1.0))),
+            ("capabilities", change(|s| s.capabilities = vec!["CHOWN".into()])),
+            ("privileges", change(|s| s.new_privileges = true)),
             ("signal", change(|s| s.stop_signal = Some("INT".into()))),
         ] {
             assert_ne!(original, changed, "{claim}");
         }
         assert_eq!(original, change(|s| s.owner = "you".into()));
         // Fixed, so that an upgrade of the balancer does not make every container look outdated.
-        assert_eq!(original, "ca0b916f83d43c08");
+        assert_eq!(original, "c9fae19659f20820");
+        assert_ne!(original, change(|s| s.records.secret = files::Secret::of([2; 32])), "it is keyed");
     }
 }

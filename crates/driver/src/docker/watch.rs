@@ -15,7 +15,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::errors::CallError;
 use super::found;
 use super::labels::{self, Filters};
-use super::witness::{LAST_WORDS_LIMIT, LATE_WORDS_LIMIT, Witness};
+use super::witness::{LATE_WORDS_LIMIT, Witness};
 
 /// Pauses before the stream is asked for again: doubled from the first to the longest. After each
 /// the fleet looks for itself, so the longest is also how late it learns things without a stream.
@@ -161,10 +161,14 @@ struct Ended {
 impl Ended {
     async fn report(self, witness: Witness) {
         let Self { life, container, code, had_no_memory } = self;
-        // Where the kernel was faster, nothing is lost by asking with patience.
-        let limit = if witness.lives.has_seen_end(life) { LATE_WORDS_LIMIT } else { LAST_WORDS_LIMIT };
-        let inspect = tokio::time::timeout(limit, witness.engine.inspect(&container));
-        let exit = witness.exit_within(limit, &container, Exit::default());
+        // Where the kernel was not faster, as with who ends within milliseconds, that it ended is told first, and
+        // how when that is known: nobody waits for last words, and nothing is removed before they are read.
+        if !witness.lives.has_seen_end(life) {
+            witness.lives.saw_end(life);
+            witness.report_exit(life, &container, Exit::default()).await;
+        }
+        let inspect = tokio::time::timeout(LATE_WORDS_LIMIT, witness.engine.inspect(&container));
+        let exit = witness.exit_of(&container, Exit::default());
         let (inspected, exit) = tokio::join!(inspect, exit);
         // The engine's event about memory may be lost; the container's state has it, too.
         let state = inspected.ok().and_then(Result::ok).and_then(|inspected| inspected.state);

@@ -10,14 +10,13 @@ use futures_util::stream::StreamExt;
 
 use super::engine::Engine;
 use super::kernel::Process;
-use super::lives::{AbortOnDrop, Lives};
+use super::lives::Lives;
 use super::output::Output;
-use crate::EventSender;
+use crate::abort_on_drop::AbortOnDrop;
+use crate::{EventSender, Extent};
 
-/// The longest that the report of an exit waits for a replica's last words: short when it is the
-/// first news of it.
-pub(super) const LAST_WORDS_LIMIT: Duration = Duration::from_millis(10);
-pub(super) const LATE_WORDS_LIMIT: Duration = Duration::from_secs(1);
+/// The longest that the report of an exit waits for a replica's last words. It is not the first news of it.
+pub(super) const LATE_WORDS_LIMIT: Duration = Duration::from_secs(3);
 
 /// Sees what happens, and tells it.
 #[derive(Clone, Debug)]
@@ -45,20 +44,15 @@ impl Witness {
 
     /// Adds a container's last lines to what is known of its end. Nobody waits for this to route.
     pub(super) async fn exit_of(&self, container: &str, known: Exit) -> Exit {
-        self.exit_within(LATE_WORDS_LIMIT, container, known).await
-    }
-
-    /// As [`exit_of`](Self::exit_of), with less patience.
-    pub(super) async fn exit_within(&self, limit: Duration, container: &str, known: Exit) -> Exit {
         let mut output = Output::default();
         let reading = async {
-            let mut pieces = Box::pin(self.engine.logs(container));
+            let mut pieces = Box::pin(self.engine.logs(container, Extent::LastLines));
             while let Some(Ok(piece)) = pieces.next().await {
                 output.push(&piece.into_bytes());
             }
         };
         // What arrived within the limit is told, the rest is not waited for.
-        tokio::time::timeout(limit, reading).await.unwrap_or_default();
+        tokio::time::timeout(LATE_WORDS_LIMIT, reading).await.unwrap_or_default();
         Exit { last_output: output.finish(), ..known }
     }
 

@@ -7,26 +7,33 @@
 //! record and leaves. Thus no replica ever runs without a record that the next balancer finds, and
 //! none is started for a balancer that is not there.
 
+use std::ffi::CStr;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet::Exit;
-use rustix::process::{Pid, Signal, getpid, kill_process_group, setsid};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, setsid};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
+use super::account::Ids;
 use super::identity::{Hold, Identity};
 use super::log::BoundedLog;
 use super::record::{Described, Files, Record};
+use super::settings::{Tether, tethered};
 use crate::DriverError;
+use crate::lines::Allowance;
 
 /// What a keeper says when its record is there, and what it is then told.
 pub(super) const RECORDED: &str = "recorded";
 pub(super) const GO: &str = "go";
+
+/// What a keeper is called in the list of processes.
+const KEEPER_NAME: &CStr = c"evenkeel-keep";
 
 /// How long the last output may take to arrive after an exit; a grandchild that holds the pipe
 /// must not delay the news.
@@ -34,6 +41,9 @@ const LAST_OUTPUT_WAIT: Duration = Duration::from_millis(20);
 
 /// How much of the output is taken at once.
 const PIECE_BYTES: usize = 16 << 10;
+
+/// How long one that writes too much waits to be read again: it has some 1.6 MB a second then.
+const PACE: Duration = Duration::from_millis(10);
 
 /// Codes from 129 on stand for an end by a signal, as in a shell.
 const SIGNAL_CODE_BASE: i32 = 128;
@@ -46,6 +56,11 @@ pub(super) struct KeepOrder {
     pub(super) life: Described,
     pub(super) files: Files,
     pub(super) command: Vec<String>,
+    /// Whom the command is run as, if not as the keeper itself.
+    #[serde(default)]
+    pub(super) ids: Option<Ids>,
+    #[serde(default)]
+    pub(super) new_privileges: bool,
 }
 
 /// Keeps one replica: takes its order from standard input, runs it, and returns when it is over and
@@ -53,6 +68,15 @@ pub(super) struct KeepOrder {
 /// its process id is put behind them. Returns the exit code that the replica would have had in a
 /// shell.
 pub fn keep(tether: &[String]) -> Result<u8, DriverError> {
+    // Whoever signals all that are called as the balancer does not mean us.
+    let _ = rustix::thread::set_name(KEEPER_NAME);
+    let unready = |error| DriverError::caused("a keeper cannot begin", error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unready)?;
+    // A hangup means the balancer, which renews its files; it is heard and forgotten.
+    let _hangup = {
+        let _inside = runtime.enter();
+        signal(SignalKind::hangup()).map_err(unready)?
+    };
     let mut input = BufReader::new(std::io::stdin());
     let mut line = String::new();
     let failed = |error: std::io::Error| DriverError::caused("a keeper got no order", error);
@@ -68,8 +92,6 @@ pub fn keep(tether: &[String]) -> Result<u8, DriverError> {
         order.files.remove_record();
         return Ok(FAILED);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| DriverError::caused("a keeper cannot begin", error))?;
     let exit = runtime.block_on(run(&order, tether));
     // On a full disk this is lost, and all that is known later is that it ended.
     let _ = order.files.write_exit(&exit);
@@ -107,10 +129,10 @@ fn start(order: &KeepOrder, tether: &[String]) -> std::io::Result<Started> {
     // Before the replica is there: a request to stop that comes now is passed on when it is.
     let terminate = signal(SignalKind::terminate())?;
     let (output, input) = std::io::pipe()?;
-    let own = getpid().to_string();
-    let mut words = tether.iter().chain([&own]).chain(&order.command);
-    let mut command = Command::new(words.next().map_or("", String::as_str));
-    command.args(words).process_group(0).stdin(Stdio::null());
+    let (ids, new_privileges, parent) = (order.ids, order.new_privileges, std::process::id());
+    let tether = Tether { words: tether, parent, new_privileges, ids };
+    let mut command = tethered(&tether, order.command.iter().cloned());
+    command.stdin(Stdio::null());
     command.stdout(input.try_clone()?).stderr(input);
     let child = command.spawn()?;
     Ok(Started { child, terminate, output: pipe::Receiver::from_owned_fd(output.into())? })
@@ -119,7 +141,7 @@ fn start(order: &KeepOrder, tether: &[String]) -> std::io::Result<Started> {
 async fn watch_over(started: Started, log: BoundedLog) -> Exit {
     let Started { mut child, mut terminate, output } = started;
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    let signal_group = |signal| pid.map(|pid| kill_process_group(pid, signal));
+    let signal_group = |signal| pid.map(|pid| signal_all(pid, signal));
     let hold = pid.and_then(Hold::of);
     let mut taking = tokio::spawn(take_output(output, log));
     loop {
@@ -134,6 +156,14 @@ async fn watch_over(started: Started, log: BoundedLog) -> Exit {
     exit_of(&child.wait().await)
 }
 
+/// Signals a replica that is a child of ours, and its group: there is none before its tether has made one.
+pub(super) fn signal_all(pid: Pid, signal: Signal) {
+    // Nobody may be left, and then there is nobody to signal.
+    if kill_process_group(pid, signal).is_err() {
+        let _ = kill_process(pid, signal);
+    }
+}
+
 /// Its end is seen before it is waited for, so that until then its number, which is its group's too,
 /// is nobody else's. Without a hold there is only the wait.
 async fn ended(hold: Option<&Hold>, child: &mut Child) {
@@ -145,12 +175,43 @@ async fn ended(hold: Option<&Hold>, child: &mut Child) {
 
 async fn take_output(mut output: pipe::Receiver, mut log: BoundedLog) {
     let mut piece = vec![0; PIECE_BYTES];
-    while let Ok(length) = output.read(&mut piece).await {
-        if length == 0 {
-            return;
+    let mut allowance = Allowance::new(Instant::now());
+    let (mut left_out, mut latest) = (0, Vec::new());
+    loop {
+        // Whether more comes or not, what was left out is told in the next second.
+        let read = output.read(&mut piece);
+        let read = match left_out {
+            0 => Ok(read.await),
+            _ => tokio::time::timeout_at(allowance.renewed_at().into(), read).await,
+        };
+        if allowance.renew(Instant::now()) && left_out > 0 {
+            match read {
+                Ok(_) => log.write(format!("\n… {left_out} bytes left out\n").as_bytes()),
+                Err(_) => tell_left_out(&mut log, left_out, &latest),
+            }
+            left_out = 0;
         }
-        log.write(&piece[..length]);
+        let Ok(read) = read else { continue };
+        match read.unwrap_or(0) {
+            0 => break,
+            length if allowance.take(0, length) => log.write(&piece[..length]),
+            length => {
+                left_out += length;
+                // What comes last is told in any case: it explains an end.
+                latest.clear();
+                latest.extend_from_slice(&piece[..length]);
+                tokio::time::sleep(PACE).await;
+            }
+        }
     }
+    if left_out > 0 {
+        tell_left_out(&mut log, left_out, &latest);
+    }
+}
+
+fn tell_left_out(log: &mut BoundedLog, bytes: usize, latest: &[u8]) {
+    log.write(format!("\n… {bytes} bytes left out, but for the last of them\n").as_bytes());
+    log.write(latest);
 }
 
 /// What an exit status says.

@@ -14,18 +14,20 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::{oneshot, watch};
 
-use super::identity::{Hold, Leftovers, TOKEN};
+use super::ProcessDriver;
+use super::account::Account;
+use super::identity::Hold;
 use super::keeper::{GO, KeepOrder, RECORDED, exit_of};
+use super::leftovers::{Leftovers, end_with};
+use super::port::Port;
 use super::record::{Described, Files, Folder, Record};
-use super::{Process, ProcessDriver, Running, Table};
+use super::running::{Process, Running, Table, forget};
+use super::token::TOKEN;
 use crate::order::Endpoint;
 use crate::{Driver, DriverError, EventSender, KeepSettings, ProcessSettings, StartOrder};
 
 /// A keeper says no more than this in one line.
 const WORDS_BYTES_MAX: u64 = 4096;
-
-/// How long a random part of a token is.
-const RANDOM_LENGTH: usize = 16;
 
 /// Why a keeper did not begin.
 enum NotKept {
@@ -40,8 +42,6 @@ struct Watched {
     name: ReplicaName,
     files: Files,
     token: String,
-    /// The keeper's process id, which is also its session's.
-    session: i32,
     running: Table,
     events: EventSender,
     exited: watch::Sender<bool>,
@@ -69,17 +69,18 @@ impl ProcessDriver {
     async fn begin_kept(&self, order: &StartOrder, keep: &KeepSettings) -> Result<Address, NotKept> {
         let settings = self.releases.get(order.release).map_err(NotKept::Failed)?;
         let folder = Folder::new(&keep.folder);
-        folder.create().map_err(|error| NotKept::NotRecorded(error.to_string()))?;
+        folder.create().map_err(|error| NotKept::NotRecorded(fleet::in_full(&error)))?;
         let files = folder.files(order.life);
-        let token = new_token(keep, &self.settings.environment.service, order.life);
+        let token = self.new_token(order.life);
         let (told, begun) = oneshot::channel();
         let address = {
             let mut starter = self.starter.lock().await;
             let address = self.address(order.life).map_err(NotKept::Failed)?;
             let endpoint = Endpoint::of(&address);
-            let mut keeper = settings.keeper(keep, order, &endpoint);
+            let mut keeper = settings.keeper(&keep.keeper, order, &endpoint);
             keeper.env(TOKEN, &token);
             let (child, hold) = held(starter.begin(keeper).await).map_err(NotKept::Failed)?;
+            tracing::debug!(replica = %order.name, life = %order.life, keeper = hold.pid(), %address, "a keeper has begun");
             let (exited, has_exited) = watch::channel(false);
             let life = Described::new(order, &address, token.clone(), settings.release());
             let command = settings.command.iter().map(|word| order.fill_in(word, &endpoint)).collect();
@@ -88,16 +89,19 @@ impl ProcessDriver {
                 name: order.name.clone(),
                 files: files.clone(),
                 token,
-                session: hold.pid(),
                 running: Arc::clone(&self.running),
                 events: self.events.clone(),
                 exited,
             };
             let process = Process::Kept(hold);
             let (name, release) = (order.name.clone(), Some(settings.release()));
-            let one = Running { name, process, address: address.clone(), release, has_exited };
+            let (address_kept, port) = (address.clone(), Port::default());
+            let one = Running { name, process, address: address_kept, port, release, has_exited, told: None };
             self.running().insert(order.life, one);
-            tokio::spawn(watched.begin(child, KeepOrder { life, files, command }, told));
+            let (ids, new_privileges) =
+                (settings.account.as_ref().map(Account::ids), settings.new_privileges);
+            let order = KeepOrder { life, files, command, ids, new_privileges };
+            tokio::spawn(watched.begin(child, order, told));
             address
         };
         // The task goes on when nobody waits for this any more; whoever gave up orders a stop.
@@ -118,13 +122,15 @@ impl ProcessDriver {
                 spared.push(token);
             }
         }
-        let token = token_of_service(keep, &self.settings.environment.service);
-        match (Leftovers { token, spared, session: None }).end().await {
-            Ok(0) => {}
-            Ok(count) => tracing::warn!("ended {count} processes of replicas that are over"),
-            Err(count) => tracing::error!("{count} processes of replicas that are over do not end"),
-        }
+        self.end_leftovers(spared).await;
         Ok(())
+    }
+
+    /// Ends what an earlier balancer left of this service, but for the lives with these tokens.
+    pub(super) async fn end_leftovers(&self, spared: Vec<String>) {
+        let (mark, service) = (self.settings.mark.clone(), self.settings.environment.service.clone());
+        // What does not end was told.
+        let _ = Leftovers::Service { mark, service: service.clone(), spared }.end_and_tell(&service).await;
     }
 
     /// Returns the token of a life that goes on.
@@ -134,12 +140,14 @@ impl ProcessDriver {
         let (exited, has_exited) = watch::channel(false);
         let Some(hold) = record.keeper.hold().map(Arc::new) else {
             let process = Process::Over(files.read_exit());
-            self.running().insert(life, Running { name, process, address, release: None, has_exited });
+            let (port, release) = (Port::default(), None);
+            self.running()
+                .insert(life, Running { name, process, address, port, release, has_exited, told: None });
             return None;
         };
         let release = Release::parse(&record.life.spec);
         if release != Some(self.releases.first()) {
-            tracing::info!(%name, "runs something else than the configuration asks for");
+            tracing::info!(%name, "runs something else than what is to be run");
         }
         let token = record.life.token;
         let watched = Watched {
@@ -147,13 +155,14 @@ impl ProcessDriver {
             name: name.clone(),
             files,
             token: token.clone(),
-            session: record.keeper.pid(),
             running: Arc::clone(&self.running),
             events: self.events.clone(),
             exited,
         };
         let process = Process::Kept(Arc::clone(&hold));
-        self.running().insert(life, Running { name, process, address, release, has_exited });
+        let port = Port::default();
+        self.running()
+            .insert(life, Running { name, process, address, port, release, has_exited, told: None });
         tokio::spawn(async move {
             hold.ended().await;
             watched.over(Exit::default()).await;
@@ -198,11 +207,7 @@ impl Watched {
 
     /// The keeper has ended; `seen` is what its parent saw of that.
     async fn over(self, seen: Exit) {
-        let leftovers =
-            Leftovers { token: self.token.clone(), spared: Vec::new(), session: Some(self.session) };
-        if let Err(count) = leftovers.end().await {
-            tracing::error!(replica = %self.name, "{count} of its processes do not end");
-        }
+        end_with(&self.name, self.token.clone()).await;
         let files = self.files.clone();
         let known = tokio::task::spawn_blocking(move || {
             let known = files.read_exit();
@@ -212,14 +217,14 @@ impl Watched {
         let known = known.await.unwrap_or_default();
         let is_known = known.code.is_some() || known.signal.is_some();
         let exit = if is_known { known } else { Exit { last_output: known.last_output, ..seen } };
-        super::lock(&self.running).remove(&self.life);
+        forget(&self.running, self.life);
         // The receivers are gone when the balancer ends; then nobody needs to know.
         let _ = self.events.send(Event::Exited(self.life, exit)).await;
         let _ = self.exited.send(true);
     }
 
     fn forget(&self) {
-        super::lock(&self.running).remove(&self.life);
+        forget(&self.running, self.life);
         let _ = self.exited.send(true);
     }
 }
@@ -238,17 +243,8 @@ async fn agree(mut input: ChildStdin, output: ChildStdout, order: &KeepOrder) ->
     }
 }
 
-fn token_of_service(keep: &KeepSettings, service: &str) -> String {
-    format!("{}/{service}/", keep.owner)
-}
-
-fn new_token(keep: &KeepSettings, service: &str, life: Life) -> String {
-    let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(RANDOM_LENGTH).collect();
-    format!("{}{life}/{random}", token_of_service(keep, service))
-}
-
-/// Ends every process of a service that is configured no more, and removes its folder. `settings`
-/// need no command.
+/// Ends every process that was kept of a service, and removes its folder; says how many ran. `settings` need
+/// no command.
 pub async fn end_orphaned(settings: ProcessSettings) -> Result<usize, DriverError> {
     let Some(keep) = settings.keep.clone() else { return Ok(0) };
     // Nobody listens to what becomes of them.
@@ -256,10 +252,11 @@ pub async fn end_orphaned(settings: ProcessSettings) -> Result<usize, DriverErro
     let driver = ProcessDriver::new(settings, events)?;
     driver.adopt(&keep).await?;
     let found = driver.list().await?;
+    let ran = found.iter().filter(|one| matches!(one.state, fleet::FoundState::Running { .. })).count();
     let stops = found.iter().map(|one| driver.stop(one.life, fleet::StopHow::Graceful));
     futures_util::future::try_join_all(stops).await?;
     let removed = std::fs::remove_dir_all(&keep.folder);
     removed
         .map_err(|error| DriverError::caused(format!("cannot remove '{}'", keep.folder.display()), error))?;
-    Ok(found.len())
+    Ok(ran)
 }

@@ -1,12 +1,11 @@
 //! What a kept process writes: a file of bounded size and the one before it. Nobody ever waits for
 //! it: what a full disk does not take is dropped.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::last_lines::LastLines;
+use crate::last_lines::{LAST_LINES_MAX, LastLines};
 
 /// A file that has grown to this is put aside in the place of the one before it.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -50,8 +49,9 @@ impl BoundedLog {
     }
 
     fn open(&mut self) {
-        let mut options = OpenOptions::new();
-        self.file = options.create(true).truncate(true).write(true).mode(0o600).open(&self.path).ok();
+        // Made anew each time: nothing that somebody else put there is written to.
+        let _ = fs::remove_file(&self.path);
+        self.file = files::create_new(&self.path, 0o600).ok();
         self.bytes = 0;
     }
 }
@@ -64,8 +64,10 @@ fn old(path: &Path) -> PathBuf {
 
 /// The last lines of a log, also of one that was put aside a moment ago.
 pub(super) fn last_lines(path: &Path) -> Vec<String> {
-    let mut text = tail(&old(path));
-    text.extend(tail(path));
+    let mut text = end_of_old(path);
+    if let Ok(mut file) = File::open(path) {
+        read_end(&mut file, &mut text);
+    }
     let text = String::from_utf8_lossy(&text);
     let mut lines = LastLines::default();
     for line in text.lines().map(str::trim_end) {
@@ -74,15 +76,29 @@ pub(super) fn last_lines(path: &Path) -> Vec<String> {
     lines.to_vec()
 }
 
-fn tail(path: &Path) -> Vec<u8> {
+/// The end of the file that was put aside before this log.
+pub(super) fn end_of_old(path: &Path) -> Vec<u8> {
     let mut text = Vec::new();
-    let Ok(mut file) = File::open(path) else { return text };
+    if let Ok(mut file) = File::open(old(path)) {
+        read_end(&mut file, &mut text);
+    }
+    text
+}
+
+/// Reads the end of a file, up to where it ends now.
+pub(super) fn read_end(file: &mut File, text: &mut Vec<u8>) {
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
     if file.seek(SeekFrom::Start(bytes.saturating_sub(TAIL_BYTES_MAX))).is_ok() {
         // What could be read of it is better than nothing.
-        let _ = file.take(TAIL_BYTES_MAX).read_to_end(&mut text);
+        let _ = file.take(TAIL_BYTES_MAX).read_to_end(text);
     }
-    text
+}
+
+/// As much of it as has the last lines, and the beginning of the next.
+pub(super) fn last_part(text: &[u8]) -> &[u8] {
+    let ends = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+    let before = ends.map(|(at, _)| at + 1).nth(LAST_LINES_MAX);
+    &text[before.unwrap_or(0)..]
 }
 
 /// Puts a log aside as its seat's previous one.
@@ -97,7 +113,6 @@ pub(super) fn retire(path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::last_lines::LAST_LINES_MAX;
 
     #[test]
     fn a_log_is_bounded_and_its_last_lines_are_there_across_files() {
@@ -113,6 +128,8 @@ mod tests {
         assert!(sizes.iter().all(|size| *size <= FILE_BYTES_MAX), "{sizes:?}");
         let lines = last_lines(&path);
         assert_eq!((lines.len(), lines.last().unwrap().as_str()), (LAST_LINES_MAX, "the end"));
+        assert_eq!(last_part(&end_of_old(&path)).len(), LAST_LINES_MAX * 1024);
+        assert_eq!(last_part(b"one\ntw"), b"one\ntw");
         retire(&path);
         let names: Vec<_> =
             fs::read_dir(folder.path()).unwrap().map(|one| one.unwrap().file_name()).collect();

@@ -4,9 +4,8 @@
 //! for a life `1.4` the record `1.4.json`, what it wrote (`1.4.log`), how it ended (`1.4.exit`) and
 //! perhaps its socket (`1.4.sock`). A record is there before its process is, and whole or not at all.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use fleet::{Address, Exit, Life, Release, ReplicaName};
@@ -86,9 +85,9 @@ impl Folder {
         Self(path.to_owned())
     }
 
-    /// Makes it, for its owner only.
-    pub(super) fn create(&self) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)
+    /// Makes it, for its owner only; one that somebody else may write to is not used.
+    pub(super) fn create(&self) -> Result<(), files::NotOurs> {
+        files::ensure_own_folder(&self.0)
     }
 
     pub(super) fn files(&self, life: Life) -> Files {
@@ -198,9 +197,9 @@ impl Files {
     fn write(&self, ending: &str, bytes: &[u8]) -> io::Result<()> {
         let (path, new_path) = (self.with(ending), self.with(".new"));
         let write = || {
-            let mut options = fs::OpenOptions::new();
-            let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&new_path)?;
-            file.write_all(bytes)?;
+            // What a keeper that was killed left there is nobody's, a link least of all.
+            let _ = fs::remove_file(&new_path);
+            files::create_new(&new_path, 0o600)?.write_all(bytes)?;
             // Not synced: what a loss of power could take away speaks of processes that it ended.
             fs::rename(&new_path, &path)
         };

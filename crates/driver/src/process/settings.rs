@@ -1,31 +1,68 @@
 //! What the processes of a service are made from, and the commands that follow from it. Nothing here
 //! runs one.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use files::Secret;
 use fleet::Release;
+use sockets::listeners;
 use tokio::process::Command;
 
+use super::account::{Account, Ids};
+use super::inherited;
+use super::token::{LifeMark, TOKEN};
+use crate::keyed::Keyed;
 use crate::order::{Endpoint, StartOrder};
-use crate::{DriverError, ReplicaEnvironment, known_releases};
+use crate::{DriverError, ReplicaEnvironment};
+
+/// Allows a tether's command to get new privileges.
+const NEW_PRIVILEGES: &str = "--new-privileges";
+
+/// This program itself, for a child of it.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What is run, and how.
 #[derive(Clone, Debug)]
 pub struct ProcessSettings {
     /// The program and its arguments; `{name}`, `{seat}`, and `{port}` or `{socket}` are filled in.
     pub command: Vec<String>,
-    /// A program and arguments put in front of the command, which end it when this process ends.
+    /// A program and arguments put in front of the command, which end it when this process ends; its number
+    /// is put behind them.
     pub tether: Vec<String>,
     /// What replicas learn from their environment.
     pub environment: ReplicaEnvironment,
     /// Whether replicas listen on Unix sockets instead of loopback ports.
     pub socket: bool,
+    /// Who may listen on the port of a replica.
+    pub listened_by: ListenedBy,
+    /// Whom replicas run as; as the balancer's own account without it.
+    pub account: Option<Account>,
+    /// Whether a replica may get more rights than it was started with, as by a `setuid` program.
+    pub new_privileges: bool,
+    /// Which variables of the balancer's own environment replicas get, beside the few that all get.
+    pub inherit: Vec<String>,
     /// How long a replica that was asked to stop may take before it is killed.
     pub stop_timeout: Duration,
+    /// By what releases are hashed, so that nobody can find out by one what is in the environment.
+    pub secret: Secret,
+    /// By what its processes are known again.
+    pub mark: LifeMark,
     /// Where it is written down which processes outlive this one, if any may.
     pub keep: Option<KeepSettings>,
+}
+
+/// Who may listen on the port of a replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListenedBy {
+    /// Processes of its own group, and what descends from it.
+    #[default]
+    Itself,
+    /// Anybody, as where the command has another program listen for it. Then any account of this machine
+    /// can take its place.
+    Anybody,
 }
 
 /// Where and how processes outlive their balancer.
@@ -36,49 +73,82 @@ pub struct KeepSettings {
     pub folder: PathBuf,
     /// The words that run [`keep`](crate::keep).
     pub keeper: Vec<String>,
-    /// The mark by which one balancer knows its own.
-    pub owner: String,
     /// Whether new ones are kept too; if not, only those that are there are taken over.
     pub is_for_new: bool,
 }
 
 impl ProcessSettings {
-    /// A hash of everything that all replicas have in common, but for the tether and the keeper, which
-    /// are ours.
+    /// A keyed hash of everything that all replicas have in common, but for the tether, the mark and the keeper,
+    /// which are ours.
     pub(crate) fn release(&self) -> Release {
         // Every field is named here, so that a new one cannot be forgotten.
-        let Self { command, tether: _, environment, socket, stop_timeout, keep: _ } = self;
+        let Self {
+            command,
+            tether: _,
+            environment,
+            socket,
+            listened_by: _,
+            account,
+            new_privileges,
+            inherit,
+            stop_timeout,
+            secret,
+            mark: _,
+            keep: _,
+        } = self;
         let mut parts = environment.parts();
         parts.extend([socket.to_string(), format!("{stop_timeout:?}")]);
+        parts.extend([format!("{account:?}"), new_privileges.to_string(), inherit.len().to_string()]);
+        parts.extend(inherit.iter().cloned());
         parts.extend(command.iter().cloned());
-        Release::of_hash(known_releases::hash(&parts))
+        Release::of_hash(Keyed::over(secret, "release", &parts).number())
     }
 
-    /// The command that runs a replica, which ends with us.
-    pub(super) fn command(&self, order: &StartOrder, endpoint: &Endpoint) -> Command {
-        let command = self.command.iter().map(|word| order.fill_in(word, endpoint));
-        let mut words = self.tether.iter().cloned().chain(command);
-        let mut command = Command::new(words.next().unwrap_or_default());
-        // The balancer's own would be a wrong one, where replicas have sockets instead.
-        command.env_remove("PORT");
-        command.args(words).envs(self.environment.of(order, endpoint)).process_group(0);
+    /// The command that runs a replica, which ends with us. Its processes carry this token.
+    pub(super) fn command(&self, order: &StartOrder, endpoint: &Endpoint, token: &str) -> Command {
+        let words = self.command.iter().map(|word| order.fill_in(word, endpoint));
+        let ids = self.account.as_ref().map(Account::ids);
+        let parent = std::process::id();
+        let mut command = tethered(
+            &Tether { words: &self.tether, parent, new_privileges: self.new_privileges, ids },
+            words,
+        );
+        self.set_environment(&mut command, order, endpoint);
+        command.env(TOKEN, token);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     /// The command that runs a keeper, and through it a replica.
-    pub(super) fn keeper(&self, keep: &KeepSettings, order: &StartOrder, endpoint: &Endpoint) -> Command {
-        let mut words = keep.keeper.iter();
+    pub(super) fn keeper(&self, keeper: &[String], order: &StartOrder, endpoint: &Endpoint) -> Command {
+        let mut words = keeper.iter();
         let mut command = Command::new(words.next().map_or("", String::as_str));
-        // The balancer's own would be a wrong one, where replicas have sockets instead.
-        command.env_remove("PORT");
-        command.args(words).envs(self.environment.of(order, endpoint));
+        command.args(words);
+        self.set_environment(&mut command, order, endpoint);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
     }
 
-    /// Whether there is something to run.
+    /// Nothing of the balancer's own but what is meant to be passed on: it may hold secrets.
+    fn set_environment(&self, command: &mut Command, order: &StartOrder, endpoint: &Endpoint) {
+        let passed = inherited::variables(self.account.as_ref(), &self.inherit);
+        command.env_clear().envs(passed).envs(self.environment.of(order, endpoint));
+    }
+
+    /// Whether there is something to run, and who listens can be seen if it matters.
     pub(super) fn check(&self) -> Result<(), DriverError> {
+        self.check_sight()?;
+        self.check_program()
+    }
+
+    /// Whether who listens can be seen, if it matters.
+    pub(super) fn check_sight(&self) -> Result<(), DriverError> {
+        let matters = !self.socket && self.listened_by == ListenedBy::Itself;
+        if matters { check_sight() } else { Ok(()) }
+    }
+
+    /// Whether there is something to run.
+    pub(super) fn check_program(&self) -> Result<(), DriverError> {
         let program = self.command.first().map_or("", String::as_str);
         if is_runnable(program) {
             Ok(())
@@ -86,6 +156,51 @@ impl ProcessSettings {
             Err(DriverError::new(format!("there is no program '{program}' to run")))
         }
     }
+}
+
+/// What stands in front of a command, so that it ends with its parent.
+pub(super) struct Tether<'a> {
+    pub(super) words: &'a [String],
+    pub(super) parent: u32,
+    pub(super) new_privileges: bool,
+    /// Whom it is run as, if not as us.
+    pub(super) ids: Option<Ids>,
+}
+
+/// A command behind its tether, if there is one.
+pub(super) fn tethered(tether: &Tether<'_>, command: impl Iterator<Item = String>) -> Command {
+    let options = tether.new_privileges.then(|| NEW_PRIVILEGES.to_owned());
+    let parent = tether.parent.to_string();
+    let ours = tether.words.iter().cloned().chain(options).chain([parent]);
+    let mut words = ours.filter(|_| !tether.words.is_empty()).chain(command);
+    let program = words.next().unwrap_or_default();
+    let mut tethered = match tether.ids {
+        // Wherever this program lies, the other account need not be allowed to go there.
+        Some(_) if !tether.words.is_empty() => Command::new(OWN_PROGRAM),
+        _ => Command::new(&program),
+    };
+    tethered.arg0(program).args(words);
+    if tether.words.is_empty() {
+        // The tether makes a session, and a group with it.
+        tethered.process_group(0);
+    }
+    if let Some(ids) = tether.ids {
+        ids.apply_to(&mut tethered);
+    }
+    tethered
+}
+
+/// Refuses to give replicas ports where nobody can see who takes them.
+fn check_sight() -> Result<(), DriverError> {
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let seen = listeners(nowhere).and_then(|_| std::fs::read_dir("/proc/self/fd"));
+    seen.map(drop).map_err(|error| {
+        DriverError::caused(
+            "who listens on the ports of replicas cannot be seen here (/proc), so another account could answer for them; \
+             have them listen on sockets (socket = true), or say listened_by = \"anybody\"",
+            error,
+        )
+    })
 }
 
 fn is_runnable(program: &str) -> bool {

@@ -34,14 +34,14 @@ pub(super) struct SocketFolder {
 }
 
 impl SocketFolder {
-    /// A new folder in the user's runtime folder if there is one, or else in the temporary folder.
+    /// A new folder in the run folder of this account.
     pub(super) fn create() -> Result<Self, DriverError> {
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let runtime = runtime.filter(|folder| folder.is_absolute());
-        match runtime.map(|folder| Self::create_in(&folder)) {
-            Some(Ok(folder)) => Ok(folder),
-            Some(Err(_)) | None => Self::create_in(&std::env::temp_dir()),
-        }
+        let failed = |error: &dyn std::error::Error| {
+            DriverError::new(format!("there is no place for sockets of replicas: {}", fleet::in_full(error)))
+        };
+        let run = files::run_folder().map_err(|error| failed(&error))?;
+        files::ensure_own_folder(&run).map_err(|error| failed(&error))?;
+        Self::create_in(&run)
     }
 
     fn create_in(base: &Path) -> Result<Self, DriverError> {
@@ -129,7 +129,7 @@ fn check_length(base: &Path) -> Result<(), DriverError> {
     }
     let base = base.display();
     Err(DriverError::new(format!(
-        "'{base}' is too long for a folder of sockets: it has {length} bytes and may have {room}; set TMPDIR to a shorter one"
+        "'{base}' is too long for a folder of sockets: it has {length} bytes and may have {room}; set XDG_RUNTIME_DIR to a shorter one"
     )))
 }
 
@@ -222,6 +222,6 @@ mod tests {
     fn a_path_that_sockets_cannot_have_is_refused_before_anything_starts() {
         let base = PathBuf::from(format!("/{}", "a".repeat(60)));
         let error = SocketFolder::create_in(&base).unwrap_err().in_full();
-        assert!(error.contains("it has 61 bytes and may have 49; set TMPDIR"), "{error}");
+        assert!(error.contains("it has 61 bytes and may have 49; set XDG_RUNTIME_DIR"), "{error}");
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use driver::{DockerDriver, Driver, EVENTS_CAPACITY};
-use fleet::{Event, Found, FoundState, StopHow};
+use driver::{DockerDriver, DockerSettings, Driver, EVENTS_CAPACITY};
+use fleet::{Event, Exit, Found, FoundState, Life, StopHow};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -22,7 +22,7 @@ async fn a_paused_one_is_frozen_and_can_be_stopped() {
         rig.driver.start(order.clone()).await.unwrap();
         assert!(!rig.driver.is_frozen(order.life).await.unwrap());
 
-        docker(&["pause", order.name.as_str()]);
+        docker(&["pause", &rig.container(&order)]);
         rig.event(|event| matches!(event, Event::Frozen(life, true) if *life == order.life)).await;
         assert!(rig.driver.is_frozen(order.life).await.unwrap());
         let found = rig.driver.list().await.unwrap();
@@ -40,8 +40,8 @@ async fn one_that_is_let_go_on_is_no_longer_frozen() {
     let Some(mut rig) = Rig::up("unpaused", |_| {}).await else { return };
     let order = rig.order(1);
     rig.driver.start(order.clone()).await.unwrap();
-    docker(&["pause", order.name.as_str()]);
-    docker(&["unpause", order.name.as_str()]);
+    docker(&["pause", &rig.container(&order)]);
+    docker(&["unpause", &rig.container(&order)]);
     rig.event(|event| matches!(event, Event::Frozen(life, false) if *life == order.life)).await;
     assert!(!rig.driver.is_frozen(order.life).await.unwrap());
 }
@@ -51,8 +51,8 @@ async fn one_stopped_by_a_signal_is_frozen_too() {
     let Some(rig) = Rig::up("sigstop", |_| {}).await else { return };
     let order = rig.order(1);
     rig.driver.start(order.clone()).await.unwrap();
-    docker(&["kill", "--signal", "STOP", order.name.as_str()]);
-    let pid = docker(&["inspect", "-f", "{{.State.Pid}}", order.name.as_str()]);
+    docker(&["kill", "--signal", "STOP", &rig.container(&order)]);
+    let pid = docker(&["inspect", "-f", "{{.State.Pid}}", &rig.container(&order)]);
     if !std::path::Path::new(&format!("/proc/{pid}")).exists() {
         println!("skipped: the engine's processes are not visible from here");
         return;
@@ -73,10 +73,10 @@ async fn a_killed_one_is_reported_at_once_and_with_its_code_and_last_words() {
     for seat in 1..=3 {
         let order = rig.order(seat);
         rig.driver.start(order.clone()).await.unwrap();
-        rig.has_written(&order.name, "up").await;
+        rig.has_written(&order, "up").await;
 
         let begun = Instant::now();
-        let name = order.name.to_string();
+        let name = rig.container(&order);
         let killing = tokio::task::spawn_blocking(move || {
             docker(&["kill", &name]);
             begun.elapsed()
@@ -106,13 +106,53 @@ async fn a_killed_one_is_reported_at_once_and_with_its_code_and_last_words() {
 }
 
 #[tokio::test]
+async fn who_ends_within_milliseconds_has_its_last_words_and_its_code_all_the_same() {
+    let change = |settings: &mut DockerSettings| settings.command = shell("echo no database; exit 7");
+    let Some(mut rig) = Rig::up("brief", change).await else { return };
+    for seat in 1..=10 {
+        let order = rig.order(seat);
+        if let Err(error) = rig.driver.start(order.clone()).await {
+            let error = error.in_full();
+            assert!(error.contains("code 7") && error.contains("no database"), "{error}");
+            continue;
+        }
+        let (first, _) = rig.exit_of(order.life, |_| true).await;
+        // Whoever hears of it has it removed.
+        let life = order.life;
+        let (told, stopped) = match first.code {
+            Some(_) => (first, rig.driver.stop(life, StopHow::Now).await),
+            None => {
+                let Rig { driver, events, .. } = &mut rig;
+                tokio::join!(told(events, life), driver.stop(life, StopHow::Now))
+            }
+        };
+        stopped.unwrap();
+        assert_eq!((told.code, told.last_output), (Some(7), vec!["no database".to_owned()]), "{seat}");
+    }
+    assert_eq!(rig.containers(), "");
+}
+
+/// How a life has ended.
+async fn told(events: &mut mpsc::Receiver<Event>, whose: Life) -> Exit {
+    let wait = async {
+        loop {
+            match events.recv().await.expect("the driver lives") {
+                Event::Exited(life, exit) if life == whose && exit.code.is_some() => return exit,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("it is told in time")
+}
+
+#[tokio::test]
 async fn an_exit_is_seen_well_before_the_engine_tells_of_it() {
     let Some(mut rig) = Rig::up("latency", |_| {}).await else { return };
     for seat in 1..=5 {
         let order = rig.order(seat);
         rig.driver.start(order.clone()).await.unwrap();
-        rig.has_written(&order.name, "up").await;
-        let pid: i32 = docker(&["inspect", "-f", "{{.State.Pid}}", order.name.as_str()]).parse().unwrap();
+        rig.has_written(&order, "up").await;
+        let pid: i32 = docker(&["inspect", "-f", "{{.State.Pid}}", &rig.container(&order)]).parse().unwrap();
         let Some(pid) = rustix::process::Pid::from_raw(pid) else { panic!("no process") };
         if rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_err() {
             println!("skipped: the engine's processes are not visible from here");
@@ -166,7 +206,7 @@ async fn a_successor_finds_what_an_earlier_balancer_left_and_sees_it_end() {
     rig.driver.prepare().await.unwrap();
     let found = rig.driver.list().await.unwrap();
     assert_eq!(states(&found), [(order.life, FoundState::Running { address, is_frozen: false })]);
-    docker(&["kill", order.name.as_str()]);
+    docker(&["kill", &rig.container(&order)]);
     rig.exit_of(order.life, |exit| exit.code == Some(137)).await;
 }
 
@@ -183,13 +223,13 @@ async fn what_happens_while_the_event_stream_is_cut_is_told_afterwards() {
     let order = rig.order(1);
     rig.driver.start(order.clone()).await.unwrap();
     // That an event gets through shows that the stream stands.
-    docker(&["pause", order.name.as_str()]);
-    docker(&["unpause", order.name.as_str()]);
+    docker(&["pause", &rig.container(&order)]);
+    docker(&["unpause", &rig.container(&order)]);
     rig.event(|event| matches!(event, Event::Frozen(_, false))).await;
 
     relay.abort();
     relay.await.unwrap_err();
-    docker(&["kill", order.name.as_str()]);
+    docker(&["kill", &rig.container(&order)]);
     let _relay = self::relay(&socket);
     let (exit, _) = rig.exit_of(order.life, |exit| exit.code.is_some()).await;
     assert_eq!(exit.code, Some(137));
@@ -205,7 +245,7 @@ async fn a_dropped_driver_reports_nothing_more() {
     // The channel closes when the last of the driver's tasks has let go of it.
     let end = async { while rig.events.recv().await.is_some() {} };
     tokio::time::timeout(PATIENCE, end).await.unwrap();
-    assert_eq!(docker(&["inspect", "-f", "{{.State.Running}}", order.name.as_str()]), "true");
+    assert_eq!(docker(&["inspect", "-f", "{{.State.Running}}", &rig.container(&order)]), "true");
 }
 
 /// Stands between a driver and the engine until it is aborted, which cuts every connection.

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use driver::{
-    DockerDriver, DockerSettings, Driver, EVENTS_CAPACITY, ReplicaEnvironment, ServerId, StartOrder,
+    DockerDriver, DockerRecords, DockerSettings, Driver, EVENTS_CAPACITY, ReplicaEnvironment, ServerId,
+    StartOrder,
 };
-use fleet::{Address, Event, Exit, Found, FoundState, Life, Release, ReplicaName};
+use files::Secret;
+use fleet::{Address, Event, Exit, Found, FoundState, Life, Release, ReplicaName, StopHow};
 use placement::Seat;
 use tokio::sync::mpsc;
 
@@ -25,7 +27,6 @@ pub(crate) struct Rig {
     pub(crate) driver: DockerDriver,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) settings: DockerSettings,
-    prefix: String,
     // Last, so that the driver is gone before what it looks after is.
     _guard: Guard,
 }
@@ -41,9 +42,10 @@ impl Rig {
         }
         let mut settings = settings(purpose);
         change(&mut settings);
-        let clean = "docker rm -fv $(docker ps -aq --filter label=evenkeel.owner=$0); docker network rm $1; docker rmi $2";
+        let clean = "docker rm -fv $(docker ps -aq --filter label=evenkeel.owner=$0); docker network rm $1; docker rmi $2; rm -r $3";
+        let records = settings.records.folder.display().to_string();
         let guard = Guard(vec![
-            ["sh", "-c", clean, &settings.owner, &settings.network, &settings.image]
+            ["sh", "-c", clean, &settings.owner, &settings.network, &settings.image, &records]
                 .map(String::from)
                 .to_vec(),
         ]);
@@ -51,8 +53,7 @@ impl Rig {
         let (sender, events) = mpsc::channel(EVENTS_CAPACITY);
         let driver = DockerDriver::connect(settings.clone(), sender).await.unwrap();
         driver.prepare().await.unwrap();
-        let prefix = settings.owner.clone();
-        Some(Self { driver, events, settings, prefix, _guard: guard })
+        Some(Self { driver, events, settings, _guard: guard })
     }
 
     /// Another driver, not prepared, that differs in something.
@@ -68,8 +69,34 @@ impl Rig {
 
     pub(crate) fn order(&self, seat: u32) -> StartOrder {
         let life = Life { seat: Seat::new(seat).unwrap(), incarnation: 1 };
-        let name = ReplicaName::parse(&format!("{}_{seat}", self.prefix)).unwrap();
+        let name = ReplicaName::parse(&format!("web_{seat}")).unwrap();
         StartOrder { life, name, release: Release::default() }
+    }
+
+    /// What the container of an order is called.
+    pub(crate) fn container(&self, order: &StartOrder) -> String {
+        format!("{}_{}", self.settings.owner, order.name)
+    }
+
+    /// A container as a balancer leaves it that was killed before the engine had told its ID: with the seal
+    /// of a life, written down as given to nobody yet. Returns the ID.
+    pub(crate) async fn make_unanswered(&self, order: &StartOrder) -> String {
+        self.driver.start(order.clone()).await.unwrap();
+        let labels = labels_of(&self.container(order));
+        self.driver.stop(order.life, StopHow::Now).await.unwrap();
+        let number = labels.iter().find_map(|label| label.strip_prefix("evenkeel.seal=")).unwrap();
+        let number = number.split('.').next().unwrap();
+        let folder = self.settings.records.folder.join("containers/web");
+        std::fs::write(folder.join(number), "").unwrap();
+        self.create(&self.container(order), &labels)
+    }
+
+    /// Makes a container by hand, with these labels. Returns its ID.
+    pub(crate) fn create(&self, name: &str, labels: &[String]) -> String {
+        let mut words = vec!["create", "--name", name, "--network", &self.settings.network];
+        words.extend(labels.iter().flat_map(|label| ["--label", label]));
+        words.extend([self.settings.image.as_str(), "/bin/sleep", "600"]);
+        docker(&words)
     }
 
     /// The IDs of everything that carries our label.
@@ -101,9 +128,10 @@ impl Rig {
         }
     }
 
-    pub(crate) async fn has_written(&self, name: &ReplicaName, text: &str) {
+    pub(crate) async fn has_written(&self, order: &StartOrder, text: &str) {
+        let name = self.container(order);
         let begun = Instant::now();
-        while !docker(&["logs", name.as_str()]).contains(text) {
+        while !docker(&["logs", &name]).contains(text) {
             assert!(begun.elapsed() < PATIENCE, "'{name}' never wrote {text:?}");
             tokio::task::yield_now().await;
         }
@@ -137,6 +165,7 @@ pub(crate) fn settings(purpose: &str) -> DockerSettings {
         port: 5000,
         network: owner.clone(),
         publish: false,
+        records: DockerRecords { folder: std::env::temp_dir().join(&owner), secret: Secret::of([1; 32]) },
         owner,
         environment: ReplicaEnvironment {
             service: "web".into(),
@@ -145,6 +174,8 @@ pub(crate) fn settings(purpose: &str) -> DockerSettings {
         },
         memory: None,
         cpus: None,
+        capabilities: Vec::new(),
+        new_privileges: false,
         stop_timeout: Duration::from_secs(5),
         stop_signal: None,
     }
@@ -178,6 +209,12 @@ pub(crate) fn docker(arguments: &[&str]) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "docker {arguments:?}: {errors}");
     String::from_utf8(output.stdout).unwrap().trim().to_string()
+}
+
+/// All labels of a container, as `docker create` takes them.
+pub(crate) fn labels_of(name: &str) -> Vec<String> {
+    let template = "{{range $key, $value := .Config.Labels}}{{$key}}={{$value}}\n{{end}}";
+    docker(&["inspect", "-f", template, name]).lines().map(str::to_owned).collect()
 }
 
 pub(crate) fn succeeds(arguments: &[&str]) -> bool {

@@ -47,9 +47,10 @@ pub(crate) struct DrillOptions {
     /// The longest that 99 of 100 requests may take while the fault shows.
     #[arg(long, default_value = "2s", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(crate) max_p99: Duration,
-    /// The longest until all replicas take traffic again.
-    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub(crate) recover_within: Duration,
+    /// The longest until all replicas take traffic again [default: 10s; 30s for slow, because who was slow
+    /// gets no requests for 10 s].
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) recover_within: Option<Duration>,
     /// Go on where it would refuse: replicas are missing, or nobody might start this one again.
     #[arg(long)]
     pub(crate) force: bool,

@@ -16,7 +16,7 @@ Try it:
   evenkeel place --algorithm ring --replicas 10.0.0.1:80,10.0.0.2:80 --keys /home --json
   cut -d' ' -f1 access.log | evenkeel place --replicas 1,2,3 --keys-file - --json
 
-Keys of classic that are six-digit numbers are request ids; all else is hashed to one.
+Keys of classic that are numbers are request ids; all else is hashed to one of six digits.
 Exit codes: 0 fine, 1 a file cannot be read or the placement is full, 2 wrong usage.";
 
 pub(super) const SIMULATE_EXAMPLES: &str = "\

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, BufWriter, StdoutLock, Write};
 
+use fleet::{harmless, harmless_json};
 use placement::{Movement, Seat, Shares};
 use serde::Serialize;
 
@@ -50,11 +51,10 @@ impl<'a> Choices<'a> {
         let key = String::from_utf8_lossy(key);
         if self.is_json {
             let shape = ChoiceShape { key, replica: order.first().copied(), order };
-            serde_json::to_writer(&mut self.output, &shape)?;
-            return writeln!(self.output);
+            return writeln!(self.output, "{}", harmless_json(&serde_json::to_string(&shape)?));
         }
         let words: Vec<String> = order.iter().map(|label| label.to_string()).collect();
-        self.row(words.first().map_or("-", String::as_str), &words.join(" "), &key)
+        self.row(words.first().map_or("-", String::as_str), &words.join(" "), &harmless(&key))
     }
 
     /// Hands on what was written so far.
@@ -161,7 +161,6 @@ pub(super) fn movement<'a>(
 
 fn print_json(shown: &impl Serialize) -> io::Result<()> {
     let mut output = BufWriter::new(io::stdout().lock());
-    serde_json::to_writer(&mut output, shown)?;
-    writeln!(output)?;
+    writeln!(output, "{}", harmless_json(&serde_json::to_string(shown)?))?;
     output.flush()
 }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use admin::{Admin, AdminListener, Sources};
+use admin::{Access, Admin, AdminListener, Sources};
 use control::{Heartbeats, Journal};
+use files::Secret;
 
 use super::*;
+use crate::descriptors::Budget;
 use crate::entrance::{self, Entrance};
+use crate::identity::Identity;
 
 /// How long the slow answer takes: the service that gives it is removed meanwhile.
 const SLOW: Duration = Duration::from_millis(300);
@@ -119,7 +122,10 @@ async fn asked(address: SocketAddr, host: &'static str, path: &'static str) -> (
 
 /// The names that the admin API lists.
 async fn listed(admin: SocketAddr) -> Vec<String> {
-    let (_, body) = asked(admin, "admin", "/v1/services").await;
+    // The header field that is asked for comes in by way of the host, which the tests may choose.
+    let host =
+        "localhost\r\nauthorization: Bearer 0707070707070707070707070707070707070707070707070707070707070707";
+    let (_, body) = asked(admin, host, "/v1/services").await;
     let services: Vec<api::ServiceShape> = serde_json::from_str(&body).unwrap();
     services.into_iter().map(|service| service.name).collect()
 }
@@ -135,14 +141,14 @@ async fn a_service_comes_and_another_goes_and_nothing_of_the_one_that_stays_is_l
     let entrance = Entrance::open(&program, entrance::load(&program).unwrap()).unwrap();
     let address = entrance.address();
     let shared = Shared {
-        owner: "test".into(),
-        state: None,
+        identity: Identity::new("test".into(), None).unwrap(),
+        reserved_names: std::collections::BTreeSet::new(),
         journal: Journal::default(),
         heartbeats: Heartbeats::start().unwrap(),
     };
     let mut services = Services::new(shared, &program);
-    services.begin(first).await.unwrap();
-    services.fill().await.unwrap();
+    services.begin(first).unwrap();
+    services.come_up().await.unwrap();
     services.open();
 
     let admin = AdminListener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -153,9 +159,13 @@ async fn a_service_comes_and_another_goes_and_nothing_of_the_one_that_stays_is_l
         traffic: entrance.traffic(),
         explainer: Box::new(|_, _| Err("nobody asks".into())),
         deployer: Box::new(|_| Err("nobody asks".into())),
+        is_ending: Arc::default(),
     };
-    tokio::spawn(Admin::new(Journal::default(), sources).serve(admin));
-    let serving = entrance.serve(&program, &services, 1000).unwrap();
+    let access = Access { token: Some(Secret::of([7; 32])), ..Access::default() };
+    tokio::spawn(Admin::new(Journal::default(), sources, access).serve(admin));
+    let serving = entrance
+        .serve(&program, &services, Budget { clients: 1000, replicas: 1000, requests: 1000 })
+        .unwrap();
     let answer = |status: &str, body: &str| (status.to_string(), body.to_string());
     assert_eq!(asked(address, "first.test", "/").await, answer("200", "one"));
     assert_eq!(asked(address, "second.test", "/").await.0, "404");

@@ -18,8 +18,8 @@ const MEMORY: &str = "memory = \"48MiB\"";
 fn whoever_ends_a_container_loses_nothing_and_the_reason_is_known() {
     let engine = OwnEngine::up(false);
     let (yard, host) = match &engine {
-        Some(engine) => (Yard::at(Some(engine.host())), engine.host()),
-        None => match Yard::open() {
+        Some(engine) => (Yard::at(engine.host()), engine.host()),
+        None => match Yard::apart() {
             Some(yard) => (yard, "unix:///var/run/docker.sock".into()),
             None => return,
         },
@@ -66,8 +66,8 @@ fn end(scene: &Scene, deed: &str, victim: &str) -> SystemTime {
         "kill -9" => crate::kill("-9", pid),
         "out of memory" => glutton = Some(fill_memory(pid)),
         docker => {
-            let words: Vec<&str> = docker.split(' ').skip(1).chain([victim]).collect();
-            scene.yard.docker(&words);
+            let words: Vec<&str> = docker.split(' ').skip(1).collect();
+            scene.yard.strike(&words, victim);
         }
     }
     let over_at = watch.join().unwrap();
@@ -86,7 +86,8 @@ fn fill_memory(pid: u32) -> Child {
     let group = group.or_else(|| groups.lines().find_map(|line| Some(("", line.strip_prefix("0::")?))));
     let (kind, path) = group.expect("it has a memory limit");
     let joins = format!("/sys/fs/cgroup/{kind}{path}/cgroup.procs");
-    let fills = format!("of=/proc/{pid}/root/dev/shm/full");
+    // A replica works where its container's own files begin.
+    let fills = format!("of=/proc/{pid}/cwd/dev/shm/full");
     std::fs::write(format!("/proc/{pid}/oom_score_adj"), "1000").unwrap();
     let script = "echo $$ > \"$0\" && exec dd if=/dev/zero \"$1\" bs=64k";
     Command::new("sh").args(["-c", script, &joins, &fills]).stderr(Stdio::null()).spawn().unwrap()

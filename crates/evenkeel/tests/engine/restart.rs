@@ -11,7 +11,7 @@ use crate::{Scene, is_whole, names};
 const RATE: u32 = 50;
 
 fn scene(engine: &OwnEngine) -> Scene {
-    Scene::at(Yard::at(Some(engine.host())), &engine.host(), RATE, "")
+    Scene::at(Yard::at(engine.host()), &engine.host(), RATE, "")
 }
 
 #[test]

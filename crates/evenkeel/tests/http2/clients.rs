@@ -11,7 +11,7 @@ use http::{HeaderMap, Request};
 use super::frames::{
     DATA, END_HEADERS, END_STREAM, Frame, Frames, HEADERS, Outcome, PREFACE, RST_STREAM, SETTINGS, ask, frame,
 };
-use super::speak::{Client, request, run, whole};
+use super::speak::{Client, piece, read, request, run, whole};
 use crate::rig::backend::{Backend, answer};
 use crate::rig::client::Talk;
 use crate::rig::inside::{Inside, Set};
@@ -81,13 +81,13 @@ fn heads_and_bodies_become_http1() {
         client.ask(request("POST", "/empty")).await.unwrap();
     });
     let [odd, streamed, sized, empty] = &backend.received()[..] else { panic!("{:?}", backend.received()) };
-    assert_eq!(odd.line, "GET /a//../b?c=%2F&&d={} HTTP/1.1");
+    assert_eq!(odd.line, "GET /b?c=%2F&&d={} HTTP/1.1");
     assert_eq!((odd.header("host"), odd.header("cookie")), (vec!["shop:8080"], vec!["a=1; b=2"]));
     assert_eq!((odd.header("via"), odd.header("x_a").len()), (vec!["2.0 evenkeel"], 0));
     assert_eq!(odd.header("x-a"), ["caf\u{e9}"]);
     let framing = |name| [odd, streamed, sized, empty].map(|request| request.header(name).concat());
     assert_eq!(framing("transfer-encoding"), ["", "chunked", "", ""]);
-    assert_eq!(framing("content-length"), ["", "", "3", ""]);
+    assert_eq!(framing("content-length"), ["", "", "3", "0"]);
     assert_eq!((streamed.body.as_slice(), sized.body.as_slice()), (&b"abc"[..], &b"abc"[..]));
 }
 
@@ -107,14 +107,16 @@ fn answers_without_a_body_end_with_their_head() {
     run(async {
         let mut client = Client::to(inside.address).await;
         for (path, status, length) in
-            [("/204", 204, None), ("/304", 304, Some("7")), ("/none", 200, None), ("/chunks", 200, None)]
+            [("/204", 204, None), ("/304", 304, Some("7")), ("/none", 200, Some("0")), ("/chunks", 200, None)]
         {
             let answer = client.get(path).await;
-            let seen = (answer.status, answer.header("content-length").filter(|length| *length != "0"));
+            let seen = (answer.status, answer.header("content-length"));
             assert_eq!((seen, answer.body.len()), ((status, length), 0), "{path}");
         }
         let head = client.ask(request("HEAD", "/sized")).await.unwrap();
         assert_eq!((head.status, head.header("content-length")), (200, Some("5")));
+        let head = client.ask(request("HEAD", "/none")).await.unwrap();
+        assert_eq!((head.status, head.header("content-length")), (200, Some("0")));
         assert!(head.header("connection").is_none() && head.header("keep-alive").is_none());
     });
     assert_eq!(backend.connections(), 1, "each of them leaves the connection usable");
@@ -233,6 +235,79 @@ fn a_preface_may_come_in_pieces_but_not_twice() {
         assert!(std::iter::from_fn(|| frames.next()).count() < 10, "it ends");
     }
     assert!(backend.received().is_empty());
+}
+
+/// A CONNECT with a protocol: RFC 8441, 4.
+fn websocket(path: &str) -> Request<()> {
+    let mut asked = Request::builder()
+        .method("CONNECT")
+        .uri(format!("http://h{path}"))
+        .header("sec-websocket-version", 13)
+        .body(())
+        .unwrap();
+    asked.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    asked
+}
+
+#[test]
+fn a_websocket_has_a_stream_of_its_own() {
+    let backend = Backend::at_heads(|request, reader| {
+        match request.line.as_str() {
+            "GET /no HTTP/1.1" => return answer(reader.get_mut(), "403 Forbidden", "no"),
+            "GET /deaf HTTP/1.1" => return answer(reader.get_mut(), "200 OK", "page"),
+            _ => {}
+        }
+        let agree = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+        reader.get_mut().write_all(agree).unwrap();
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = reader.read(&mut bytes) {
+            reader.get_mut().write_all(&bytes[..count]).unwrap();
+        }
+        false
+    });
+    let inside = in_front_of(&backend);
+    run(async {
+        let mut client = Client::to(inside.address).await;
+        assert_eq!(client.get("/no").await.status, 403);
+        assert!(client.sender.is_extended_connect_protocol_enabled(), "it is offered");
+        let (answer, mut stream) = client.begin(websocket("/chat?a=b"), false).await;
+        let answer = answer.await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["sec-websocket-protocol"]),
+            (200, &"chat".parse().unwrap())
+        );
+        assert!(
+            ["sec-websocket-accept", "upgrade", "connection"]
+                .iter()
+                .all(|name| !answer.headers().contains_key(*name))
+        );
+        let mut echoed = answer.into_body();
+        for size in [1, 100, 4000] {
+            stream.send_data(Bytes::from(vec![size as u8; size]), false).unwrap();
+            let mut back = Vec::new();
+            while back.len() < size {
+                back.extend(piece(&mut echoed).await.unwrap().expect("it comes back"));
+            }
+            assert_eq!(back, vec![size as u8; size]);
+        }
+        assert_eq!(inside.claims(), 1, "it is inside as long as it lasts");
+        stream.send_data(Bytes::from_static(b"last"), true).unwrap();
+        assert_eq!(read(&mut echoed).await.unwrap(), b"last");
+        for (path, status) in [("/no", 403), ("/deaf", 501)] {
+            let (answer, _stream) = client.begin(websocket(path), false).await;
+            assert_eq!(answer.await.unwrap().status(), status, "{path}");
+        }
+    });
+    eventually("nobody is inside", || inside.claims() == 0);
+    let asked = backend.received().into_iter().find(|request| request.line.starts_with("GET /chat")).unwrap();
+    assert_eq!(asked.line, "GET /chat?a=b HTTP/1.1");
+    assert_eq!((asked.header("upgrade"), asked.header("connection")), (vec!["websocket"], vec!["upgrade"]));
+    assert_eq!(
+        (asked.header("sec-websocket-version"), asked.header("sec-websocket-key").concat().len()),
+        (vec!["13"], 24)
+    );
+    assert!(asked.header("content-length").is_empty() && asked.header("transfer-encoding").is_empty());
 }
 
 #[test]

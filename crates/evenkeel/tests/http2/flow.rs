@@ -186,12 +186,13 @@ fn a_client_that_does_not_read_stalls_only_its_own_stream() {
     assert_eq!(replica.connections(), 1);
 }
 
-#[test]
-fn a_replica_that_does_not_read_an_upload_stalls_only_its_own_stream() {
+/// A replica that says how much it has read, and reads what goes to `/deaf` only when there is a permit. So much
+/// fits into its window for all streams.
+fn deaf_for_a_while(window: u32) -> (Replica, Arc<tokio::sync::Semaphore>) {
     let wait = Arc::new(tokio::sync::Semaphore::new(0));
     let gate = Arc::clone(&wait);
     let mut builder = h2::server::Builder::new();
-    builder.initial_connection_window_size(1 << 20);
+    builder.initial_connection_window_size(window);
     let replica =
         Replica::with(builder, move |asked: Request<RecvStream>, mut respond: SendResponse<Bytes>| {
             let gate = Arc::clone(&gate);
@@ -203,6 +204,42 @@ fn a_replica_that_does_not_read_an_upload_stalls_only_its_own_stream() {
                 say(&mut respond, 200, &body.len().to_string())
             }
         });
+    (replica, wait)
+}
+
+/// As much as the streams may hold in all is held, and one more has something to send.
+#[test]
+fn uploads_that_are_held_up_take_no_time_and_no_room_from_others() {
+    let (replica, wait) = deaf_for_a_while(64 << 20);
+    let mut set = Set { protocol: proxy::Protocol::H2c, ..Set::default() };
+    set.clients.timeouts.body_grace = Duration::from_millis(300);
+    let inside = Inside::new(&[replica.address], set);
+    let post = |path: &str, length: usize| {
+        let uri = format!("http://h{path}");
+        Request::post(uri).header("content-length", length).body(()).unwrap()
+    };
+    run(async {
+        let mut client = Client::to(inside.address).await;
+        let mut deaf = Vec::new();
+        for _ in 0..20 {
+            let (answer, mut stream) = client.begin(post("/deaf", 512 << 10), false).await;
+            tokio::spawn(async move { send(&mut stream, Bytes::from(vec![7; 512 << 10]), true).await });
+            deaf.push(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let (answer, mut stream) = client.begin(post("/hears", 1), false).await;
+        tokio::spawn(async move { send(&mut stream, Bytes::from_static(b"1"), true).await });
+        assert_eq!(whole(answer.await.unwrap()).await.unwrap().text(), "1");
+        wait.add_permits(100);
+        for answer in deaf {
+            assert_eq!(whole(answer.await.unwrap()).await.unwrap().text(), (512 << 10).to_string());
+        }
+    });
+}
+
+#[test]
+fn a_replica_that_does_not_read_an_upload_stalls_only_its_own_stream() {
+    let (replica, wait) = deaf_for_a_while(1 << 20);
     let inside = in_front_of(&[replica.address]);
     run(async {
         let mut client = Client::to(inside.address).await;

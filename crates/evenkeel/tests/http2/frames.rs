@@ -124,17 +124,29 @@ impl Frames {
 
     /// What becomes of a stream: a status, a reset with its reason, or the end of the connection.
     pub(crate) fn outcome(&mut self, stream: u32) -> Outcome {
-        while let Some(frame) = self.next() {
-            match frame.kind {
-                HEADERS if frame.stream == stream => return Outcome::Status(status(&frame.payload)),
-                RST_STREAM if frame.stream == stream => return Outcome::Reset(number(&frame.payload)),
+        self.outcomes(&[stream])[0]
+    }
+
+    /// The same of several, in whatever order it becomes known.
+    pub(crate) fn outcomes(&mut self, streams: &[u32]) -> Vec<Outcome> {
+        let mut known = vec![None; streams.len()];
+        let mut end = Outcome::Ended;
+        while known.contains(&None) {
+            let Some(frame) = self.next() else { break };
+            let outcome = match frame.kind {
+                HEADERS => Outcome::Status(status(&frame.payload)),
+                RST_STREAM => Outcome::Reset(number(&frame.payload)),
                 GOAWAY if number(&frame.payload[4..]) != 0 => {
-                    return Outcome::GoneAway(number(&frame.payload[4..]));
+                    end = Outcome::GoneAway(number(&frame.payload[4..]));
+                    break;
                 }
-                _ => {}
+                _ => continue,
+            };
+            if let Some(place) = streams.iter().position(|stream| *stream == frame.stream) {
+                known[place].get_or_insert(outcome);
             }
         }
-        Outcome::Ended
+        known.into_iter().map(|outcome| outcome.unwrap_or(end)).collect()
     }
 }
 
@@ -151,7 +163,7 @@ pub(crate) fn number(bytes: &[u8]) -> u32 {
 }
 
 /// The status at the beginning of a block of fields: from the static table, or three digits by Huffman.
-fn status(block: &[u8]) -> u16 {
+pub(crate) fn status(block: &[u8]) -> u16 {
     const KNOWN: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
     // A change of the table's size may come first.
     let block = &block[block.iter().position(|byte| byte & 0xe0 != 0x20).unwrap()..];

@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response};
 
 use super::replicas::in_front_of;
 use super::speak::{Client, Replica, piece, run, whole};
-use crate::rig::eventually;
+use crate::rig::{PATIENCE, eventually};
 
 fn call(path: &str) -> Request<()> {
     let request = Request::post(format!("http://h{path}"));
@@ -190,7 +190,8 @@ fn a_call_that_is_cancelled_ends_at_the_replica_at_once() {
                     }
                 }
             };
-            until(1).await;
+            let begun = tokio::time::timeout(PATIENCE, until(1)).await;
+            assert!(begun.is_ok(), "{path} {size}: it never reached the replica");
             tokio::time::sleep(Duration::from_millis(200)).await;
             assert_eq!(inside.claims(), 1, "{path} {size}");
             drop(head);

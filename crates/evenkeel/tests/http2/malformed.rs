@@ -1,6 +1,8 @@
 //! Clients that break the rules: each gets an answer, a reset or the end of its connection, and nobody
 //! else notices.
 
+use std::io::Write;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use super::frames::Outcome::{Ended, GoneAway, Reset, Status};
@@ -90,14 +92,6 @@ fn heads_that_do_not_pass() {
     }
     assert_eq!(pseudo(&[(":method", b"CONNECT"), (":authority", b"h:1")]), Status(405));
     assert_eq!(backend.received().len(), 5);
-}
-
-#[test]
-fn what_stands_behind_a_number_sign_goes_no_further() {
-    let backend = Backend::saying("ok");
-    let inside = in_front_of(&backend);
-    assert_eq!(outcome(&inside, &ask("GET", "/a#/../b", &[])), Status(200));
-    assert_eq!(backend.received()[0].line, "GET /a HTTP/1.1");
 }
 
 #[test]
@@ -213,11 +207,11 @@ fn floods_end_with_their_connection() {
             _ => frame(CONTINUATION, 0, 1, &[]),
         });
         assert!(matches!(empty, GoneAway(_)), "empty continuations: {empty:?}");
-        // Streams that break a rule are reset by us, which costs as much.
+        // Requests that break a rule are answered as others are, which costs less.
         let wrong = ask("GET", "/", &[("connection", b"close")]);
         let broken =
             flood(&inside, 5000, |number| frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &wrong));
-        assert!(matches!(broken, GoneAway(_)), "broken rules: {broken:?}");
+        assert!(matches!(broken, Ended | GoneAway(_)), "broken rules: {broken:?}");
         // These cost no more than they bring.
         for (name, bytes) in [
             ("pings", frame(PING, 0, 0, &[0; 8])),
@@ -263,8 +257,51 @@ fn streams_that_are_given_up_again_and_again_end_their_connection() {
     }
     let (after, reason) = ended.expect("it is told to go");
     println!("after {after} streams");
-    assert!((100..2000).contains(&after) && reason == ENHANCE_YOUR_CALM, "{after} {reason}");
+    assert!((100..2000).contains(&after) && reason == 0, "{after} {reason}");
+    // Who goes on all the same is hung up on.
+    for number in after + 1..after + 1000 {
+        let stream = 2 * number + 1;
+        frames.say(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block));
+        frames.say(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    let hung_up = frames.outcome(u32::MAX);
+    assert!(matches!(hung_up, GoneAway(ENHANCE_YOUR_CALM) | Ended), "{hung_up:?}");
     eventually("nobody is inside", || inside.claims() == 0);
+}
+
+/// Somebody downloads something, and gives up 300 other requests meanwhile.
+#[test]
+fn those_under_way_are_finished_before_a_defence_ends_their_connection() {
+    let rest = Arc::new(Barrier::new(2));
+    let may_go_on = Arc::clone(&rest);
+    let backend = Backend::start(move |request, stream| {
+        if !request.line.starts_with("GET /download ") {
+            std::thread::sleep(Duration::from_secs(1));
+            return false;
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nbegun").unwrap();
+        may_go_on.wait();
+        stream.write_all(b"ended").is_ok()
+    });
+    let inside = in_front_of(&backend);
+    let mut frames = Frames::to(inside.address);
+    frames.say(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &ask("GET", "/download", &[])));
+    let mut body = frames.next_of(DATA).unwrap().payload;
+    let block = ask("GET", "/", &[]);
+    for number in 1..=300 {
+        let stream = 2 * number + 1;
+        frames.say(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block));
+        frames.say(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    assert_eq!(number_of(&frames.next_of(GOAWAY).unwrap().payload), 0, "told to go, and no more");
+    rest.wait();
+    while body.len() < 10 {
+        body.extend(frames.next_of(DATA).expect("the rest comes").payload);
+    }
+    assert_eq!(body, b"begunended");
+    let defences = inside.proxy.as_ref().unwrap().counters().defences();
+    assert!(defences.contains(&("http2_given_up", 1)), "{defences:?}");
+    while frames.next().is_some() {}
 }
 
 fn number_of(payload: &[u8]) -> u32 {

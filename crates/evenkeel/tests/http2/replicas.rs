@@ -78,16 +78,18 @@ fn targets_and_hosts_of_every_kind_get_an_answer() {
         talk.say(format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         talk.head().status
     };
-    for target in ["/", "//", "/a//b", "/?", "/{}|\"", "/%2f", "/a:b@c", "*", "http://h", "http://h?a"] {
+    for target in ["/", "//", "/a//b", "/?", "/{}|\"", "/%3f", "/a:b@c", "*", "http://h", "http://h?a"] {
         assert_eq!(ask(target, "h"), 200, "{target}");
     }
+    for target in ["/<", "/>", "/^", "/`", "/\u{7c}", "/[", "/a?<>^`{|}\""] {
+        assert_eq!(ask(target, "h"), 200, "{target}");
+    }
+    let asked = replica.received();
+    assert!(asked.contains(&"GET /%60".to_owned()), "{asked:?}");
     for host in ["", "a_b", "[::1]:80", "h:65535", "xn--a", "a."] {
         assert_eq!(ask("/", host), 200, "{host}");
     }
     // What HTTP/1.1 lets through and the library of HTTP/2 does not must come to an end, too.
-    for target in ["/<", "/>", "/^", "/`", "/\u{7c}", "/[", "/a?<>^`{|}"] {
-        assert!(matches!(ask(target, "h"), 200 | 400), "{target}");
-    }
     for host in ["a:", "%c3%A9", "!$&'()*+,;=", "~"] {
         assert!(matches!(ask("/", host), 200 | 400), "{host}");
     }
@@ -154,6 +156,37 @@ fn what_a_replica_refuses_goes_to_another() {
         assert_eq!(serving.received().len(), round + 1);
     }
     assert!(!refusing.received().is_empty());
+}
+
+/// It is the only one, and there is nobody else to ask.
+#[test]
+fn what_the_only_replica_has_not_looked_at_is_sent_again() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let replica = Replica::start(move |_, mut respond| {
+        let is_refused = count.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
+        async move {
+            if is_refused {
+                respond.send_reset(Reason::REFUSED_STREAM);
+                return Ok(());
+            }
+            say(&mut respond, 200, "")
+        }
+    });
+    let inside = in_front_of(&[replica.address]);
+    for round in 0..10 {
+        assert_eq!(send(inside.address, "POST", "/", "once").status, 200, "round {round}");
+    }
+    let connection = AtomicUsize::new(0);
+    let address = by_hand(move |frames, stream| {
+        // The first connection takes nothing, not even its first request.
+        if connection.fetch_add(1, Ordering::Relaxed) > 0 {
+            return fine(frames, stream);
+        }
+        frames.say(&frame(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 0]));
+        false
+    });
+    let inside = in_front_of(&[address]);
+    assert_eq!(send(inside.address, "POST", "/", "").status, 200);
 }
 
 #[test]

@@ -18,12 +18,57 @@ impl Answer {
     }
 }
 
-/// One request on a connection of its own.
-pub fn send(address: SocketAddr, method: &str, path: &str, body: &str) -> Answer {
+/// The admin API of a balancer, with what it asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct AdminApi {
+    pub address: SocketAddr,
+    /// In a test nobody has to forget it.
+    pub token: &'static str,
+}
+
+impl std::fmt::Display for AdminApi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+/// Whom a request is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Whom {
+    Anybody(SocketAddr),
+    Admin(AdminApi),
+}
+
+impl From<SocketAddr> for Whom {
+    fn from(address: SocketAddr) -> Self {
+        Self::Anybody(address)
+    }
+}
+
+impl From<AdminApi> for Whom {
+    fn from(admin: AdminApi) -> Self {
+        Self::Admin(admin)
+    }
+}
+
+/// One request on a connection of its own. To an admin API it brings what that asks for.
+pub fn send(whom: impl Into<Whom>, method: &str, path: &str, body: &str) -> Answer {
+    try_send(whom, method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+}
+
+/// The same, where nobody may be there any more.
+pub fn try_send(whom: impl Into<Whom>, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
+    let (address, fields) = match whom.into() {
+        Whom::Anybody(address) => (address, "Host: test\r\n".to_owned()),
+        Whom::Admin(AdminApi { address, token }) => {
+            let authorization =
+                format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+            (address, format!("Host: {address}\r\n{authorization}"))
+        }
+    };
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    let request =
-        format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{length}\r\n{body}");
-    raw(address, request.as_bytes()).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    let request = format!("{method} {path} HTTP/1.1\r\n{fields}Connection: close\r\n{length}\r\n{body}");
+    raw(address, request.as_bytes())
 }
 
 /// Sends bytes as they are and reads one answer to the end of the connection.

@@ -6,7 +6,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::PROGRAM;
 
@@ -15,55 +14,76 @@ pub struct Yard {
     pub owner: String,
     pub network: String,
     pub image: String,
+    /// Whether the service has the contract's names, which are the same in every yard.
+    is_contract: bool,
     /// Which engine, if it is not the usual one.
     host: Option<String>,
-    /// The contract's names are the same for everybody, so there is one test at a time.
-    _turn: MutexGuard<'static, ()>,
 }
 
 /// How often a yard is cleaned before it is given up.
 const CLEANUPS_MAX: usize = 20;
 
 static YARDS: AtomicU32 = AtomicU32::new(0);
-static TURN: Mutex<()> = Mutex::new(());
 
 impl Yard {
-    /// A yard, or nothing where there is no engine. Where there must be one, this fails.
+    /// A yard for the contract's service, or nothing where there is no engine. Where there must be one, this fails.
     pub fn open() -> Option<Self> {
+        Self::has_engine().then(|| Self::new(None, true))
+    }
+
+    /// The same for a service without the contract.
+    pub fn apart() -> Option<Self> {
+        Self::has_engine().then(|| Self::new(None, false))
+    }
+
+    /// The same at an engine that is there.
+    pub fn at(host: String) -> Self {
+        Self::new(Some(host), false)
+    }
+
+    fn has_engine() -> bool {
         let has_engine =
             bounded_docker(None).args(["version"]).output().is_ok_and(|output| output.status.success());
         if !has_engine {
             let is_required = std::env::var_os("EVENKEEL_REQUIRE_DOCKER").is_some();
             assert!(!is_required, "EVENKEEL_REQUIRE_DOCKER is set and no Docker engine answers");
             println!("skipped: no Docker engine answers");
-            return None;
         }
-        Some(Self::at(None))
+        has_engine
     }
 
-    /// A yard at an engine that is there.
-    pub fn at(host: Option<String>) -> Self {
+    fn new(host: Option<String>, is_contract: bool) -> Self {
         let number = YARDS.fetch_add(1, Ordering::Relaxed);
         let owner = format!("evenkeel-test-{}-{number}", std::process::id());
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let image = format!("{owner}:latest");
-        let yard = Self { network: owner.clone(), owner, image, host, _turn: turn };
+        let yard = Self { network: owner.clone(), owner, image, is_contract, host };
         yard.import();
         yard
     }
 
     /// A configuration for a balancer in this yard, with what a test adds to its service.
     pub fn config(&self, top: &str, service: &str) -> String {
-        let Self { owner, network, image, .. } = self;
+        let Self { owner, network, image, is_contract, .. } = self;
         format!(
-            "contract = true\nowner = \"{owner}\"\n{top}\n[[service]]\nname = \"web\"\ndriver = \"docker\"\n\
+            "contract = {is_contract}\nowner = \"{owner}\"\n{top}\n[[service]]\nname = \"web\"\ndriver = \"docker\"\n\
              image = \"{image}\"\nnetwork = \"{network}\"\n{service}\n"
         )
     }
 
-    /// The names of this yard's containers; `all` shows those that do not run, too.
+    /// What the container of a replica is called.
+    pub fn container(&self, replica: &str) -> String {
+        format!("{}_{replica}", self.owner)
+    }
+
+    /// The replicas of which there is a container; `all` shows those that do not run, too. One that does not say is
+    /// shown by its own name.
     pub fn containers(&self, all: bool) -> BTreeSet<String> {
-        let mut arguments = vec!["ps", "--format", "{{.Names}}", "--filter"];
+        let format = "{{with .Label \"evenkeel.name\"}}{{.}}{{else}}{{.Names}}{{end}}";
+        self.list(all, format)
+    }
+
+    fn list(&self, all: bool, format: &str) -> BTreeSet<String> {
+        let mut arguments = vec!["ps", "--format", format, "--filter"];
         let filter = format!("label=evenkeel.owner={}", self.owner);
         arguments.push(&filter);
         if all {
@@ -72,9 +92,14 @@ impl Yard {
         self.docker(&arguments).lines().map(str::to_owned).collect()
     }
 
-    /// One field of a container, as a Go template names it.
-    pub fn inspect(&self, container: &str, template: &str) -> String {
-        self.docker(&["inspect", "--format", template, container]).trim().to_string()
+    /// One field of a replica's container, as a Go template names it.
+    pub fn inspect(&self, replica: &str, template: &str) -> String {
+        self.docker(&["inspect", "--format", template, &self.container(replica)]).trim().to_string()
+    }
+
+    /// Does something to a replica's container: the words of a command, without its name.
+    pub fn strike(&self, words: &[&str], replica: &str) {
+        self.docker(&[words, &[&self.container(replica)]].concat());
     }
 
     /// Runs the engine's command line and returns what it printed; a failure is the test's.
@@ -114,17 +139,18 @@ impl Yard {
 impl Drop for Yard {
     fn drop(&mut self) {
         super::forget_owner(&self.owner);
+        super::forget_state(&self.owner);
         // The engine may still be busy with what a killed balancer asked for last, and a network
         // cannot go before its containers.
         for _ in 0..CLEANUPS_MAX {
-            for container in self.containers(true) {
+            for container in self.list(true, "{{.ID}}") {
                 let _ = self.bounded_docker().args(["rm", "-f", &container]).output();
             }
             let removed = self.bounded_docker().args(["network", "rm", &self.network]).output();
             let is_gone = removed.is_ok_and(|output| {
                 output.status.success() || String::from_utf8_lossy(&output.stderr).contains("No such network")
             });
-            if is_gone && self.containers(true).is_empty() {
+            if is_gone && self.list(true, "{{.ID}}").is_empty() {
                 break;
             }
         }

@@ -10,7 +10,8 @@ use fleet::{
 use placement::{Member, Placement, Rendezvous, Seat};
 use proxy::{
     ClientSettings, KeyRule, ListenerSettings, Listeners, Protocol, ProxyHandle, ProxySettings,
-    ResponseStyle, RoutesPublisher, ServiceSettings, ServiceTimeouts, Totals,
+    RequestLimits, ResponseStyle, RoutesPublisher, Scope, ServiceSettings, ServiceTimeouts, SharedLimits,
+    Totals,
 };
 use tokio::sync::mpsc;
 
@@ -20,6 +21,9 @@ pub struct Set {
     pub clients: ClientSettings,
     pub timeouts: ServiceTimeouts,
     pub protocol: Protocol,
+    pub limits: RequestLimits,
+    pub retries: Option<u32>,
+    pub shared: SharedLimits,
 }
 
 /// A data plane with two workers in front of one service, to which others can be added; dropping it stops
@@ -41,17 +45,23 @@ impl Inside {
         let replicas: Vec<_> = (1..).zip(addresses).map(|(seat, address)| replica(seat, address)).collect();
         let table = RoutingTable::new(1, placement(replicas.len() as u32), &replicas, 0.0);
         let key_hash = table.key_hash();
-        let (publisher, reader) = routing(table);
+        let (mut publisher, reader) = routing(table);
+        publisher.limit_requests(set.limits.requests_per_replica.unwrap_or(u64::MAX));
+        publisher.publish(placement(replicas.len() as u32), &replicas, 0.0);
         let (suspicions, suspected) = mpsc::channel(1024);
         let service = ServiceSettings {
             name: "web".into(),
-            host: "*".into(),
-            path: "/".into(),
+            scope: Default::default(),
+            path_form: Default::default(),
+            policies: Default::default(),
             key: KeyRule::Random,
             key_hash,
+            sticky: None,
             style: ResponseStyle::Problem,
             protocol: set.protocol,
             timeouts: set.timeouts,
+            limits: set.limits,
+            retries: set.retries.unwrap_or(1),
             table: reader,
             suspicions,
         };
@@ -65,6 +75,7 @@ impl Inside {
             drain_deadline: Duration::from_secs(1),
             clients: set.clients,
             access_log: None,
+            limits: set.shared,
         };
         let proxy = Some(listeners.serve(&settings).unwrap());
         Self { address, replicas, proxy, service, routes: publishing, publisher, _suspicions: suspected }
@@ -90,7 +101,7 @@ impl Inside {
         let table = RoutingTable::new(1, placement(1), &[replica(1, address.into())], 0.0);
         // Its table never changes, so nobody needs to keep the other end.
         let (_, table) = routing(table);
-        ServiceSettings { name: name.into(), path: path.into(), table, ..self.service.clone() }
+        ServiceSettings { name: name.into(), scope: Scope::at(path), table, ..self.service.clone() }
     }
 
     /// Routes to so many of the replicas from now on; the others keep their seats.

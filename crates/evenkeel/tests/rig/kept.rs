@@ -56,7 +56,13 @@ impl Kept {
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
             let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
             let read = |name| std::fs::read(entry.path().join(name)).unwrap_or_default();
-            let environment = String::from_utf8_lossy(&read("environ")).into_owned();
+            // Of whoever is about to become another program a part is seen for a moment, or nothing.
+            let looks = (0..20).map(|_| [read("environ"), read("environ")]);
+            let is_whole = |[first, second]: &[Vec<u8>; 2]| {
+                first == second && (!first.is_empty() || entry.path().join("exe").read_link().is_err())
+            };
+            let [environment, _] = looks.into_iter().find(is_whole).unwrap_or_default();
+            let environment = String::from_utf8_lossy(&environment).into_owned();
             let token = environment.split('\0').find_map(|one| one.strip_prefix(&prefix));
             let Some((life, _)) = token.and_then(|token| token.rsplit_once('/')) else { continue };
             let command = String::from_utf8_lossy(&read("cmdline")).trim_end_matches('\0').replace('\0', " ");
@@ -68,7 +74,7 @@ impl Kept {
 
     /// The keepers, by life.
     pub fn keepers(&self) -> BTreeMap<String, u32> {
-        let carriers = self.carriers().into_iter().filter(|carrier| carrier.command.ends_with(" keep"));
+        let carriers = self.carriers().into_iter().filter(|carrier| carrier.command.contains(" keep --"));
         carriers.map(|carrier| (carrier.life, carrier.pid)).collect()
     }
 

@@ -11,6 +11,7 @@ use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::PATIENCE;
@@ -58,7 +59,10 @@ impl Authority {
         let mut config = match own {
             Some(own) => {
                 let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
-                builder.with_client_auth_cert(vec![der(&own.certificate)], key).unwrap()
+                // Whether it is a good one is the server's affair.
+                let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
+                let shown = CertifiedKey::new(vec![der(&own.certificate)], key);
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
             }
             None => builder.with_no_client_auth(),
         };
@@ -87,6 +91,13 @@ fn der(certificate: &str) -> CertificateDer<'static> {
 }
 
 impl Client {
+    /// The same client, which offers these protocols.
+    pub fn offering(&self, protocols: &[&str]) -> Self {
+        let mut config = ClientConfig::clone(&self.0);
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Self(Arc::new(config))
+    }
+
     pub fn connect(&self, address: SocketAddr, name: &str) -> io::Result<Stream> {
         let socket = TcpStream::connect(address)?;
         socket.set_read_timeout(Some(PATIENCE))?;

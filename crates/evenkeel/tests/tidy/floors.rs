@@ -19,15 +19,18 @@ const fn floor(number: u8, room: &'static str, below: &'static [&'static str]) -
 pub(crate) const FLOORS: &[Floor] = &[
     floor(0, "placement", &[]),
     floor(0, "h1", &[]),
+    floor(0, "hpack", &[]),
     floor(0, "api", &[]),
+    floor(0, "files", &[]),
+    floor(0, "sockets", &[]),
     floor(1, "fleet", &["placement"]),
-    floor(2, "driver", &["fleet", "placement"]),
-    floor(2, "proxy", &["fleet", "h1", "placement"]),
-    floor(3, "control", &["driver", "fleet", "placement"]),
+    floor(2, "driver", &["files", "fleet", "placement", "sockets"]),
+    floor(2, "proxy", &["fleet", "h1", "hpack", "placement"]),
+    floor(3, "control", &["driver", "files", "fleet", "h1", "placement"]),
     floor(3, "config", &["driver", "fleet", "h1", "placement", "proxy"]),
     floor(3, "lab", &["api", "fleet", "placement"]),
-    floor(4, "admin", &["api", "control", "driver", "fleet"]),
-    floor(4, "console", &["api", "fleet"]),
+    floor(4, "admin", &["api", "control", "driver", "files", "fleet"]),
+    floor(4, "console", &["api", "files", "fleet", "sockets"]),
     floor(
         5,
         "evenkeel",
@@ -38,6 +41,7 @@ pub(crate) const FLOORS: &[Floor] = &[
             "console",
             "control",
             "driver",
+            "files",
             "fleet",
             "h1",
             "lab",
@@ -48,7 +52,7 @@ pub(crate) const FLOORS: &[Floor] = &[
 ];
 
 /// Rooms without I/O, clock, randomness, logging or await, and what would bring those in.
-const PURE: &[&str] = &["placement", "h1", "api", "fleet"];
+const PURE: &[&str] = &["placement", "h1", "hpack", "api", "fleet"];
 const IMPURE: &[&str] = &["tokio", "tracing", "fastrand", "rand", "hyper", "rustix", "libc"];
 
 fn manifest(room: &str) -> toml::Table {

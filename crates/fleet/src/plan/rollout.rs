@@ -7,8 +7,7 @@ use crate::{Action, Course, Death, Phase, Plan, Step};
 pub(super) fn plan_rollout(plan: &mut Plan, facts: Facts<'_>) {
     let Some(rollout) = facts.roster.rollout_under_way() else { return };
     if let Some(failure) = why_not_on(plan, rollout, facts) {
-        let may_turn_back = rollout.course == Course::Forward && rollout.may_turn_back;
-        let step = if may_turn_back { Step::TurnBack(failure) } else { Step::GiveUp(failure) };
+        let step = if rollout.may_turn_back() { Step::TurnBack(failure) } else { Step::GiveUp(failure) };
         return plan.act(Action::Rollout(step));
     }
     for successor in &rollout.successors {
@@ -82,7 +81,7 @@ fn why_not_on(plan: &mut Plan, rollout: &Rollout, facts: Facts<'_>) -> Option<Ro
         // One that was well for long enough is about to get its seat.
         let is_baked = successor.well_since.is_some_and(|since| now >= since + rollout.settings.bake);
         if !is_baked && end.is_some_and(|end| plan.wait_until(end, now)) {
-            return Some(successor.failed(&Death::NeverHealthy));
+            return Some(successor.failed(&Death::NeverHealthy(known.heard.clone())));
         }
     }
     for passed in &rollout.passed {
@@ -91,7 +90,8 @@ fn why_not_on(plan: &mut Plan, rollout: &Rollout, facts: Facts<'_>) -> Option<Ro
             && plan.wait_until(end, now)
             && let Some(assignment) = roster.assignment_at(passed.seat)
         {
-            return Some(assignment.failed(&Death::NeverHealthy));
+            let heard = observed.get(assignment.life).and_then(|known| known.heard.clone());
+            return Some(assignment.failed(&Death::NeverHealthy(heard)));
         }
     }
     let is_worse = rollout.failures > rollout.failures_before;

@@ -1,6 +1,6 @@
 //! Chunked bodies, read by h1 in pieces and by a plain decoder byte by byte.
 
-use h1::{BadBody, BodyLength, BodyReader};
+use h1::{BadBody, BodyLength, BodyReader, HeadLimits};
 
 use crate::tally::{Tally, unexplained};
 
@@ -44,7 +44,9 @@ pub(crate) fn check_chunked(bytes: &[u8], cuts: &[usize], tally: &mut Tally) {
 /// What h1 reads that gets the bytes up to each cut in turn and then all, by a caller that takes no more
 /// at once than it is told.
 pub(crate) fn decode(length: BodyLength, bytes: &[u8], cuts: &[usize], take_max: usize) -> Decoded {
-    let mut reader = BodyReader::new(length);
+    // Small ones, so that trailers reach them.
+    let limits = HeadLimits { head_max: 8 << 10, fields_max: 32, ..HeadLimits::default() };
+    let mut reader = BodyReader::new(length, &limits);
     let (mut decoded, mut start) = (Decoded::default(), 0);
     for end in cuts.iter().copied().chain([bytes.len()]).filter(|end| *end <= bytes.len()) {
         while start <= end && decoded.fate == Fate::Unfinished {

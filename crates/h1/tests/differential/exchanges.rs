@@ -219,7 +219,10 @@ async fn hyper_requests(bytes: Vec<u8>) -> Vec<Message> {
             let is_about_server = head.method == hyper::Method::OPTIONS
                 && head.uri.authority().is_some()
                 && path_and_query == "/";
-            let start = format!("{} {}", head.method, if is_about_server { "*" } else { path_and_query });
+            // Before a query, it leaves out the path that stands for none.
+            let slash = if path_and_query.starts_with('?') { "/" } else { "" };
+            let origin = if is_about_server { "*" } else { path_and_query };
+            let start = format!("{} {slash}{origin}", head.method);
             let message = Message { start, fields: lines(&head.headers), ..Message::default() };
             let message = with_body(message, body).await;
             seen.lock().unwrap().push(message);

@@ -10,7 +10,14 @@ use crate::tally::{Class, Tally, unexplained};
 /// More fields than h1 lets pass.
 const SLOTS: usize = 256;
 
-type Parse = fn(&[u8], &HeadLimits) -> Result<(), BadHead>;
+type Find = fn(&mut HeadEnd, &[u8], &HeadLimits) -> Result<Option<usize>, BadHead>;
+
+/// How heads of a kind are read.
+#[derive(Clone, Copy)]
+struct Reading {
+    find: Find,
+    parse: fn(&[u8], &HeadLimits) -> Result<(), BadHead>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
@@ -29,7 +36,10 @@ struct Other<'a> {
 /// Reads the beginning of these bytes as the head of a request, twice; panics at a difference that is
 /// not in the list.
 pub(crate) fn check_request(bytes: &[u8], tally: &mut Tally) {
-    let parse: Parse = |head, limits| RequestHead::default().parse(head, limits);
+    let reading = Reading {
+        find: HeadEnd::find_in_request,
+        parse: |head, limits| RequestHead::default().parse(head, limits),
+    };
     let mut slots = [httparse::EMPTY_HEADER; SLOTS];
     let mut view = httparse::Request::new(&mut slots);
     let result = view.parse(bytes);
@@ -43,8 +53,13 @@ pub(crate) fn check_request(bytes: &[u8], tally: &mut Tally) {
     if bytes.starts_with(b"\r\n\r\n") {
         wrong.push(Class::EmptyLines);
     }
+    // What is refused before its end must be wrong also with one.
+    let ended = [bytes, b"\r\n\r\n"].concat();
+    if is_partial(bytes) && !is_partial(&ended) && matches!(read(bytes, reading), Outcome::Fault(_)) {
+        return check_request(&ended, tally);
+    }
     let other = Other { result, headers, wrong };
-    let Some(end) = judge(bytes, parse, &other, tally) else { return };
+    let Some(end) = judge(bytes, reading, &other, tally) else { return };
 
     let mut fresh = RequestHead::default();
     fresh.parse(&bytes[..end], &limits()).expect("it passed before");
@@ -64,7 +79,8 @@ pub(crate) fn check_request(bytes: &[u8], tally: &mut Tally) {
         && origin == path_and_query
         && head.host() == host
         && (head.version() == Version::Http10) == is_http10
-        && (head.body(), head.upgrade()) == (fresh.body(), fresh.upgrade())
+        && head.body() == fresh.body()
+        && head.upgrades().eq(fresh.upgrades())
         && (head.keeps_alive(), head.expects_continue()) == (fresh.keeps_alive(), fresh.expects_continue())
         && has_same_fields(head.fields(), &other.headers);
     if !is_same {
@@ -72,9 +88,16 @@ pub(crate) fn check_request(bytes: &[u8], tally: &mut Tally) {
     }
 }
 
+/// Whether httparse waits for more of a request.
+fn is_partial(bytes: &[u8]) -> bool {
+    let mut slots = [httparse::EMPTY_HEADER; SLOTS];
+    httparse::Request::new(&mut slots).parse(bytes).is_ok_and(|status| status.is_partial())
+}
+
 /// Reads the beginning of these bytes as the head of an answer, twice, in the same way.
 pub(crate) fn check_response(bytes: &[u8], tally: &mut Tally) {
-    let parse: Parse = |head, limits| ResponseHead::default().parse(head, limits);
+    let reading =
+        Reading { find: HeadEnd::find, parse: |head, limits| ResponseHead::default().parse(head, limits) };
     let mut slots = [httparse::EMPTY_HEADER; SLOTS];
     let mut view = httparse::Response::new(&mut slots);
     let result = view.parse(bytes);
@@ -83,17 +106,14 @@ pub(crate) fn check_response(bytes: &[u8], tally: &mut Tally) {
     if result.is_ok_and(|status| status.is_complete()) {
         wrong = wrong_lengths(&headers, view.version == Some(0));
     }
-    if view.code.is_some_and(|code| !(100..600).contains(&code)) {
+    if view.code.is_some_and(|code| !(100..1000).contains(&code)) {
         wrong.push(Class::StatusOutOfRange);
-    }
-    if matches!(bytes.get(12), Some(b'\r' | b'\n')) {
-        wrong.push(Class::NoSpaceAfterStatus);
     }
     if bytes.starts_with(b"\r\n") {
         wrong.push(Class::EmptyLines);
     }
     let other = Other { result, headers, wrong };
-    let Some(end) = judge(bytes, parse, &other, tally) else { return };
+    let Some(end) = judge(bytes, reading, &other, tally) else { return };
 
     let mut fresh = ResponseHead::default();
     fresh.parse(&bytes[..end], &limits()).expect("it passed before");
@@ -129,8 +149,8 @@ fn used_request() -> RequestHead {
 }
 
 /// Where the head ends, if both accept it.
-fn judge(bytes: &[u8], parse: Parse, other: &Other<'_>, tally: &mut Tally) -> Option<usize> {
-    let ours = read(bytes, parse);
+fn judge(bytes: &[u8], reading: Reading, other: &Other<'_>, tally: &mut Tally) -> Option<usize> {
+    let ours = read(bytes, reading);
     let head = match other.result {
         Ok(httparse::Status::Complete(end)) => &bytes[..end],
         _ => bytes,
@@ -149,7 +169,7 @@ fn judge(bytes: &[u8], parse: Parse, other: &Other<'_>, tally: &mut Tally) -> Op
         (Outcome::Fault(_), Err(_)) => tally.refused += 1,
         (Outcome::Unfinished, Err(_)) => {
             let ended = [bytes, b"\r\n\r\n"].concat();
-            if !matches!(read(&ended, parse), Outcome::Fault(_)) {
+            if !matches!(read(&ended, reading), Outcome::Fault(_)) {
                 unexplained(bytes, "refused by httparse, and could still pass here");
             }
             tally.count(Class::HeldBack);
@@ -175,7 +195,7 @@ fn classes_of(fault: BadHead) -> &'static [Class] {
     match fault {
         BadHead::BareLineFeed => &[Class::BareLineFeed],
         BadHead::RequestLine => &[Class::EmptyLines],
-        BadHead::StatusLine => &[Class::EmptyLines, Class::StatusOutOfRange, Class::NoSpaceAfterStatus],
+        BadHead::StatusLine => &[Class::EmptyLines, Class::StatusOutOfRange],
         BadHead::RequestLineTooLong | BadHead::TooLarge | BadHead::TooManyFields => &[Class::Limit],
         BadHead::Host => &[Class::Host],
         BadHead::HostDisagrees => &[Class::HostDisagrees],
@@ -183,10 +203,12 @@ fn classes_of(fault: BadHead) -> &'static [Class] {
         BadHead::ContentLength => &[Class::ContentLength],
         BadHead::TwoLengths => &[Class::TwoLengths],
         BadHead::TransferEncodingInHttp10 => &[Class::CodingInHttp10],
-        BadHead::TransferEncoding => &[Class::Coding],
+        BadHead::TransferEncoding | BadHead::ChunkedNotLast => &[Class::Coding],
         BadHead::Expectation => &[Class::Expectation],
         BadHead::ControlCharacter | BadHead::Folded | BadHead::FieldName => &[],
         BadHead::Version | BadHead::Underscore => &[],
+        // Of HTTP/2 only.
+        BadHead::PseudoFields | BadHead::ConnectionField => &[],
     }
 }
 
@@ -196,19 +218,24 @@ fn limits() -> HeadLimits {
 }
 
 /// What h1 makes of the bytes; their cut makes no difference.
-fn read(bytes: &[u8], parse: Parse) -> Outcome {
-    let limits = limits();
-    let found = HeadEnd::default().find(bytes, &limits);
-    let piece = if bytes.len() < 1000 { 1 } else { 997 };
-    let mut end = HeadEnd::default();
-    let cuts = (0..bytes.len()).step_by(piece).chain([bytes.len()]);
-    let found_in_pieces = cuts.map(|cut| end.find(&bytes[..cut], &limits)).find(|found| *found != Ok(None));
-    if found_in_pieces.unwrap_or(Ok(None)) != found {
-        unexplained(bytes, &format!("{found:?}, but in pieces {found_in_pieces:?}"));
+fn read(bytes: &[u8], reading: Reading) -> Outcome {
+    let outcome = read_in_pieces(bytes, reading, bytes.len());
+    let in_pieces = read_in_pieces(bytes, reading, if bytes.len() < 1000 { 1 } else { 997 });
+    if in_pieces != outcome {
+        unexplained(bytes, &format!("{outcome:?}, but in pieces {in_pieces:?}"));
     }
-    match found.and_then(|end| end.map_or(Ok(None), |end| parse(&bytes[..end], &limits).map(|()| Some(end))))
-    {
-        Ok(Some(end)) => Outcome::Whole(end),
+    outcome
+}
+
+fn read_in_pieces(bytes: &[u8], reading: Reading, piece: usize) -> Outcome {
+    let limits = limits();
+    let mut end = HeadEnd::default();
+    let cuts = (piece..bytes.len()).step_by(piece.max(1)).chain([bytes.len()]);
+    let mut found = cuts.map(|cut| (reading.find)(&mut end, &bytes[..cut], &limits));
+    match found.find(|found| *found != Ok(None)).unwrap_or(Ok(None)) {
+        Ok(Some(end)) => {
+            (reading.parse)(&bytes[..end], &limits).map_or_else(Outcome::Fault, |()| Outcome::Whole(end))
+        }
         Ok(None) => Outcome::Unfinished,
         Err(fault) => Outcome::Fault(fault),
     }

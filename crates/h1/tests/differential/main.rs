@@ -82,7 +82,6 @@ fn answers_are_read_as_httparse_reads_them_or_refused_for_a_reason() {
         Class::Limit,
         Class::HeldBack,
         Class::StatusOutOfRange,
-        Class::NoSpaceAfterStatus,
         Class::ReasonLeftOut,
     ]);
 }

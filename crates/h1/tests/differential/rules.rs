@@ -63,7 +63,7 @@ pub(crate) fn wrong_request(
     }
     let authority = split_absolute(target).filter(|_| method != "CONNECT").map(|(authority, _)| authority);
     if let (Some(authority), [host]) = (authority, &hosts[..])
-        && !authority.eq_ignore_ascii_case(host)
+        && !are_same_host(authority, host, if target[4] == b':' { "80" } else { "443" })
     {
         wrong.push(Class::HostDisagrees);
     }
@@ -75,7 +75,9 @@ pub(crate) fn wrong_request(
 }
 
 fn is_target(method: &str, target: &[u8]) -> bool {
-    let is_plain = target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#' && *byte != b'\\');
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let is_plain =
+        target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') && !path.contains(&b'\\');
     let has_form = match split_absolute(target) {
         Some((authority, _)) => !authority.is_empty() && is_host(authority),
         None => target.starts_with(b"/") || (target == b"*" && method == "OPTIONS"),
@@ -90,6 +92,18 @@ pub(crate) fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = &target[scheme.len()..];
     let end = rest.iter().position(|byte| b"/?".contains(byte)).unwrap_or(rest.len());
     Some(rest.split_at(end))
+}
+
+fn are_same_host(one: &[u8], other: &[u8], port: &str) -> bool {
+    let whole = |host: &[u8]| {
+        let text = String::from_utf8_lossy(host).to_ascii_lowercase();
+        let has_port = text.rfind(':').is_some_and(|colon| !text[colon..].contains(']'));
+        let text = if has_port { text } else { format!("{text}:") };
+        let (name, given) = text.rsplit_once(':').unwrap_or_default();
+        format!("{name}:{}", if given.is_empty() { port } else { given }.parse::<u16>().unwrap_or_default())
+    };
+    // Invalid ones are at fault for another reason.
+    is_host(one) && is_host(other) && whole(one) == whole(other)
 }
 
 /// RFC 3986, 3.2.2 and 3.2.3, without the addresses of the future.

@@ -9,7 +9,7 @@ pub(crate) enum Class {
     BareLineFeed,
     /// httparse passes over any number of empty lines in front; h1 over one, and before requests only.
     EmptyLines,
-    /// httparse knows no forms of targets, and lets `#`, the backslash and bytes above 0x7F pass.
+    /// httparse knows no forms of targets, and lets `#`, backslashes in paths and bytes above 0x7F pass.
     Target,
     /// httparse does not look at `Host`.
     Host,
@@ -30,10 +30,8 @@ pub(crate) enum Class {
     Limit,
     /// h1 looks for the end of the head first, and judges it then; httparse judges what is there.
     HeldBack,
-    /// httparse takes any three digits for a status, `099` and `999` too.
+    /// httparse takes any three digits for a status, `099` too.
     StatusOutOfRange,
-    /// httparse takes a status line that ends behind the status: the space is missing.
-    NoSpaceAfterStatus,
     /// httparse leaves a reason out that holds bytes above 0x7F.
     ReasonLeftOut,
     /// hyper reads a head that h1 refuses for one of the reasons above.

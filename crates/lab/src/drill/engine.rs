@@ -16,28 +16,47 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct Container {
     engine: Address,
-    /// The engine's name for it, which no other container ever has.
+    /// Which no other container ever has.
     pub(super) id: String,
     /// Its first process, as this host numbers it.
     pub(super) pid: i32,
 }
 
-/// The container with this name, if it is this very life of this service and has this address.
-/// Nothing if there is none, or no engine.
+/// The container of this very life of this service that has this address, whatever it is called. Nothing if there is none,
+/// or no engine.
 pub(super) fn container(service: &str, name: &str, life: Life, address: &str) -> Option<Container> {
     let engine = Address::unix(&socket()?).ok()?;
-    let reply = http::get(&engine, &format!("/containers/{name}/json"), CALL_LIMIT).ok()?;
-    let found: Value = serde_json::from_slice(&reply.body).ok().filter(|_| reply.status == 200)?;
-    let labels = &found["Config"]["Labels"];
-    let (seat, incarnation) = (life.seat.to_string(), life.incarnation.to_string());
-    let is_life = labels["evenkeel.service"] == service
-        && labels["evenkeel.seat"] == *seat
-        && labels["evenkeel.incarnation"] == *incarnation;
-    if !is_life || !has_address(&found, address) {
-        return None;
-    }
-    let pid = found["State"]["Pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())?;
-    Some(Container { engine, id: found["Id"].as_str()?.to_owned(), pid })
+    let (seat, incarnation) = (life.seat, life.incarnation);
+    let labels = [
+        ("service", service),
+        ("name", name),
+        ("seat", &seat.to_string()),
+        ("incarnation", &incarnation.to_string()),
+    ];
+    let filters =
+        serde_json::json!({ "label": labels.map(|(label, value)| format!("evenkeel.{label}={value}")) });
+    let path = format!("/containers/json?filters={}", escaped(&filters.to_string()));
+    // Several balancers of a host may each have a replica of this name in the first life of a seat.
+    let ids = get(&engine, &path)?;
+    ids.as_array()?.iter().find_map(|listed| {
+        let found = get(&engine, &format!("/containers/{}/json", listed["Id"].as_str()?))?;
+        let pid = found["State"]["Pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())?;
+        let id = found["Id"].as_str().filter(|_| has_address(&found, address))?.to_owned();
+        Some(Container { engine: engine.clone(), id, pid })
+    })
+}
+
+fn get(engine: &Address, path: &str) -> Option<Value> {
+    let reply = http::get(engine, path, CALL_LIMIT).ok()?;
+    serde_json::from_slice(&reply.body).ok().filter(|_| reply.status == 200)
+}
+
+/// As it may stand in the query of a path.
+fn escaped(text: &str) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    text.bytes()
+        .map(|byte| if is_plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn socket() -> Option<PathBuf> {

@@ -75,6 +75,15 @@ pub(super) fn is_below(pid: i32, above: &[i32]) -> bool {
     ancestors(pid, &parents()).any(|ancestor| above.contains(&ancestor))
 }
 
+/// Whether one process is below another that is called so.
+pub(super) fn is_below_one_called(pid: i32, name: &str) -> bool {
+    let is_called = |pid: i32| {
+        let called = fs::read_to_string(format!("/proc/{pid}/comm"));
+        called.is_ok_and(|called| called.trim_end() == name)
+    };
+    ancestors(pid, &parents()).any(is_called)
+}
+
 /// Parents, their parents, and so on. Bounded by how many there are: numbers may be used again while
 /// they are read.
 fn ancestors(pid: i32, parents: &BTreeMap<i32, i32>) -> impl Iterator<Item = i32> {

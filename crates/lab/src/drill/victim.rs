@@ -22,6 +22,9 @@ pub(super) enum Body {
     Container(Container),
 }
 
+/// What a keeper is called. Who has none is below the balancer that started it.
+const KEEPER: &str = "evenkeel-keep";
+
 /// A replica that something will be done to.
 #[derive(Debug)]
 pub(super) struct Victim {
@@ -59,7 +62,8 @@ pub(super) fn find(
     let balancers = sockets::holders(admin);
     let is_its_own = |pid: &i32| {
         is_below(*pid, &balancers)
-            || is_kept(processes::variable(*pid, TOKEN).as_deref(), &service.name, life)
+            || (is_kept(processes::variable(*pid, TOKEN).as_deref(), &service.name, life)
+                && processes::is_below_one_called(*pid, KEEPER))
     };
     if !holders.iter().all(is_its_own) && !is_forced {
         let text = format!(

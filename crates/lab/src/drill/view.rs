@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use api::{EventShape, ReplicaShape, Route, ServiceShape};
-use fleet::{Address, Life};
+use api::{EventShape, Problem, ReplicaShape, Route, ServiceShape};
+use fleet::Life;
 use placement::Seat;
 
 use super::error::DrillError;
-use crate::http;
+use crate::http::AdminApi;
 
 /// How long a question may take.
 const QUESTION_LIMIT: Duration = Duration::from_secs(5);
@@ -56,7 +56,7 @@ pub(super) fn has(service: &ServiceShape, wanted: Life) -> bool {
 }
 
 /// The service with this name, or the only one.
-pub(super) fn service(admin: &Address, name: Option<&str>) -> Result<ServiceShape, DrillError> {
+pub(super) fn service(admin: &AdminApi, name: Option<&str>) -> Result<ServiceShape, DrillError> {
     let mut services: Vec<ServiceShape> = ask(admin, Route::Services)?;
     let names = || services.iter().map(|service| service.name.clone()).collect::<Vec<_>>().join(", ");
     let position = match name {
@@ -73,26 +73,29 @@ pub(super) fn service(admin: &Address, name: Option<&str>) -> Result<ServiceShap
 }
 
 /// What happened lately, the oldest first.
-pub(super) fn events(admin: &Address) -> Result<Vec<EventShape>, DrillError> {
+pub(super) fn events(admin: &AdminApi) -> Result<Vec<EventShape>, DrillError> {
     ask(admin, Route::Events)
 }
 
 /// How often the balancer has sent a request again since its start.
-pub(super) fn replays(admin: &Address, service: &str) -> Option<u64> {
-    let page = http::get(admin, &Route::Metrics.path(""), QUESTION_LIMIT).ok()?.text();
+pub(super) fn replays(admin: &AdminApi, service: &str) -> Option<u64> {
+    let page = admin.get(&Route::Metrics.path(""), QUESTION_LIMIT).ok()?.text();
     let label = format!("service=\"{service}\"");
     let is_it = |line: &&str| line.starts_with("evenkeel_replays_total{") && line.contains(&label);
     page.lines().find(is_it)?.rsplit(' ').next()?.parse().ok()
 }
 
 /// What a route shows that is about no service.
-fn ask<T: serde::de::DeserializeOwned>(admin: &Address, route: Route) -> Result<T, DrillError> {
-    let reply = http::get(admin, &route.path(""), QUESTION_LIMIT);
+fn ask<T: serde::de::DeserializeOwned>(admin: &AdminApi, route: Route) -> Result<T, DrillError> {
+    let reply = admin.get(&route.path(""), QUESTION_LIMIT);
     let reply = reply.map_err(|error| DrillError::NoBalancer(Box::new(error)))?;
-    let not_ours =
-        || DrillError::Refused(format!("{} is not the admin API of an Evenkeel balancer", admin.url()));
-    if reply.status != 200 {
-        return Err(not_ours());
+    let url = admin.address.url();
+    let not_ours = || DrillError::Refused(format!("{url} is not the admin API of an Evenkeel balancer"));
+    // It says itself what it wants of whom.
+    match (reply.status, serde_json::from_slice::<Problem>(&reply.body)) {
+        (200, _) => {}
+        (_, Ok(problem)) => return Err(DrillError::Refused(format!("{url}: {}", problem.detail))),
+        _ => return Err(not_ours()),
     }
     serde_json::from_slice(&reply.body).map_err(|_| not_ours())
 }

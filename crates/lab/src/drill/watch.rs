@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use api::{EventShape, ServiceShape};
-use fleet::{Address, Life};
+use fleet::Life;
 
 use super::error::DrillError;
 use super::fault::Fault;
 use super::under_way::UnderWay;
 use super::view;
+use crate::http::AdminApi;
 
 /// How long the load runs before the fault, and after the fleet is whole again.
 pub(super) const CALM: Duration = Duration::from_secs(2);
@@ -19,7 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// What is watched, since when, and for how long.
 pub(super) struct Watch<'a> {
-    pub(super) admin: &'a Address,
+    pub(super) admin: &'a AdminApi,
     /// How long a fault lasts that has an end of its own.
     pub(super) length: Duration,
     pub(super) recover_within: Duration,

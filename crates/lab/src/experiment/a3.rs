@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{ExperimentError, Order, Stage, surface};
 use crate::drill::{Drill, DrillError, Fault, Objective, Report};
+use crate::http::AdminApi;
 use crate::paper::{Axes, Chart, Line, Mark, Section, Table};
 use crate::subject::Subject;
 use crate::variant::Variant;
@@ -59,7 +60,7 @@ pub fn a3(order: &Order, stage: &mut Stage<'_>) -> Result<Section, ExperimentErr
     Ok(section)
 }
 
-fn kill(subject: &Subject, admin: fleet::Address, stage: &mut Stage<'_>) -> Result<Report, ExperimentError> {
+fn kill(subject: &Subject, admin: AdminApi, stage: &mut Stage<'_>) -> Result<Report, ExperimentError> {
     let drill = Drill {
         admin,
         service: None,

@@ -5,12 +5,14 @@
 
 use std::sync::Once;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
-use super::chart::{Axes, Bar, Chart, Line, Mark};
+use super::chart::{Axes, Bar, Chart, DrawError, Line, Mark, Picture};
 
 const SIZE: (u32, u32) = (860, 420);
 /// What of the width is for the names of lines.
@@ -39,16 +41,17 @@ const FAILURE: RGBColor = RGBColor(213, 60, 0);
 
 const FAMILY: &str = "sans-serif";
 
-/// A picture that could not be drawn.
-#[derive(Debug, thiserror::Error)]
-#[error("picture {id} could not be drawn: {reason}")]
-pub struct DrawError {
-    id: String,
-    reason: String,
+/// The chart as a picture.
+pub(super) fn picture(chart: &Chart) -> Result<Option<Picture>, DrawError> {
+    Ok(Some(Picture { svg: svg(chart)?, png: png(chart)? }))
 }
 
-/// The chart as SVG.
-pub(super) fn svg(chart: &Chart) -> Result<String, DrawError> {
+/// The font of the pictures, in base64.
+pub(super) fn letters() -> Option<String> {
+    Some(STANDARD.encode(notosans::REGULAR_TTF))
+}
+
+fn svg(chart: &Chart) -> Result<String, DrawError> {
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
@@ -57,8 +60,7 @@ pub(super) fn svg(chart: &Chart) -> Result<String, DrawError> {
     Ok(text)
 }
 
-/// The chart as the bytes of a PNG.
-pub(super) fn png(chart: &Chart) -> Result<Vec<u8>, DrawError> {
+fn png(chart: &Chart) -> Result<Vec<u8>, DrawError> {
     let (width, height) = (SIZE.0 * PNG_SCALE, SIZE.1 * PNG_SCALE);
     let failed = |reason: String| DrawError { id: chart.id().into(), reason };
     let mut pixels = vec![0; (width * height * 3) as usize];
@@ -73,6 +75,22 @@ pub(super) fn png(chart: &Chart) -> Result<Vec<u8>, DrawError> {
     let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels));
     written.map_err(|error| failed(error.to_string()))?;
     Ok(bytes)
+}
+
+impl Chart {
+    /// The largest value in it, for the top of its axis. Never less than one.
+    fn top(&self) -> f64 {
+        let values: Vec<f64> = match self {
+            Self::Bars { bars, .. } => {
+                let reach = |bar: &Bar| bar.expected.map_or(0.0, |(middle, band)| middle + band);
+                bars.iter().map(|bar| bar.value.max(reach(bar))).collect()
+            }
+            Self::Lines { lines, .. } => {
+                lines.iter().flat_map(|line| &line.points).map(|(_, value)| *value).collect()
+            }
+        };
+        values.into_iter().fold(1.0, f64::max)
+    }
 }
 
 fn draw<DB: DrawingBackend>(chart: &Chart, area: &DrawingArea<DB, Shift>, scale: u32) -> Result<(), String> {

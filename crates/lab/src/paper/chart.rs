@@ -90,18 +90,19 @@ impl Chart {
             Self::Bars { title, .. } | Self::Lines { title, .. } => title,
         }
     }
+}
 
-    /// The largest value in it, for the top of its axis. Never less than one.
-    pub(super) fn top(&self) -> f64 {
-        let values: Vec<f64> = match self {
-            Self::Bars { bars, .. } => {
-                let reach = |bar: &Bar| bar.expected.map_or(0.0, |(middle, band)| middle + band);
-                bars.iter().map(|bar| bar.value.max(reach(bar))).collect()
-            }
-            Self::Lines { lines, .. } => {
-                lines.iter().flat_map(|line| &line.points).map(|(_, value)| *value).collect()
-            }
-        };
-        values.into_iter().fold(1.0, f64::max)
-    }
+/// A chart that was drawn.
+#[derive(Clone, Debug)]
+pub(super) struct Picture {
+    pub(super) svg: String,
+    pub(super) png: Vec<u8>,
+}
+
+/// A picture that could not be drawn.
+#[derive(Debug, thiserror::Error)]
+#[error("picture {id} could not be drawn: {reason}")]
+pub struct DrawError {
+    pub(super) id: String,
+    pub(super) reason: String,
 }

@@ -1,5 +1,5 @@
 //! The files that a paper becomes: `report.html`, `data.json`, a CSV for each table, and each picture as
-//! SVG and PNG.
+//! SVG and PNG, if this was built with what draws them.
 //!
 //! Everything is made before the first byte is written, and each file appears whole or not at all.
 
@@ -7,8 +7,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::canvas::{self, DrawError};
-use super::{Paper, page};
+use super::chart::DrawError;
+use super::{Paper, canvas, page};
 
 /// A paper that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +30,10 @@ pub fn write(paper: &Paper, folder: &Path) -> Result<PathBuf, WriteError> {
             files.push((format!("{}.csv", table.id), table.csv().into_bytes()));
         }
         for chart in &section.charts {
-            let svg = canvas::svg(chart)?;
-            files.push((format!("{}.svg", chart.id()), svg.clone().into_bytes()));
-            files.push((format!("{}.png", chart.id()), canvas::png(chart)?));
-            pictures.push((chart.id().to_owned(), svg));
+            let Some(picture) = canvas::picture(chart)? else { continue };
+            files.push((format!("{}.svg", chart.id()), picture.svg.clone().into_bytes()));
+            files.push((format!("{}.png", chart.id()), picture.png));
+            pictures.push((chart.id().to_owned(), picture.svg));
         }
     }
     let data = serde_json::to_vec_pretty(paper).expect("a paper holds nothing that JSON cannot");

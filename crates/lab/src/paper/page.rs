@@ -2,10 +2,7 @@
 
 use std::fmt::Write as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use super::{Paper, Section, Table};
+use super::{Paper, Section, Table, canvas};
 
 /// The pictures are drawn in the light theme's colours; these rules give them the dark theme's.
 const STYLE: &str = "\
@@ -41,8 +38,10 @@ pub(super) fn html(paper: &Paper, pictures: &[(String, String)]) -> String {
     page += "<link rel=\"icon\" href=\"data:,\">\n<title>Evenkeel lab</title>\n<style>\n";
     page += STYLE;
     // The pictures are laid out for this font, and a machine may have none at all.
-    let letters = STANDARD.encode(notosans::REGULAR_TTF);
-    page += &format!("@font-face{{font-family:\"Noto Sans Lab\";src:url(data:font/ttf;base64,{letters})}}\n");
+    if let Some(letters) = canvas::letters() {
+        page +=
+            &format!("@font-face{{font-family:\"Noto Sans Lab\";src:url(data:font/ttf;base64,{letters})}}\n");
+    }
     page += "</style>\n</head>\n<body>\n<h1>Evenkeel lab</h1>\n<dl>\n";
     let command = ("command".to_owned(), paper.setting.command.clone());
     let seed = ("seed".to_owned(), paper.setting.seed.to_string());
@@ -54,8 +53,14 @@ pub(super) fn html(paper: &Paper, pictures: &[(String, String)]) -> String {
     for section in &paper.sections {
         write_section(&mut page, section, pictures);
     }
-    page += "<footer>The figures are in <code>data.json</code> and in the CSV files next to this page; each picture is there as SVG and PNG. \
-             The letters of the pictures are Noto Sans, SIL Open Font License 1.1.</footer>\n</body>\n</html>\n";
+    page += "<footer>The figures are in <code>data.json</code> and in the CSV files next to this page";
+    page += match pictures {
+        [] => ". This program was built without what draws pictures (the feature <code>drawing</code>).",
+        _ => {
+            "; each picture is there as SVG and PNG. The letters of the pictures are Noto Sans, SIL Open Font License 1.1."
+        }
+    };
+    page += "</footer>\n</body>\n</html>\n";
     page
 }
 

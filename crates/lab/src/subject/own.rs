@@ -5,7 +5,6 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -15,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{Subject, SubjectError};
+use crate::http::AdminApi;
 use crate::plan::Target;
 use crate::variant::Variant;
 
@@ -83,16 +83,20 @@ impl OwnPlan {
         std::fs::write(&file, self.config(folder.path())).map_err(failed)?;
         let mut command = Command::new(&self.program);
         command.args(["tether", &std::process::id().to_string()]).arg(&self.program);
-        command.args(["up", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--config"]).arg(&file);
-        // Ctrl-C is for us; we end it in its own time.
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["up", "--wait", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--config"]).arg(&file);
+        let token_file = folder.path().join("admin.token");
+        command.arg("--token-file").arg(&token_file);
+        // Ctrl-C is for us; it gets a session of its own, and we end it in its own time.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
         let lines = lines_of(&mut child);
         let own = Own { child, _folder: folder };
         let (address, admin) = listening(&lines)?;
         // Whoever drops the lines would stop those who read them, and the balancer's words would block it.
         std::thread::spawn(move || lines.iter().for_each(drop));
-        Ok(Subject { target: Target::new(address), admin: Some(admin.into()), own: Some(own), had: None })
+        let token = std::fs::read_to_string(&token_file).map_err(failed)?;
+        let admin = AdminApi { address: admin.into(), token: Some(token.trim().to_owned()) };
+        Ok(Subject { target: Target::new(address), admin: Some(admin), own: Some(own), had: None })
     }
 }
 

@@ -48,10 +48,13 @@ impl ClassicHash {
     }
 
     /// Where a request begins to look.
-    pub(super) fn request_slot(self, id: u32, slots: u64) -> usize {
-        let id = u64::from(id);
+    pub(super) fn request_slot(self, id: u64, slots: u64) -> usize {
         let hash = match self {
-            Self::Quadratic => id * id + 2 * id + 17,
+            // Reduced first, as above.
+            Self::Quadratic => {
+                let id = id % slots;
+                id * id + 2 * id + 17
+            }
             Self::Splitmix => mix(REQUEST + id),
             Self::Xxh3 => xxh3_64(&(REQUEST + id).to_le_bytes()),
         };

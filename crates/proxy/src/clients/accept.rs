@@ -7,12 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 
-use crate::clients::handshake;
+use crate::clients::capacity::{Admission, Capacity};
+use crate::clients::handshake::ClientTask;
 use crate::clients::listeners::WorkerListeners;
+use crate::clients::origin;
 use crate::clients::queue::{Accepted, HandedOver, WorkerQueues};
+use crate::memory::measured::Connected;
 use crate::settings::ListenerSettings;
+use crate::telling::defences::Defence;
 use crate::worker::Worker;
 
 /// How long a worker waits after it could not accept, for descriptors to become free.
@@ -21,7 +25,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Accepts and serves connections until the proxy is stopped and all of them have ended, or the
 /// drain deadline has passed.
 pub(crate) async fn accept(worker: Rc<Worker>, listeners: WorkerListeners) {
-    let WorkerListeners { sockets, room, queues, mut handed_over } = listeners;
+    let WorkerListeners { sockets, capacity, queues, mut handed_over } = listeners;
     // Every connection holds a sender; when the last is gone, so are the connections.
     let (alive, mut all_ended) = mpsc::channel::<()>(1);
     let queues = Rc::new(queues);
@@ -35,8 +39,8 @@ pub(crate) async fn accept(worker: Rc<Worker>, listeners: WorkerListeners) {
                 continue;
             }
         };
-        let room = Arc::clone(&room);
-        let door = Door { server: server.clone(), settings, room, queues: Rc::clone(&queues) };
+        let capacity = Arc::clone(&capacity);
+        let door = Door { server: server.clone(), settings, capacity, queues: Rc::clone(&queues) };
         accepting.spawn_local(async move { door.keep(socket).await });
     }
     drop(queues);
@@ -73,11 +77,9 @@ impl Server {
     }
 
     fn serve(&self, stream: TcpStream, accepted: Accepted) {
-        let Self { worker, alive } = self.clone();
-        tokio::task::spawn_local(async move {
-            handshake::serve(&worker, stream, accepted).await;
-            drop(alive);
-        });
+        let holding = self.worker.memory.open(accepted.peer.ip());
+        let task = ClientTask::new(&self.worker, stream, accepted, self.alive.clone());
+        tokio::task::spawn_local(Connected::new(&self.worker.memory, holding, task));
     }
 }
 
@@ -85,7 +87,7 @@ impl Server {
 struct Door {
     server: Server,
     settings: Arc<ListenerSettings>,
-    room: Arc<Semaphore>,
+    capacity: Arc<Capacity>,
     queues: Rc<WorkerQueues>,
 }
 
@@ -97,24 +99,31 @@ impl Door {
             _ = stop.wait_for(|is_stopping| *is_stopping) => {}
         }
         // A client that the kernel has told "connected" is served before the socket is closed.
-        while let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+        while let Some(admission) = self.capacity.try_admit() {
             match tokio::time::timeout(Duration::ZERO, socket.accept()).await {
-                Ok(Ok((stream, peer))) => self.take_in(stream, peer, permit),
+                Ok(Ok((_, peer))) if self.refuses(peer) => {}
+                Ok(Ok((stream, peer))) => self.take_in(stream, peer, admission),
                 _ => break,
             }
         }
     }
 
     async fn accept_all(&self, socket: &TcpListener) {
+        let own = self.queues.own_number();
+        let tell_oldest = || self.server.worker.idle.tell_oldest();
         let mut is_failing = false;
         loop {
             match socket.accept().await {
                 Ok((stream, peer)) => {
                     is_failing = false;
+                    // Whoever has its part already need not make others go.
+                    if self.refuses(peer) {
+                        continue;
+                    }
                     // One for whom there is no room waits here, those behind it in the kernel. Room is not
                     // taken before somebody comes: that could be what another listener is waiting for.
-                    let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
-                    self.take_in(stream, peer, permit);
+                    let Some(admission) = self.capacity.admit(own, tell_oldest).await else { return };
+                    self.take_in(stream, peer, admission);
                 }
                 // The client was gone again before its turn came.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -122,16 +131,39 @@ impl Door {
                     if !std::mem::replace(&mut is_failing, true) {
                         tracing::warn!(%error, "cannot accept connections; trying on");
                     }
+                    // Most likely descriptors are short, and somebody idle can do without one.
+                    self.capacity.ask_oldest(own, tell_oldest);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    fn take_in(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    /// Whether nobody is let in from there: it has its part of all connections, or is not believed who the
+    /// clients are that it speaks for.
+    fn refuses(&self, peer: SocketAddr) -> bool {
+        if self.knows_client() {
+            return self.capacity.refuses(peer.ip());
+        }
+        let is_believed = origin::is_trusted(peer.ip(), &self.settings.proxy_protocol_from);
+        if !is_believed {
+            self.server.worker.defences.tell(Defence::RefusedProxyProtocol, Some(peer.ip()));
+        }
+        !is_believed
+    }
+
+    /// Whether the other end of a connection is its client. Behind the PROXY protocol it says who is.
+    fn knows_client(&self) -> bool {
+        !self.settings.proxy_protocol
+    }
+
+    fn take_in(&self, stream: TcpStream, peer: SocketAddr, mut admission: Admission) {
+        if self.knows_client() && admission.of_client(peer.ip()).is_err() {
+            return;
+        }
         let other = self.queues.shorter();
-        let admission = other.unwrap_or(self.queues.own()).admit(permit);
-        let accepted = Accepted { peer, listener: Arc::clone(&self.settings), admission };
+        let counted = other.unwrap_or(self.queues.own()).count();
+        let accepted = Accepted { peer, listener: Arc::clone(&self.settings), admission, counted };
         let Some(other) = other else { return self.server.serve(stream, accepted) };
         let handed_over = match stream.into_std() {
             Ok(stream) => HandedOver { stream, accepted },

@@ -1,104 +1,129 @@
 //! Clients that speak HTTP/2: many requests at a time, each a task of its own.
 
-use std::cell::Cell;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use h1::{BadHead, BodyLength, Fields, Method, RequestHead, ResponseHead, Underscores};
 use h2::server::{Connection as Http2Connection, SendResponse};
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, Request, Response};
+use http::Request;
 
-use crate::clients::client::Client;
+use crate::clients::client::Visit;
+use crate::clients::idle::Why;
 use crate::clients::origin::Origin;
+use crate::memory::Holding;
+use crate::memory::measured::Part;
 use crate::respond::failure::Failure;
-use crate::respond::send;
 use crate::settings::{
-    HTTP2_CLIENT_WINDOW, HTTP2_GIVEN_UP_AGE, HTTP2_GIVEN_UP_MAX, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW,
-    HTTP2_STREAMS_MAX,
+    HTTP2_CLIENT_WINDOW_SHORT, HTTP2_GIVEN_UP_MAX, HTTP2_HEADLESS_MAX, HTTP2_PENDING_RESETS_MAX,
+    HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, STOP_GRACE,
 };
-use crate::telling::access_log::line::Ending;
+use crate::telling::defences::Defence;
 use crate::travel::context::RequestContext;
 use crate::travel::dispatch;
 use crate::wire::connection::Connection;
 use crate::wire::deadlines::Deadline;
-use crate::wire::discard::discard;
-use crate::wire::fields;
-use crate::wire::forward;
-use crate::wire::h2_body::{Incoming, Outgoing};
-use crate::wire::peer::{Broken, Peer};
 use crate::worker::Worker;
+use answer::{Asked, answer};
+use arrivals::{Arrivals, Arrived};
+use intake::Fault;
+use streams::{Open, Streams};
 use transport::{Progress, Transport};
 
+mod intake;
+mod arrivals;
+mod overhead;
 mod transport;
+mod streams;
+mod answer;
+mod stream;
 
-/// What its streams tell a connection.
-#[derive(Default)]
-struct Streams {
-    /// How many are under way.
-    open: Cell<usize>,
-    /// How many more were given up at once than were not.
-    given_up: Cell<u32>,
-}
+/// The largest window that the protocol has words for.
+const WINDOW_MAX: u32 = (1 << 31) - 1;
 
 /// Serves a connection whose first bytes, if any were read, are still in its input.
-pub(crate) async fn serve(worker: &Rc<Worker>, connection: Connection, origin: Origin) {
+pub(crate) async fn serve(worker: &Rc<Worker>, connection: Connection, visit: Visit) {
     let deadline = worker.deadlines.join();
-    let origin = Rc::new(origin);
-    let (transport, progress) = Transport::new(connection, &worker.deadlines);
+    let origin = Rc::new(visit.origin());
+    let holding = worker.memory.current();
+    let is_short = worker.memory.is_short();
+    let arrivals = Arrivals::new(&worker.buffers);
+    let (transport, progress) = Transport::new(connection, worker, &arrivals);
+    let streams_max = worker.clients.streams_max;
     let handshake = h2::server::Builder::new()
-        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_concurrent_streams(streams_max)
         .initial_window_size(HTTP2_STREAM_WINDOW)
-        .initial_connection_window_size(HTTP2_CLIENT_WINDOW)
+        .initial_connection_window_size(client_window(streams_max, is_short))
+        .max_pending_accept_reset_streams(HTTP2_PENDING_RESETS_MAX)
         .max_send_buffer_size(HTTP2_SEND_BUFFER)
-        .max_header_list_size(u32::try_from(worker.clients.head.head_max).unwrap_or(u32::MAX))
+        .enable_connect_protocol()
+        .max_header_list_size(u32::try_from(worker.clients.http2_head_max).unwrap_or(u32::MAX))
         .handshake::<_, Bytes>(transport);
-    let shaken = tokio::time::timeout(worker.clients.timeouts.head, Box::pin(handshake)).await;
-    let Ok(Ok(http2)) = shaken else {
+    let Some(Ok(http2)) = visit.place.unless_told(Box::pin(handshake)).await else {
         return tracing::debug!(peer = %origin.address, "an HTTP/2 connection did not come about");
     };
     let mut served = Served {
         worker,
+        origin,
+        holding,
         http2,
         deadline,
-        progress,
-        streams: Rc::default(),
-        idle_since: None,
+        progress: Rc::clone(&progress),
+        streams: Rc::new(Streams::of(visit, arrivals, progress)),
         ending_since: None,
+        quiet_since: None,
+        is_hung_up: false,
+        refuses: false,
+        is_narrow: is_short,
     };
+    // All that it has to say about itself is said.
+    served.streams.visit.place.work();
+    served.streams.visit.place.rest();
     while let Some(accepted) = served.next_stream().await {
-        let (request, respond) = match accepted {
-            Ok(accepted) => accepted,
+        match accepted {
+            Ok((request, respond)) => served.take_on(request, respond),
             Err(error) => {
-                tracing::debug!(peer = %origin.address, %error, "an HTTP/2 connection ended badly");
+                if error.is_library() {
+                    worker.defences.tell(Defence::Http2Broken, Some(served.client()));
+                    served.streams.hung_up_for.set(Some(Defence::Http2Broken));
+                }
+                tracing::debug!(peer = %served.origin.address, %error, "an HTTP/2 connection ended badly");
                 break;
             }
-        };
-        let streams = Rc::clone(&served.streams);
-        streams.open.set(streams.open.get() + 1);
-        let (worker, origin) = (Rc::clone(worker), Rc::clone(&origin));
-        tokio::task::spawn_local(async move {
-            let was_given_up = answer(&worker, &origin, request, respond).await;
-            let given_up = streams.given_up.get();
-            streams.given_up.set(if was_given_up { given_up + 1 } else { given_up.saturating_sub(1) });
-            streams.open.set(streams.open.get() - 1);
-        });
+        }
     }
+}
+
+/// How much of all bodies on a connection may have come before somebody has used it: what all its streams may
+/// hold, and that of one more, so that none is held up by what others hold.
+fn client_window(streams_max: u32, is_short: bool) -> u32 {
+    if is_short {
+        return HTTP2_CLIENT_WINDOW_SHORT;
+    }
+    HTTP2_STREAM_WINDOW.saturating_mul(streams_max.saturating_add(1)).min(WINDOW_MAX)
 }
 
 /// A connection that is served.
 struct Served<'a> {
-    worker: &'a Worker,
+    worker: &'a Rc<Worker>,
+    origin: Rc<Origin>,
+    holding: Option<Rc<Holding>>,
     http2: Http2Connection<Transport, Bytes>,
     deadline: Deadline,
     progress: Rc<Progress>,
     streams: Rc<Streams>,
-    idle_since: Option<Instant>,
     /// When the client was told to go elsewhere.
     ending_since: Option<Instant>,
+    /// Since when nothing is under way then.
+    quiet_since: Option<Instant>,
+    is_hung_up: bool,
+    /// No further stream is taken on, for what became of the last ones.
+    refuses: bool,
+    /// Whether its window is that of times when there is little memory.
+    is_narrow: bool,
 }
 
 type AcceptedStream = Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>;
@@ -109,281 +134,173 @@ impl Served<'_> {
     async fn next_stream(&mut self) -> Option<AcceptedStream> {
         poll_fn(|context| {
             self.deadline.register(context.waker());
-            if let Poll::Ready(accepted) = self.http2.poll_accept(context) {
-                self.idle_since = None;
-                return Poll::Ready(accepted);
+            let accepted = self.http2.poll_accept(context);
+            self.tell_refused();
+            if accepted.is_ready() {
+                return accepted;
             }
-            if self.is_to_end() {
+            let told = self.told(context);
+            if self.is_to_end(told) {
                 // What that has to send is sent on the way to the next wait.
                 if let Poll::Ready(accepted) = self.http2.poll_accept(context) {
                     return Poll::Ready(accepted);
                 }
             }
-            if self.is_lost() { Poll::Ready(None) } else { Poll::Pending }
+            if self.streams.arrivals.are_handed_over() {
+                // They have their turn before others come.
+                context.waker().wake_by_ref();
+            }
+            let is_in_the_way = told == Some(Why::Room);
+            if is_in_the_way || self.is_lost() { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }
 
+    /// Why this connection is to go, if it is. It is idle when all that it has asked for was taken.
+    fn told(&self, context: &mut Context<'_>) -> Option<Why> {
+        let place = &self.streams.visit.place;
+        if self.progress.held_up_since().is_some() {
+            place.work();
+        } else if self.streams.open.get() == 0 {
+            place.rest();
+        }
+        match place.poll_told(context) {
+            Poll::Ready(why) => Some(why),
+            Poll::Pending => None,
+        }
+    }
+
     /// Tells the client to go elsewhere if it is time for that; whether it was told just now.
-    fn is_to_end(&mut self) -> bool {
-        let now = self.deadline.now();
-        let is_idle = self.streams.open.get() == 0;
-        self.idle_since = is_idle.then(|| self.idle_since.unwrap_or(now));
-        let idle_due = self.idle_since.unwrap_or(now) + self.worker.clients.timeouts.idle;
-        self.deadline.wake_at(Some(idle_due));
+    fn is_to_end(&mut self, told: Option<Why>) -> bool {
+        self.fit_window();
+        if let Some(defence) = self.attack() {
+            return self.hang_up(defence);
+        }
+        if told == Some(Why::Room) {
+            // What is on its way here is not looked at, and the client knows that it can send it elsewhere.
+            self.http2.abrupt_shutdown(Reason::NO_ERROR);
+            return true;
+        }
         if self.ending_since.is_some() {
             return false;
         }
-        let is_too_wild = self.streams.given_up.get() > HTTP2_GIVEN_UP_MAX;
-        if is_too_wild {
-            self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-        } else if now >= idle_due || self.worker.is_stopping.get() {
-            self.http2.graceful_shutdown();
-        } else {
+        // Those that it waits for are finished.
+        self.refuses = self.streams.given_up.get() > HTTP2_GIVEN_UP_MAX;
+        if self.refuses {
+            self.worker.defences.tell(Defence::Http2GivenUp, Some(self.client()));
+        } else if told.is_none() && !self.worker.is_stopping.get() {
             return false;
         }
-        self.ending_since = Some(now);
+        self.http2.graceful_shutdown();
+        self.ending_since = Some(self.deadline.now());
+        true
+    }
+
+    /// What the client does, if it is nothing to be patient with.
+    fn attack(&mut self) -> Option<Defence> {
+        if self.progress.is_flood() {
+            return Some(Defence::Http2Overhead);
+        }
+        match self.progress.head_fault() {
+            Some(Fault::TooLarge) => return Some(Defence::Http2Heads),
+            Some(Fault::Undecodable) => return Some(Defence::Http2Broken),
+            None if self.streams.arrivals.headless() > HTTP2_HEADLESS_MAX => {
+                return Some(Defence::Http2Heads);
+            }
+            None => {}
+        }
+        if self.streams.given_up.get() > 2 * HTTP2_GIVEN_UP_MAX {
+            return Some(Defence::Http2GivenUp);
+        }
+        let due = self.progress.head_since()? + self.worker.clients.timeouts.head;
+        if self.deadline.now() >= due {
+            return Some(Defence::Http2SlowHead);
+        }
+        self.deadline.wake_at(Some(due));
+        None
+    }
+
+    /// Writes down which requests the library has refused, of whom nobody else knows.
+    fn tell_refused(&self) {
+        for Arrived { head, .. } in self.streams.arrivals.take_refused() {
+            let listener = &self.streams.visit.listener;
+            let request = RequestContext::begin(self.worker, &self.origin, listener, &self.deadline);
+            dispatch::tell(&request, &head, Failure::StreamRefused);
+        }
+    }
+
+    fn client(&self) -> IpAddr {
+        self.origin.address.ip()
+    }
+
+    /// Begins to answer a request, or refuses it.
+    fn take_on(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        let number = respond.stream_id().as_u32();
+        let holding = self.holding.clone();
+        let is_too_much = holding.as_ref().is_some_and(|holding| self.worker.memory.is_too_much(holding));
+        if self.refuses || is_too_much {
+            let given_up = &self.streams.given_up;
+            given_up.set(given_up.get() + u32::from(self.refuses));
+            self.streams.arrivals.refuse(number);
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
+        // What is reset before its turn has come needs none.
+        let Some(arrived) = self.streams.arrivals.take_head(number) else { return };
+        let open = Open::new(&self.streams, number, holding.clone());
+        let (worker, origin) = (Rc::clone(self.worker), Rc::clone(&self.origin));
+        let answered = async move {
+            let asked = Asked { arrived, body: request.into_body(), respond };
+            let was_given_up = answer(&worker, &origin, &open, asked).await;
+            let given_up = open.streams.given_up.get();
+            open.streams.given_up.set(if was_given_up { given_up + 1 } else { given_up.saturating_sub(1) });
+        };
+        tokio::task::spawn_local(Part::new(&self.worker.memory, holding, answered));
+    }
+
+    /// What was offered already stays so; of what is used less is offered again.
+    fn fit_window(&mut self) {
+        let is_short = self.worker.memory.is_short();
+        if is_short != self.is_narrow {
+            self.is_narrow = is_short;
+            self.http2.set_target_window_size(client_window(self.worker.clients.streams_max, is_short));
+        }
+    }
+
+    /// Ends it at once, whatever is under way; whether that is said just now.
+    fn hang_up(&mut self, defence: Defence) -> bool {
+        if self.is_hung_up {
+            return false;
+        }
+        self.is_hung_up = true;
+        self.streams.hung_up_for.set(Some(defence));
+        self.worker.defences.tell(defence, Some(self.client()));
+        self.http2.abrupt_shutdown(match defence {
+            Defence::Http2Broken => Reason::COMPRESSION_ERROR,
+            _ => Reason::ENHANCE_YOUR_CALM,
+        });
+        self.ending_since.get_or_insert(self.deadline.now());
         true
     }
 
     /// Whether nobody is there any more, or behaves so: it takes nothing of what is sent to it, or does not
     /// go although nothing is under way.
-    fn is_lost(&self) -> bool {
-        let limit = self.worker.clients.timeouts.write;
+    fn is_lost(&mut self) -> bool {
+        let (now, write) = (self.deadline.now(), self.worker.clients.timeouts.write);
+        let held_up = self.progress.held_up_since().map(|since| since + write);
         let ending = self.ending_since.filter(|_| self.streams.open.get() == 0);
-        let ending = ending.map(|since| since.max(self.progress.taken()));
-        let due = self.progress.held_up_since().into_iter().chain(ending).min().map(|since| since + limit);
-        match due {
-            Some(due) if self.deadline.now() >= due => true,
+        // What was answered may still be on its way. Signs of life are none of that.
+        let rest = ending.filter(|_| self.http2.has_streams());
+        let rest = rest.map(|since| since.max(self.progress.useful_taken()) + write);
+        let quiet = ending.filter(|_| rest.is_none()).map(|_| *self.quiet_since.get_or_insert(now));
+        self.quiet_since = quiet;
+        let quiet = quiet.map(|since| since + STOP_GRACE);
+        match held_up.into_iter().chain(rest).chain(quiet).min() {
+            Some(due) if now >= due => true,
             Some(due) => {
-                self.deadline.wake_at(Some(due));
+                self.deadline.wake_no_later_than(due);
                 false
             }
             None => false,
         }
-    }
-}
-
-/// Answers one request; whether its client gave it up at once.
-async fn answer(
-    worker: &Worker,
-    origin: &Origin,
-    arrived: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-) -> bool {
-    let deadline = worker.deadlines.join();
-    let request = RequestContext::begin(worker, origin, &deadline);
-    let mut head = worker.buffers.take_request();
-    let (parts, body) = arrived.into_parts();
-    let taken = take_head(worker, &mut head, &parts, body.is_end_stream());
-    let mut client = Http2Client {
-        worker,
-        respond,
-        incoming: Incoming::new(body, worker.clients.head.underscores),
-        outgoing: Outgoing::default(),
-        method: head.method(),
-        request_id: None,
-        is_answered: false,
-    };
-    client.request_id = request.request_id(&head);
-    match taken {
-        Ok(()) => dispatch::answer(&request, &mut head, &mut client).await,
-        Err(fault) => send::fail(&request, &head, &mut client, Failure::BadHead(fault)).await,
-    }
-    worker.buffers.put_request(head);
-    if client.is_answered {
-        // What is not read to its end is broken off with the stream, which some clients take for a failure
-        // although they have the whole response.
-        discard(&mut client, &deadline).await;
-    }
-    let has_left = request.account.ending.get() == Ending::ClientLeft && !client.is_answered;
-    has_left && deadline.now() < request.begun + HTTP2_GIVEN_UP_AGE
-}
-
-/// A head in our own form. What HTTP/2's library lets through is checked as strictly as in HTTP/1: it
-/// may go to a replica that speaks that.
-fn take_head(
-    worker: &Worker,
-    head: &mut RequestHead,
-    parts: &http::request::Parts,
-    has_ended: bool,
-) -> Result<(), BadHead> {
-    let limits = &worker.clients.head;
-    let host = single(&parts.headers, &http::header::HOST).map_err(|()| BadHead::Host)?;
-    let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
-    if let (Some(host), Some(authority)) = (host, authority)
-        && !host.eq_ignore_ascii_case(authority)
-    {
-        return Err(BadHead::HostDisagrees);
-    }
-    let origin = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    if origin.len() > limits.request_line_max {
-        return Err(BadHead::RequestLineTooLong);
-    }
-    // Browsers send each cookie by itself; it is one field all the same.
-    let cookies = parts.headers.get_all(http::header::COOKIE).iter().count();
-    if parts.headers.len() - cookies.saturating_sub(1) > limits.fields_max {
-        return Err(BadHead::TooManyFields);
-    }
-    let authority = authority.or(host).ok_or(BadHead::Host)?;
-    head.start(parts.method.as_str().as_bytes(), origin.as_bytes(), Some(authority))?;
-    push_fields(head, &parts.headers, limits.underscores)?;
-    let expected = single(&parts.headers, &http::header::EXPECT).map_err(|()| BadHead::Expectation)?;
-    if expected.is_some_and(|expected| !expected.eq_ignore_ascii_case(b"100-continue")) {
-        return Err(BadHead::Expectation);
-    }
-    single(&parts.headers, &http::header::CONTENT_LENGTH).map_err(|()| BadHead::ContentLength)?;
-    head.set_body(match fields::content_length(&parts.headers) {
-        Some(length) => BodyLength::Exact(length),
-        None if has_ended => BodyLength::None,
-        None => BodyLength::Chunked,
-    });
-    Ok(())
-}
-
-/// The value of a field of which there must not be two.
-fn single<'a>(fields: &'a HeaderMap, name: &http::HeaderName) -> Result<Option<&'a [u8]>, ()> {
-    let mut values = fields.get_all(name).iter();
-    let value = values.next().map(http::HeaderValue::as_bytes);
-    if values.next().is_some() { Err(()) } else { Ok(value) }
-}
-
-fn push_fields(head: &mut RequestHead, fields: &HeaderMap, underscores: Underscores) -> Result<(), BadHead> {
-    let mut cookies = Vec::new();
-    for (name, value) in fields {
-        if name == http::header::COOKIE {
-            // In pieces here, in one elsewhere: RFC 9113, 8.2.3.
-            if !cookies.is_empty() {
-                cookies.extend_from_slice(b"; ");
-            }
-            cookies.extend_from_slice(value.as_bytes());
-            continue;
-        }
-        let has_underscore = name.as_str().contains('_');
-        match underscores {
-            Underscores::Reject if has_underscore => return Err(BadHead::Underscore),
-            Underscores::Drop if has_underscore => {}
-            _ if name == http::header::HOST => {}
-            _ => head.push(name.as_str().as_bytes(), value.as_bytes()),
-        }
-    }
-    if !cookies.is_empty() {
-        head.push(b"cookie", &cookies);
-    }
-    Ok(())
-}
-
-/// One stream of a client.
-struct Http2Client<'a> {
-    worker: &'a Worker,
-    respond: SendResponse<Bytes>,
-    incoming: Incoming,
-    outgoing: Outgoing,
-    method: Method,
-    request_id: Option<Vec<u8>>,
-    is_answered: bool,
-}
-
-impl Client for Http2Client<'_> {
-    fn request_id(&self) -> Option<&[u8]> {
-        self.request_id.as_deref()
-    }
-
-    fn begin_response(&mut self, head: &ResponseHead, length: BodyLength) {
-        self.is_answered = true;
-        let mut response = Response::new(());
-        *response.status_mut() =
-            http::StatusCode::from_u16(head.status()).unwrap_or(http::StatusCode::BAD_GATEWAY);
-        let map = response.headers_mut();
-        forward::response_fields(head, |name, value| fields::append(map, name, value));
-        if !map.contains_key(http::header::DATE) {
-            fields::append(map, b"date", self.worker.date.text().as_bytes());
-        }
-        if let Some(id) = &self.request_id {
-            map.remove("x-request-id");
-            fields::append(map, b"x-request-id", id);
-        }
-        let declared = match length {
-            BodyLength::None if self.method == Method::Head || head.status() == 304 => head.declared_length(),
-            other => Some(other),
-        };
-        if let Some(BodyLength::Exact(length @ 1..)) = declared {
-            map.insert(http::header::CONTENT_LENGTH, length.into());
-        }
-        let is_over =
-            matches!(length, BodyLength::None | BodyLength::Exact(0)) || self.method == Method::Head;
-        // If it fails the stream is gone, which the next look at it shows.
-        if let Ok(stream) = self.respond.send_response(response, is_over)
-            && !is_over
-        {
-            self.outgoing = Outgoing::new(stream);
-        }
-    }
-
-    fn send_interim(&mut self, head: &ResponseHead) {
-        let mut response = Response::new(());
-        *response.status_mut() =
-            http::StatusCode::from_u16(head.status()).unwrap_or(http::StatusCode::PROCESSING);
-        forward::response_fields(head, |name, value| fields::append(response.headers_mut(), name, value));
-        // Not worth failing a request for.
-        let _ = self.respond.send_informational(response);
-    }
-
-    fn poll_left(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.is_answered {
-            self.outgoing.poll_reset(context)
-        } else {
-            self.respond.poll_reset(context).map(drop)
-        }
-    }
-
-    // Streams end by themselves.
-    fn end_after_this(&mut self) {}
-
-    fn spoil(&mut self) {
-        self.outgoing.reset(Reason::INTERNAL_ERROR);
-        self.respond.send_reset(Reason::INTERNAL_ERROR);
-    }
-
-    fn become_raw(&mut self) -> bool {
-        false
-    }
-
-    fn own_connection(&mut self) -> Option<&mut Connection> {
-        None
-    }
-
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-}
-
-impl Peer for Http2Client<'_> {
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<&[u8], Broken>> {
-        self.incoming.poll_body(context)
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.incoming.consume(count);
-    }
-
-    fn trailers(&self) -> Option<&Fields> {
-        self.incoming.trailers()
-    }
-
-    fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
-        // What stands behind a response to HEAD is for nobody.
-        if self.method == Method::Head {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        self.outgoing.poll_send(context, bytes)
-    }
-
-    fn finish(&mut self, trailers: Option<&Fields>) {
-        self.outgoing.finish(trailers);
-    }
-
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        Poll::Ready(Ok(()))
     }
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
+use crate::clients::capacity::Capacity;
 use crate::clients::queue::{HANDED_OVER_MAX, HandedOver, WorkerQueue, WorkerQueues};
-use crate::settings::{ClientSettings, ListenerSettings};
+use crate::settings::ListenerSettings;
 
 /// Connections that the kernel holds for a worker that is busy.
 const BACKLOG: i32 = 4096;
@@ -55,13 +56,17 @@ const BACKLOG: i32 = 4096;
 /// let (suspicions, _suspected) = tokio::sync::mpsc::channel(16);
 /// let service = ServiceSettings {
 ///     name: "web".into(),
-///     host: "*".into(),
-///     path: "/".into(),
+///     scope: Default::default(),
+///     path_form: Default::default(),
 ///     key: KeyRule::Random,
 ///     key_hash,
+///     sticky: None,
 ///     style: Default::default(),
 ///     protocol: Default::default(),
 ///     timeouts: Default::default(),
+///     limits: Default::default(),
+///     retries: 1,
+///     policies: Default::default(),
 ///     table,
 ///     suspicions,
 /// };
@@ -75,6 +80,7 @@ const BACKLOG: i32 = 4096;
 ///     drain_deadline: Duration::from_secs(1),
 ///     clients: ClientSettings::default(),
 ///     access_log: None,
+///     limits: Default::default(),
 /// })?;
 ///
 /// let mut client = TcpStream::connect(address)?;
@@ -135,9 +141,13 @@ impl Listeners {
         self.listeners.iter().map(|bound| bound.settings.address).collect()
     }
 
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
+    }
+
     /// What each worker listens on.
-    pub(crate) fn into_workers(self, clients: &ClientSettings) -> io::Result<Vec<WorkerListeners>> {
-        let room = Arc::new(Semaphore::new(clients.connections_max.min(Semaphore::MAX_PERMITS)));
+    pub(crate) fn into_workers(self, capacity: &Arc<Capacity>) -> io::Result<Vec<WorkerListeners>> {
         let channels: Vec<_> = (0..self.workers).map(|_| mpsc::channel(HANDED_OVER_MAX)).collect();
         let queues: Vec<WorkerQueue> =
             channels.iter().map(|(sender, _)| WorkerQueue::new(sender.clone())).collect();
@@ -146,7 +156,7 @@ impl Listeners {
             .enumerate()
             .map(|(own, (_, handed_over))| WorkerListeners {
                 sockets: Vec::new(),
-                room: Arc::clone(&room),
+                capacity: Arc::clone(capacity),
                 queues: WorkerQueues::new(queues.clone(), own),
                 handed_over,
             })
@@ -174,7 +184,7 @@ fn bind_one(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
 /// What one worker listens on, and its part in spreading connections.
 pub(crate) struct WorkerListeners {
     pub(crate) sockets: Vec<(std::net::TcpListener, Arc<ListenerSettings>)>,
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) capacity: Arc<Capacity>,
     pub(crate) queues: WorkerQueues,
     pub(crate) handed_over: mpsc::Receiver<HandedOver>,
 }

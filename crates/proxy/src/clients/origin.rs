@@ -14,6 +14,23 @@ pub(crate) struct Origin {
     pub(crate) is_trusted: bool,
 }
 
+/// What counts as one client where clients are counted: an address of IPv4, a network (/64) of IPv6, where
+/// everybody has a whole one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Household {
+    V4(u32),
+    V6(u64),
+}
+
+impl Household {
+    pub(crate) fn of(client: IpAddr) -> Self {
+        match client.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.to_bits()),
+            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
+        }
+    }
+}
+
 impl Origin {
     pub(crate) fn new(address: SocketAddr, is_tls: bool, is_trusted: bool) -> Self {
         let text = address.ip().to_canonical().to_string().into_bytes().into_boxed_slice();

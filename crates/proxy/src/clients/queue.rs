@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
+use crate::clients::capacity::Admission;
 use crate::settings::ListenerSettings;
 
 /// How many connections may be on their way from one worker to another.
@@ -34,6 +35,7 @@ pub(crate) struct Accepted {
     pub(crate) peer: SocketAddr,
     pub(crate) listener: Arc<ListenerSettings>,
     pub(crate) admission: Admission,
+    pub(crate) counted: Counted,
 }
 
 /// A connection between two workers: known to neither of their runtimes.
@@ -42,10 +44,9 @@ pub(crate) struct HandedOver {
     pub(crate) accepted: Accepted,
 }
 
-/// A connection's part of what is limited; dropping it leaves.
-pub(crate) struct Admission {
+/// A connection as one of its worker's; dropping it leaves.
+pub(crate) struct Counted {
     connections: Arc<AtomicUsize>,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl WorkerQueue {
@@ -55,9 +56,9 @@ impl WorkerQueue {
     }
 
     /// Counts one more connection of this worker.
-    pub(crate) fn admit(&self, permit: OwnedSemaphorePermit) -> Admission {
+    pub(crate) fn count(&self) -> Counted {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        Admission { connections: Arc::clone(&self.connections), _permit: permit }
+        Counted { connections: Arc::clone(&self.connections) }
     }
 
     /// Hands a connection over. A worker that is too busy to take it, or has ended, leaves it to us.
@@ -84,6 +85,11 @@ impl WorkerQueues {
         (own > least + least / SLACK).then_some(queue)
     }
 
+    /// The number of this worker.
+    pub(crate) fn own_number(&self) -> usize {
+        self.own
+    }
+
     /// This worker's own.
     pub(crate) fn own(&self) -> &WorkerQueue {
         &self.all[self.own]
@@ -95,7 +101,7 @@ impl WorkerQueues {
     }
 }
 
-impl Drop for Admission {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }

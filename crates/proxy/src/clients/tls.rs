@@ -21,17 +21,18 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::{TLS12, TLS13};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
-use tokio_rustls::{Accept, TlsAcceptor};
 
 use certificates::Certificates;
 use settings::{TlsError, TlsSettings, TlsVersion};
+
+use crate::wire::tls_stream::{Configs, TlsStream};
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
+const HTTP_1_0: &[u8] = b"http/1.0";
 
 /// The server side of TLS. Clones share the certificates and the keys of session tickets, so that
 /// a client resumes its session with whichever worker it meets.
@@ -43,7 +44,7 @@ pub struct TlsServer {
 #[derive(Debug)]
 struct Shared {
     settings: TlsSettings,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Configs>,
     seen: Mutex<Seen>,
 }
 
@@ -98,8 +99,8 @@ impl TlsServer {
     }
 
     /// The handshake. It has no time limit of its own, and dropping it closes the connection.
-    pub(crate) fn accept(&self, stream: TcpStream) -> Accept<TcpStream> {
-        TlsAcceptor::from(self.shared.current.load_full()).accept(stream)
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream> {
+        TlsStream::accept(stream, &self.shared.current.load_full()).await
     }
 
     fn watch_every(&self, interval: Duration) -> io::Result<()> {
@@ -115,9 +116,20 @@ impl TlsServer {
     }
 }
 
+/// What an operator should read about a handshake that failed.
+pub(crate) fn explained(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(error) if settings::is_of_version_1(error) => {
+            format!("the client's certificate {}", settings::VERSION_1)
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// Whether the handshake agreed on HTTP/2.
-pub(crate) fn is_http2(stream: &TlsStream<TcpStream>) -> bool {
-    stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
+pub(crate) fn is_http2(stream: &TlsStream) -> bool {
+    stream.protocol() == Some(HTTP_2)
 }
 
 impl Shared {
@@ -171,7 +183,7 @@ fn stamp(file: &Path) -> Option<Stamp> {
 
 /// All that a handshake goes by. Each has its own ticket keys: a client whose certificate comes
 /// from an authority that was replaced cannot go on with its old session.
-fn configure(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
+fn configure(settings: &TlsSettings) -> Result<Configs, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let certificates = Certificates::load(&settings.certificates, &provider)?;
     let versions = match settings.oldest_version {
@@ -186,11 +198,13 @@ fn configure(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     if settings.is_http2 {
         config.alpn_protocols.push(HTTP_2.to_vec());
     }
-    config.alpn_protocols.push(HTTP_1.to_vec());
+    config.alpn_protocols.extend([HTTP_1, HTTP_1_0].map(<[u8]>::to_vec));
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     // Requests in the first flight can be sent again by whoever recorded them.
     config.max_early_data_size = 0;
-    Ok(config)
+    let mut without_protocols = config.clone();
+    without_protocols.alpn_protocols.clear();
+    Ok(Configs { usual: Arc::new(config), without_protocols: Arc::new(without_protocols) })
 }
 
 fn client_verifier(

@@ -8,6 +8,7 @@
 use std::task::Context;
 use std::time::{Duration, Instant};
 
+use crate::replicas::sockets::Socket;
 use crate::settings::{IDLE_CONNECTION_AGE_MAX, IDLE_CONNECTIONS_MAX};
 use crate::wire::connection::Connection;
 
@@ -23,8 +24,21 @@ const FORGOTTEN_LEAST: Duration = Duration::from_micros(50);
 /// Idle connections, the one that was used last at the end.
 #[derive(Default)]
 pub(crate) struct Idle {
-    connections: Vec<(Connection, Instant)>,
+    connections: Vec<Kept>,
     patience: Patience,
+}
+
+struct Kept {
+    connection: Connection,
+    socket: Socket,
+    since: Instant,
+}
+
+/// A connection that was idle.
+pub(crate) struct Taken {
+    pub(crate) connection: Connection,
+    pub(crate) socket: Socket,
+    pub(crate) idle_for: Duration,
 }
 
 /// After how long a replica closed an idle connection, at the least.
@@ -33,30 +47,38 @@ struct Patience(Option<Duration>);
 
 impl Idle {
     /// Keeps a connection for later.
-    pub(crate) fn put(&mut self, connection: Connection) {
+    pub(crate) fn put(&mut self, connection: Connection, socket: Socket) {
         if self.connections.len() < IDLE_CONNECTIONS_MAX {
-            self.connections.push((connection, Instant::now()));
+            self.connections.push(Kept { connection, socket, since: Instant::now() });
+        }
+    }
+
+    /// Since when the one that was used longest ago is idle.
+    pub(crate) fn longest(&self) -> Option<Instant> {
+        self.connections.first().map(|kept| kept.since)
+    }
+
+    /// Closes that one.
+    pub(crate) fn close_longest(&mut self) {
+        if !self.connections.is_empty() {
+            self.connections.remove(0);
         }
     }
 
     /// The connection that was used last, if one is usable, and for how long it was idle. `is_careful` is
     /// for requests that must not be sent twice: it also asks the kernel instead of relying on what was
     /// heard from it last.
-    pub(crate) fn take(
-        &mut self,
-        context: &mut Context<'_>,
-        is_careful: bool,
-    ) -> Option<(Connection, Duration)> {
-        while let Some((mut connection, since)) = self.connections.pop() {
+    pub(crate) fn take(&mut self, context: &mut Context<'_>, is_careful: bool) -> Option<Taken> {
+        while let Some(Kept { mut connection, socket, since }) = self.connections.pop() {
             let idle_for = since.elapsed();
             if !is_open(&mut connection, context) || (is_careful && !connection.wire.is_silent()) {
                 self.patience.learn(idle_for);
             } else if is_careful && !self.patience.covers(idle_for) {
                 // The others have been idle even longer. Somebody less careful may use them.
-                self.connections.push((connection, since));
+                self.connections.push(Kept { connection, socket, since });
                 return None;
             } else {
-                return Some((connection, idle_for));
+                return Some(Taken { connection, socket, idle_for });
             }
         }
         None
@@ -70,12 +92,12 @@ impl Idle {
     /// Drops those that the replica has closed, and those that a rush has left behind.
     pub(crate) fn look(&mut self, context: &mut Context<'_>) {
         self.patience.forget();
-        self.connections.retain_mut(|(connection, since)| {
-            let is_open = is_open(connection, context);
+        self.connections.retain_mut(|kept| {
+            let is_open = is_open(&mut kept.connection, context);
             if !is_open {
-                self.patience.learn(since.elapsed());
+                self.patience.learn(kept.since.elapsed());
             }
-            is_open && since.elapsed() < IDLE_CONNECTION_AGE_MAX
+            is_open && kept.since.elapsed() < IDLE_CONNECTION_AGE_MAX
         });
     }
 }

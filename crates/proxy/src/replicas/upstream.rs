@@ -2,36 +2,35 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fleet::{Address, Life, NoConnection, Replica};
-use h1::{BodyLength, Fields, HeadLimits, RequestHead, ResponseHead, Underscores};
+use fleet::{Address, Life, Replica};
+use h1::{BodyLength, HeadLimits, RequestHead, ResponseHead, Underscores};
 use h2::client::SendRequest;
-use tokio::net::{TcpStream, UnixStream};
 
-use crate::replicas::idle::Idle;
+use crate::replicas::idle::{Idle, Taken};
+use crate::replicas::sockets::{Holding, Socket, Spare, WorkerSockets};
 use crate::respond::failure::Failure;
+use crate::respond::limit::Limit;
 use crate::settings::Protocol;
+use crate::telling::garbled::BrokenRule;
 use crate::wire::buffers::Buffers;
 use crate::wire::connection::{Connection, HeadFault, Unsent};
 use crate::wire::deadlines::Deadline;
 use crate::wire::forward::{self, Passage};
-use crate::wire::peer::{Broken, Peer};
+use crate::wire::peer::Broken;
 use crate::wire::stream::Wire;
 use by_seat::{BySeat, Holder};
+use connect::{tcp, unix};
 use http2::Http2Stream;
 use shared::{Joined, Shared};
 
-/// How long to wait before a Unix socket is tried again whose queue is full.
-const QUEUE_PAUSE: Duration = Duration::from_millis(1);
-
 mod by_seat;
+mod connect;
+mod body;
 mod http2;
 mod shared;
 
@@ -45,6 +44,7 @@ pub(crate) struct Pool {
     buffers: Rc<Buffers>,
     limits: HeadLimits,
     protocol: Protocol,
+    sockets: Rc<WorkerSockets>,
 }
 
 /// A connection that carries one request, or a part of one that carries many.
@@ -56,19 +56,31 @@ pub(crate) struct Lease {
     /// How long it was idle, if it carried a request before. If it breaks, the replica may just have
     /// grown tired of it.
     idle_for: Option<Duration>,
+    /// What was wrong with a head that came, if something was.
+    broken_rule: Option<BrokenRule>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "the larger one is the usual one")]
 enum Link {
-    Http1(Connection),
+    Http1(Connection, Socket),
     Http2(Box<Http2Stream>),
 }
 
 impl Pool {
-    pub(crate) fn new(buffers: &Rc<Buffers>, protocol: Protocol) -> Self {
+    pub(crate) fn new(buffers: &Rc<Buffers>, protocol: Protocol, sockets: &Rc<WorkerSockets>) -> Rc<Self> {
         // Responses may have any names; only requests could pretend to come from a proxy.
         let limits = HeadLimits { underscores: Underscores::Keep, ..HeadLimits::default() };
-        Self { idle: Rc::default(), shared: Shared::default(), buffers: Rc::clone(buffers), limits, protocol }
+        let pool = Rc::new(Self {
+            idle: Rc::default(),
+            shared: Shared::default(),
+            buffers: Rc::clone(buffers),
+            limits,
+            protocol,
+            sockets: Rc::clone(sockets),
+        });
+        let weak: Weak<Self> = Rc::downgrade(&pool);
+        sockets.enroll(weak);
+        pool
     }
 
     /// What is spoken on its connections.
@@ -83,39 +95,66 @@ impl Pool {
         poll_fn(|context| {
             let mut idle = self.idle.borrow_mut();
             let taken = idle.get_mut(holder).and_then(|idle| idle.take(context, is_careful));
-            let lease = |(connection, idle_for)| self.lease(Link::Http1(connection), holder, Some(idle_for));
-            Poll::Ready(taken.map(lease))
+            Poll::Ready(taken.map(|taken| {
+                let Taken { connection, socket, idle_for } = taken;
+                self.lease(Link::Http1(connection, socket), holder, Some(idle_for))
+            }))
         })
         .await
     }
 
-    /// A new connection, or a part of one that is there or is being opened.
-    pub(crate) async fn connect(&self, replica: &Replica, timeout: Duration) -> Result<Lease, Failure> {
+    /// Waits for the socket of a new connection.
+    pub(crate) async fn wait_for_socket(&self) -> Socket {
+        self.sockets.wait().await
+    }
+
+    /// A new connection, or a part of one that is there or is being opened; over this socket, if there is one
+    /// already and it is needed.
+    pub(crate) async fn connect(
+        &self,
+        replica: &Replica,
+        timeout: Duration,
+        socket: Option<Socket>,
+    ) -> Result<Lease, Failure> {
         let holder = Holder { seat: replica.seat, life: replica.life };
         if self.protocol == Protocol::H2c {
             // In a box: every connection of a client would otherwise carry the room that this needs.
-            let joined = Box::pin(self.shared.join(replica.life, self.open_http2(&replica.address, timeout)));
+            let joined =
+                Box::pin(self.shared.join(replica.life, self.open_http2(&replica.address, timeout, socket)));
             let Joined { place, is_reused } = joined.await?;
             let idle_for = is_reused.then_some(Duration::ZERO);
             return Ok(self.lease(Link::Http2(Box::new(Http2Stream::new(place))), holder, idle_for));
         }
+        let socket = self.socket(socket)?;
         let wire = match &replica.address {
-            Address::Tcp(address) => Wire::Tcp(connect_tcp(*address, timeout).await?),
-            Address::Unix(path) => Wire::Unix(in_time(timeout, connect_unix(path)).await?),
+            Address::Tcp(address) => Wire::Tcp(tcp(*address, timeout).await?),
+            Address::Unix(path) => Wire::Unix(unix(path, timeout).await?),
         };
-        Ok(self.lease(Link::Http1(Connection::new(wire, &self.buffers)), holder, None))
+        Ok(self.lease(Link::Http1(Connection::new(wire, &self.buffers), socket), holder, None))
     }
 
-    async fn open_http2(&self, address: &Address, timeout: Duration) -> Result<SendRequest<Bytes>, Failure> {
-        let limits = &self.limits;
+    async fn open_http2(
+        &self,
+        address: &Address,
+        timeout: Duration,
+        socket: Option<Socket>,
+    ) -> Result<SendRequest<Bytes>, Failure> {
+        let (limits, socket) = (&self.limits, self.socket(socket)?);
         match address {
             Address::Tcp(address) => {
-                http2::connect(connect_tcp(*address, timeout).await?, limits, timeout).await
+                let stream = tcp(*address, timeout).await?;
+                http2::connect(Holding::new(stream, socket), limits, timeout).await
             }
             Address::Unix(path) => {
-                http2::connect(in_time(timeout, connect_unix(path)).await?, limits, timeout).await
+                let stream = unix(path, timeout).await?;
+                http2::connect(Holding::new(stream, socket), limits, timeout).await
             }
         }
+    }
+
+    /// The one that was waited for, or one that is free.
+    fn socket(&self, waited_for: Option<Socket>) -> Result<Socket, Failure> {
+        waited_for.or_else(|| self.sockets.take()).ok_or(Failure::TooMany(Limit::ReplicaConnections))
     }
 
     /// Drops the idle connections to everyone else.
@@ -132,38 +171,33 @@ impl Pool {
     }
 
     fn lease(&self, link: Link, holder: Holder, idle_for: Option<Duration>) -> Lease {
-        Lease { link, holder, idle: Rc::clone(&self.idle), limits: self.limits.clone(), idle_for }
+        Lease {
+            link,
+            holder,
+            idle: Rc::clone(&self.idle),
+            limits: self.limits.clone(),
+            idle_for,
+            broken_rule: None,
+        }
     }
 }
 
-async fn connect_tcp(address: SocketAddr, timeout: Duration) -> Result<TcpStream, Failure> {
-    let stream = in_time(timeout, TcpStream::connect(address)).await?;
-    // On a socket that is gone already it does not matter.
-    let _ = stream.set_nodelay(true);
-    Ok(stream)
-}
-
-async fn in_time<S>(
-    timeout: Duration,
-    connecting: impl Future<Output = io::Result<S>>,
-) -> Result<S, Failure> {
-    match tokio::time::timeout(timeout, connecting).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(match NoConnection::of(&error) {
-            NoConnection::Refused => Failure::Refused,
-            NoConnection::OutOfSockets => Failure::OutOfSockets,
-            NoConnection::Unreachable => Failure::Unreachable,
-        }),
-        Err(_) => Err(Failure::Unreachable),
+impl Spare for Pool {
+    fn longest_idle(&self) -> Option<Instant> {
+        let idle = self.idle.borrow_mut().values_mut().filter_map(|idle| idle.longest()).min();
+        idle.into_iter().chain(self.shared.longest_idle()).min()
     }
-}
 
-/// Where too many wait to be accepted, a Unix socket turns the next one away; TCP lets them wait.
-async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
-    loop {
-        match UnixStream::connect(path).await {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(QUEUE_PAUSE).await,
-            connected => return connected,
+    fn close_longest_idle(&self) {
+        match self.protocol {
+            Protocol::H2c => self.shared.close_longest_idle(),
+            Protocol::Http1 => {
+                let mut idle = self.idle.borrow_mut();
+                let with_any = idle.values_mut().filter_map(|idle| Some((idle.longest()?, idle)));
+                if let Some((_, idle)) = with_any.min_by_key(|(since, _)| *since) {
+                    idle.close_longest();
+                }
+            }
         }
     }
 }
@@ -172,13 +206,14 @@ impl Lease {
     /// Begins a request: its head is sent with what follows.
     pub(crate) fn begin_request(&mut self, head: &RequestHead, passage: &Passage<'_>) -> Result<(), Failure> {
         match &mut self.link {
-            Link::Http1(connection) => {
+            Link::Http1(connection, _) => {
                 connection.bytes_sent = 0;
                 connection.expect_head();
                 forward::write_request(connection.output(), head, passage);
                 connection.promise_body(head.body());
                 Ok(())
             }
+            Link::Http2(_) if head.is_tunnel() => Err(Failure::NotChanged),
             Link::Http2(stream) => stream.begin_request(head, passage).map_err(Failure::BadHead),
         }
     }
@@ -186,7 +221,7 @@ impl Lease {
     /// Goes on with a request that was begun on another connection.
     pub(crate) fn resume_request(&mut self, begun: Unsent) {
         match &mut self.link {
-            Link::Http1(connection) => {
+            Link::Http1(connection, _) => {
                 connection.bytes_sent = 0;
                 connection.expect_head();
                 connection.take_over(begun);
@@ -199,7 +234,7 @@ impl Lease {
     /// Takes the request back, if nothing of it was sent.
     pub(crate) fn take_back(&mut self) -> Option<Unsent> {
         match &mut self.link {
-            Link::Http1(connection) => connection.take_back(),
+            Link::Http1(connection, _) => connection.take_back(),
             Link::Http2(_) => None,
         }
     }
@@ -214,7 +249,7 @@ impl Lease {
     /// Whether any of the request may have reached the replica.
     pub(crate) fn has_sent(&self) -> bool {
         match &self.link {
-            Link::Http1(connection) => connection.bytes_sent > 0,
+            Link::Http1(connection, _) => connection.bytes_sent > 0,
             Link::Http2(stream) => stream.has_sent,
         }
     }
@@ -226,10 +261,10 @@ impl Lease {
         response: &mut ResponseHead,
     ) -> Poll<Result<(), Broken>> {
         let connection = match &mut self.link {
-            Link::Http1(connection) => connection,
+            Link::Http1(connection, _) => connection,
             Link::Http2(stream) => return stream.poll_response(context, response, &self.limits),
         };
-        let parsed = match ready!(connection.poll_head(context, &self.limits)) {
+        let parsed = match ready!(connection.poll_head(context, &self.limits, h1::HeadEnd::find)) {
             Ok(length) => {
                 let parsed = response.parse(&connection.input.bytes()[..length], &self.limits);
                 connection.input.consume(length);
@@ -240,7 +275,7 @@ impl Lease {
             Err(HeadFault::Ended | HeadFault::Lost) => return Poll::Ready(Err(Broken::Gone)),
         };
         Poll::Ready(parsed.map_err(|fault| {
-            tracing::debug!(%fault, "the head of a replica's answer does not pass");
+            self.broken_rule = Some(BrokenRule::Head(fault));
             Broken::Garbled
         }))
     }
@@ -248,7 +283,7 @@ impl Lease {
     /// The final head has come, and a body of this length follows it.
     pub(crate) fn expect_body(&mut self, length: BodyLength) {
         match &mut self.link {
-            Link::Http1(connection) => connection.expect_body(length),
+            Link::Http1(connection, _) => connection.expect_body(length, &self.limits),
             // The library knows.
             Link::Http2(_) => {}
         }
@@ -258,8 +293,8 @@ impl Lease {
     /// connection to be used again.
     pub(crate) async fn discard_body(&mut self, length: BodyLength, deadline: &Deadline) -> bool {
         match &mut self.link {
-            Link::Http1(connection) => {
-                connection.expect_body(length);
+            Link::Http1(connection, _) => {
+                connection.expect_body(length, &self.limits);
                 connection.discard_body(deadline).await
             }
             // Its stream is given up, and the connection goes on.
@@ -270,7 +305,7 @@ impl Lease {
     /// The connection that has nothing but this response on it, if there is one.
     pub(crate) fn own_connection(&mut self) -> Option<&mut Connection> {
         match &mut self.link {
-            Link::Http1(connection) => Some(connection),
+            Link::Http1(connection, _) => Some(connection),
             Link::Http2(_) => None,
         }
     }
@@ -278,7 +313,7 @@ impl Lease {
     /// Both sides change to another protocol. HTTP/2 has none of that.
     pub(crate) fn become_raw(&mut self) {
         match &mut self.link {
-            Link::Http1(connection) => connection.become_raw(),
+            Link::Http1(connection, _) => connection.become_raw(),
             Link::Http2(_) => {}
         }
     }
@@ -286,7 +321,7 @@ impl Lease {
     /// Says that nothing more will be sent, after a change of protocol.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match &mut self.link {
-            Link::Http1(connection) => connection.wire.poll_shutdown(context).map(drop),
+            Link::Http1(connection, _) => connection.wire.poll_shutdown(context).map(drop),
             Link::Http2(_) => Poll::Ready(()),
         }
     }
@@ -294,8 +329,8 @@ impl Lease {
     /// The exchange is over, and all of the request was sent: the connection may carry another, if all of
     /// the response was read, nothing came behind it, and nobody wants to close.
     pub(crate) fn give_back(self, response: &ResponseHead) {
-        let connection = match self.link {
-            Link::Http1(connection) => connection,
+        let (connection, socket) = match self.link {
+            Link::Http1(connection, socket) => (connection, socket),
             // Its connection was never taken away.
             Link::Http2(_) => return,
         };
@@ -303,7 +338,10 @@ impl Lease {
         if !is_usable {
             return;
         }
-        self.idle.borrow_mut().of(self.holder).put(connection);
+        // Whoever waits for a socket needs it more than those who may come.
+        if !socket.is_wanted() {
+            self.idle.borrow_mut().of(self.holder).put(connection, socket);
+        }
     }
 
     /// Whether it carried a request before.
@@ -311,54 +349,23 @@ impl Lease {
         self.idle_for.is_some()
     }
 
+    /// What came breaks this rule.
+    pub(crate) fn note_rule(&mut self, rule: BrokenRule) {
+        self.broken_rule = Some(rule);
+    }
+
+    /// Which rule it was that what came has broken.
+    pub(crate) fn broken_rule(&self) -> BrokenRule {
+        self.broken_rule.unwrap_or(match &self.link {
+            Link::Http1(..) => BrokenRule::Body,
+            Link::Http2(_) => BrokenRule::Http2,
+        })
+    }
+
     /// It broke before a response came.
     pub(crate) fn broke(&self) {
         if let Some(idle_for) = self.idle_for {
             self.idle.borrow_mut().of(self.holder).broke_after(idle_for);
-        }
-    }
-}
-
-impl Peer for Lease {
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<&[u8], Broken>> {
-        match &mut self.link {
-            Link::Http1(connection) => connection.poll_body(context),
-            Link::Http2(stream) => stream.incoming.poll_body(context),
-        }
-    }
-
-    fn consume(&mut self, count: usize) {
-        match &mut self.link {
-            Link::Http1(connection) => connection.consume(count),
-            Link::Http2(stream) => stream.incoming.consume(count),
-        }
-    }
-
-    fn trailers(&self) -> Option<&Fields> {
-        match &self.link {
-            Link::Http1(connection) => connection.trailers(),
-            Link::Http2(stream) => stream.trailers(),
-        }
-    }
-
-    fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
-        match &mut self.link {
-            Link::Http1(connection) => connection.poll_send(context, bytes),
-            Link::Http2(stream) => stream.outgoing.poll_send(context, bytes),
-        }
-    }
-
-    fn finish(&mut self, trailers: Option<&Fields>) {
-        match &mut self.link {
-            Link::Http1(connection) => connection.finish(trailers),
-            Link::Http2(stream) => stream.outgoing.finish(trailers),
-        }
-    }
-
-    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        match &mut self.link {
-            Link::Http1(connection) => connection.poll_flush(context),
-            Link::Http2(_) => Poll::Ready(Ok(())),
         }
     }
 }

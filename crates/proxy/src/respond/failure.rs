@@ -1,7 +1,11 @@
 //! Every failure, and what it means: which status, whether the request may be sent again, and what its
 //! client is told. That is little; the log is told everything.
 
-use h1::BadHead;
+use h1::{BadHead, OddPath};
+
+use crate::telling::defences::Defence;
+
+use crate::respond::limit::Limit;
 
 /// Why an attempt, or all of them, came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +24,20 @@ pub(crate) enum Failure {
     TimedOut,
     /// What came was no HTTP.
     Garbled,
+    /// More interim responses than anybody needs. That is no illness.
+    TooManyInterims,
+    /// The replica does not change to the protocol that its answer would be in.
+    NotChanged,
     /// A replica whose responses are not to be trusted now answered badly; another one is better asked.
     Distrusted,
+    /// Such a replica broke off in the middle of its response, of which the client has seen nothing.
+    CutOff,
     /// The client has left.
     ClientLeft,
+    /// We have ended the client's connection for what is done on it, or for what it holds.
+    HungUp(Defence),
+    /// The balancer has ended before the request did.
+    Ended,
     /// The client's body broke off or was no HTTP.
     ClientBroke,
     /// The client's body did not arrive in time.
@@ -38,6 +52,8 @@ pub(crate) enum Failure {
     MethodNotForwarded,
     /// The head does not pass.
     BadHead(BadHead),
+    /// The path can be read in more than one way.
+    OddPath(OddPath),
     /// No service is meant.
     NoService,
     /// The service has no replica at all, by its operator's will.
@@ -46,6 +62,10 @@ pub(crate) enum Failure {
     WaitedInVain,
     /// Too many wait already.
     RoomFull,
+    /// Its connection has as many requests under way as it may, or is on its way out. Nobody has looked at it.
+    StreamRefused,
+    /// As many are under way as this limit allows; too many wait already, or it has waited too long.
+    TooMany(Limit),
 }
 
 /// When a failed attempt may be made again.
@@ -64,17 +84,20 @@ impl Failure {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Refused | Self::Unreachable | Self::Unsent => 503,
-            Self::Broken | Self::Abandoned | Self::Garbled | Self::Distrusted => 502,
+            Self::Broken | Self::Abandoned | Self::Garbled | Self::Distrusted | Self::CutOff => 502,
+            Self::TooManyInterims => 502,
             Self::TimedOut | Self::TookTooLong => 504,
-            Self::ClientBroke => 400,
+            Self::ClientBroke | Self::OddPath(_) => 400,
             Self::ClientTooSlow => 408,
             Self::BodyTooLarge => 413,
             // Nobody reads it; the access log has it from nginx.
-            Self::ClientLeft => 499,
+            Self::ClientLeft | Self::HungUp(_) | Self::Ended => 499,
             Self::MethodNotForwarded => 405,
             Self::BadHead(fault) => fault.status(),
             Self::NoService => 404,
-            Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain | Self::RoomFull => 503,
+            Self::NotChanged => 501,
+            Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain => 503,
+            Self::StreamRefused | Self::RoomFull | Self::TooMany(_) => 503,
         }
     }
 
@@ -83,14 +106,22 @@ impl Failure {
         match self {
             Self::Refused | Self::Unreachable | Self::Unsent => Replay::Always,
             // Whether it may be sent again was asked before the response was thrown away.
-            Self::Distrusted => Replay::Always,
+            Self::Distrusted | Self::CutOff => Replay::Always,
             Self::Broken | Self::Abandoned => Replay::IfIdempotent,
             // Every replica that is asked again could be kept busy as long.
-            Self::TimedOut | Self::TookTooLong | Self::Garbled => Replay::Never,
-            Self::ClientLeft | Self::ClientBroke | Self::ClientTooSlow | Self::BodyTooLarge => Replay::Never,
-            Self::MethodNotForwarded | Self::BadHead(_) | Self::NoService => Replay::Never,
-            Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain | Self::RoomFull => Replay::Never,
+            Self::TimedOut | Self::TookTooLong | Self::Garbled | Self::TooManyInterims => Replay::Never,
+            Self::ClientLeft | Self::HungUp(_) | Self::Ended => Replay::Never,
+            Self::ClientBroke | Self::ClientTooSlow | Self::BodyTooLarge => Replay::Never,
+            Self::MethodNotForwarded | Self::BadHead(_) | Self::NotChanged => Replay::Never,
+            Self::OddPath(_) | Self::NoService => Replay::Never,
+            Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain => Replay::Never,
+            Self::StreamRefused | Self::RoomFull | Self::TooMany(_) => Replay::Never,
         }
+    }
+
+    /// Whether a replica may have had the request and was lost with it: it died, broke off, or was given up.
+    pub(crate) fn is_loss(self) -> bool {
+        matches!(self, Self::Broken | Self::Abandoned | Self::CutOff)
     }
 
     /// Whether it speaks against the replica that it happened with.
@@ -102,30 +133,43 @@ impl Failure {
     pub(crate) fn text(self) -> String {
         let text = match self {
             Self::Refused | Self::Unreachable | Self::Unsent => "no replica could be reached",
-            Self::Broken | Self::Abandoned | Self::Distrusted => {
+            Self::Broken | Self::Abandoned | Self::Distrusted | Self::CutOff => {
                 "the replica failed while it worked on this request"
             }
             Self::TimedOut => "the replica did not answer in time",
+            Self::TooManyInterims => "the replica sent interim answers without end",
             Self::Garbled => "the replica's answer was not valid HTTP",
+            Self::NotChanged => "the replica does not change to this protocol",
             Self::ClientLeft => "the client has left",
-            Self::ClientBroke => "the request body ended early or was not valid HTTP",
+            Self::HungUp(defence) => return format!("its connection was ended ({})", defence.name()),
+            Self::Ended => "the balancer ended before it was answered",
+            Self::ClientBroke => "the request ended early, or its body was not valid HTTP",
             Self::ClientTooSlow => "the request did not arrive in time",
             Self::BodyTooLarge => "the request body is too large",
             Self::TookTooLong => "the request took longer than it may",
             Self::OutOfSockets => "no connection is left for another request",
             Self::MethodNotForwarded => "CONNECT and TRACE are not forwarded",
             Self::BadHead(fault) => return fault.to_string(),
+            Self::OddPath(odd) => return odd.to_string(),
             Self::NoService => "no service is configured for this host and path",
             Self::NoReplicas => "this service has no replicas",
             Self::WaitedInVain => "no replica could serve this request in time",
             Self::RoomFull => "too many requests are waiting for a replica",
+            Self::StreamRefused => "its connection takes no further request",
+            Self::TooMany(_) => "too many requests are under way",
         };
         text.to_owned()
     }
 
-    /// Whether nothing that the client sends after this can be understood.
+    /// Whether nothing that the client sends after this can be understood, or is worth to be.
     pub(crate) fn ends_connection(self) -> bool {
-        matches!(self, Self::ClientBroke | Self::ClientTooSlow | Self::BodyTooLarge | Self::BadHead(_))
+        match self {
+            Self::ClientBroke | Self::ClientTooSlow | Self::BodyTooLarge => true,
+            Self::BadHead(_) | Self::OddPath(_) => true,
+            // What comes behind a CONNECT is meant for somebody else, and may look like a request.
+            Self::MethodNotForwarded => true,
+            _ => false,
+        }
     }
 
     /// The name of the error in RFC 9209, 2.3.
@@ -133,15 +177,19 @@ impl Failure {
         match self {
             Self::Refused => "connection_refused",
             Self::Unreachable => "connection_timeout",
-            Self::Unsent | Self::Broken | Self::Abandoned => "connection_terminated",
+            Self::Unsent | Self::Broken | Self::Abandoned | Self::CutOff => "connection_terminated",
             Self::TimedOut => "http_response_timeout",
-            Self::Garbled | Self::Distrusted => "http_protocol_error",
-            Self::ClientLeft | Self::ClientBroke | Self::ClientTooSlow => "http_request_error",
-            Self::BodyTooLarge | Self::BadHead(_) => "http_request_error",
+            Self::Garbled | Self::Distrusted | Self::TooManyInterims => "http_protocol_error",
+            Self::ClientLeft | Self::HungUp(_) => "http_request_error",
+            Self::ClientBroke | Self::ClientTooSlow => "http_request_error",
+            Self::Ended => "connection_terminated",
+            Self::BodyTooLarge | Self::BadHead(_) | Self::OddPath(_) => "http_request_error",
             Self::MethodNotForwarded => "http_request_denied",
+            Self::NotChanged => "http_upgrade_failed",
             Self::TookTooLong => "http_response_timeout",
             Self::NoService => "destination_not_found",
-            Self::OutOfSockets | Self::RoomFull => "connection_limit_reached",
+            Self::OutOfSockets | Self::RoomFull | Self::TooMany(_) => "connection_limit_reached",
+            Self::StreamRefused => "connection_limit_reached",
             Self::NoReplicas | Self::WaitedInVain => "destination_unavailable",
         }
     }

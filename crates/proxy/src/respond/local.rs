@@ -27,7 +27,7 @@ pub(crate) async fn answer<C: Client>(
 ) {
     request.style.set(local.style());
     match ask(local, request, head, client).await {
-        Ok(reply) => send::reply(request, head, client, &reply).await,
+        Ok(reply) => send::reply(request, head, client, reply).await,
         Err(Failure::ClientLeft) => send::left(request, client),
         Err(failure) => send::fail(request, head, client, failure).await,
     }
@@ -41,7 +41,8 @@ async fn ask<C: Client>(
 ) -> Result<Reply, Failure> {
     let body = buffering::whole(request, head, client, Limit { bytes: LOCAL_BODY_MAX, end: None }).await?;
     let parts = parts(head).ok_or(Failure::BadHead(BadHead::Target))?;
-    Ok(into_reply(local.answer(parts, Bytes::from(body)).await))
+    let client = request.origin.address.ip().to_canonical();
+    Ok(into_reply(local.answer(parts, client, Bytes::from(body)).await))
 }
 
 fn parts(head: &RequestHead) -> Option<http::request::Parts> {
@@ -51,7 +52,12 @@ fn parts(head: &RequestHead) -> Option<http::request::Parts> {
     for field in head.fields().iter() {
         request = request.header(field.name_bytes, field.value);
     }
-    Some(request.body(()).ok()?.into_parts().0)
+    let mut parts = request.body(()).ok()?.into_parts().0;
+    // HTTP/2 and targets with a host say it elsewhere.
+    if let Some(host) = head.host() {
+        parts.headers.insert(http::header::HOST, http::HeaderValue::from_bytes(host).ok()?);
+    }
+    Some(parts)
 }
 
 fn into_reply(response: http::Response<Bytes>) -> Reply {

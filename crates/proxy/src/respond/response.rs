@@ -1,9 +1,11 @@
 //! Responses of the balancer's own, and what they look like.
 
 use bytes::Bytes;
+use fleet::harmless_json;
 use h1::{BodyLength, Method, ResponseHead};
 use http::StatusCode;
 
+use crate::policies::refusal::PolicyAnswer;
 use crate::respond::failure::Failure;
 
 /// What responses of our own look like.
@@ -35,6 +37,14 @@ impl Reply {
         Self::new(head, body)
     }
 
+    /// A status that says all.
+    fn bare(status: u16) -> Self {
+        let mut head = ResponseHead::default();
+        head.start(status);
+        head.set_body(BodyLength::Exact(0));
+        Self::new(head, Bytes::new())
+    }
+
     /// How long the body is for who has asked in this way.
     pub(crate) fn length(&self, asked: Method) -> BodyLength {
         match asked {
@@ -60,6 +70,18 @@ impl ResponseStyle {
         reply
     }
 
+    /// What a request gets that a policy has answered.
+    pub(crate) fn of_policy(self, answer: &PolicyAnswer) -> Reply {
+        let mut reply = match &answer.text {
+            Some(text) => self.reply(answer.status, text),
+            None => Reply::bare(answer.status),
+        };
+        for field in &answer.fields {
+            reply.head.push(field.name.as_bytes(), &field.value);
+        }
+        reply
+    }
+
     /// What a request gets instead of a replica's response with this status, if it does.
     pub(crate) fn instead_of(self, status: u16, path: &[u8]) -> Option<Reply> {
         match self {
@@ -75,14 +97,19 @@ impl ResponseStyle {
         match self {
             Self::Problem => {
                 let body = serde_json::json!({"title": reason(status), "status": status, "detail": text});
-                Reply::of_kind(status, "application/problem+json", Bytes::from(body.to_string()))
+                Reply::of_kind(status, "application/problem+json", json(&body))
             }
             Self::Contract => {
                 let body = serde_json::json!({"message": format!("<Error> {text}"), "status": "failure"});
-                Reply::of_kind(status, "application/json", Bytes::from(body.to_string()))
+                Reply::of_kind(status, "application/json", json(&body))
             }
         }
     }
+}
+
+/// Paths of clients stand in it, and terminals show it.
+fn json(body: &serde_json::Value) -> Bytes {
+    Bytes::from(harmless_json(&body.to_string()).into_owned())
 }
 
 /// What stands behind a status of ours.

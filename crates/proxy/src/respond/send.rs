@@ -6,6 +6,7 @@ use std::task::{Poll, ready};
 use h1::{BodyLength, RequestHead};
 
 use crate::clients::client::Client;
+use crate::policies::refusal::PolicyAnswer;
 use crate::respond::failure::Failure;
 use crate::respond::response::Reply;
 use crate::telling::access_log::line::Ending;
@@ -13,9 +14,13 @@ use crate::travel::context::RequestContext;
 use crate::wire::discard;
 use crate::wire::peer::Broken;
 
+/// What the access log has for a request that gets no answer, as nginx has it. Nobody is sent it.
+const UNANSWERED_STATUS: u16 = 444;
+
 /// Nobody is there to be answered.
 pub(crate) fn left<C: Client>(request: &RequestContext<'_>, client: &mut C) {
     request.account.ending.set(Ending::ClientLeft);
+    request.account.failure.set(Some(Failure::ClientLeft));
     request.account.status.set(Failure::ClientLeft.status());
     client.spoil();
 }
@@ -27,10 +32,31 @@ pub(crate) async fn fail<C: Client>(
     client: &mut C,
     failure: Failure,
 ) {
+    request.account.failure.set(Some(failure));
     if failure.ends_connection() {
         client.end_after_this();
     }
-    reply(request, head, client, &request.style.get().of_failure(failure)).await;
+    reply(request, head, client, request.style.get().of_failure(failure)).await;
+}
+
+/// Sends what a policy has answered instead of a replica.
+pub(crate) async fn answer_of_policy<C: Client>(
+    request: &RequestContext<'_>,
+    head: &RequestHead,
+    client: &mut C,
+    answer: PolicyAnswer,
+) {
+    request.mark(answer.mark);
+    let answered = request.style.get().of_policy(&answer);
+    request.account.objection.replace(answer.text);
+    reply(request, head, client, answered).await;
+}
+
+/// Sends nothing, and ends what the request came on.
+pub(crate) fn nothing<C: Client>(request: &RequestContext<'_>, client: &mut C, failure: Failure) {
+    request.account.failure.set(Some(failure));
+    request.account.status.set(UNANSWERED_STATUS);
+    client.spoil();
 }
 
 /// Sends a response of ours.
@@ -38,9 +64,10 @@ pub(crate) async fn reply<C: Client>(
     request: &RequestContext<'_>,
     head: &RequestHead,
     client: &mut C,
-    reply: &Reply,
+    mut reply: Reply,
 ) {
     request.account.status.set(reply.head.status());
+    request.edit_response(&mut reply.head);
     // A body that nobody has read is looked through, for the sake of the connection.
     if !discard::is_at_hand(client).await {
         client.end_after_this();

@@ -30,7 +30,7 @@ impl Verdict {
         match ending {
             Ending::Complete => Self::Good,
             Ending::ReplicaFailed => Self::Bad,
-            Ending::ClientLeft => Self::None,
+            Ending::ClientLeft | Ending::HungUp => Self::None,
         }
     }
 

@@ -3,32 +3,42 @@
 
 use std::sync::atomic::Ordering;
 
-use fleet::Claim;
+use fleet::{Claim, Preference};
 use h1::{BodyLength, ResponseHead};
 use tokio::time::Instant;
 
 use crate::clients::client::Client;
+use crate::policies::mark::Mark;
+use crate::replicas::sockets::Socket;
 use crate::replicas::upstream::Lease;
 use crate::respond::failure::Failure;
 use crate::respond::response::Reply;
 use crate::respond::send;
 use crate::telling::counters::add_one;
+use crate::telling::loss::Loss;
 use crate::telling::verdict::{TIMED_PARTS, Verdict};
 use crate::travel::caution;
 use crate::travel::errand::Errand;
 use crate::travel::exchange::{Exchange, Exchanged, Sending};
 use crate::travel::history::Attempt;
 use crate::travel::replay::Remains;
+use crate::travel::session::{self, Seated};
+use crate::travel::sticky::Sticky;
 use crate::travel::upload::Upload;
 use crate::wire::connection::Unsent;
 use crate::wire::forward::Passage;
+use crate::wire::peer::Broken;
 
 /// A request that attempts are made with.
 pub(crate) struct Delivery<'a, C> {
     pub(crate) errand: Errand<'a, C>,
+    /// What it is placed by.
+    pub(crate) preference: Preference,
     pub(crate) upload: Upload,
     /// What was taken from the client and not sent to anybody.
     pub(crate) unsent: Option<Unsent>,
+    /// For a new connection, if it had to be waited for.
+    pub(crate) socket: Option<Socket>,
     pub(crate) response: Box<ResponseHead>,
 }
 
@@ -45,7 +55,8 @@ impl<C: Client> Delivery<'_, C> {
             let mut lease = match kept {
                 Some(lease) => lease,
                 None => {
-                    let connecting = service.pool.connect(&claim, service.settings.timeouts.connect);
+                    let (timeout, socket) = (service.settings.timeouts.connect, self.socket.take());
+                    let connecting = service.pool.connect(&claim, timeout, socket);
                     connecting.await.map_err(|failure| failed(failure, false))?
                 }
             };
@@ -60,6 +71,9 @@ impl<C: Client> Delivery<'_, C> {
                 Err(failure) => {
                     if failure == Failure::Broken {
                         lease.broke();
+                    }
+                    if failure.is_loss() {
+                        self.tell_loss(&claim, lease.was_worn());
                     }
                     return Err(failed(failure, lease.was_worn()));
                 }
@@ -78,13 +92,18 @@ impl<C: Client> Delivery<'_, C> {
             upload: &mut self.upload,
             lease,
             claim,
+            seat: self.preference.seat,
             response: &mut self.response,
             sending: Sending::Underway,
             interims: 0,
+            interim_bytes: 0,
         };
         let asked = exchange.ask().await;
         if asked == Err(Failure::Unsent) && !exchange.upload.is_whole() {
             self.unsent = exchange.lease.take_back();
+        }
+        if matches!(asked, Err(Failure::Garbled | Failure::TooManyInterims)) {
+            exchange.tell_garbled();
         }
         let verdict = judge(&exchange, asked)?;
         let status = exchange.response.status();
@@ -98,7 +117,7 @@ impl<C: Client> Delivery<'_, C> {
         }
         let (length, exchanged) = (exchange.response.body(head.method()), exchange.exchanged());
         if let Some(reply) = service.settings.style.instead_of(status, head.path()) {
-            send::reply(request, head, self.errand.client, &reply).await;
+            send::reply(request, head, self.errand.client, reply).await;
             let is_read = lease.discard_body(length, request.deadline).await;
             Verdict::Good.note(claim, suspicions);
             return Ok(if is_read { exchanged } else { Exchanged::Spent });
@@ -123,14 +142,20 @@ impl<C: Client> Delivery<'_, C> {
     async fn hold(&mut self, lease: &mut Lease, claim: &Claim) -> Result<(), Failure> {
         let (request, service) = (self.errand.request, self.errand.service);
         let suspicions = &service.settings.suspicions;
-        let Ok(body) = caution::read_whole(request, lease, service.settings.timeouts.idle).await else {
+        let read = caution::read_whole(request, lease, service.settings.timeouts.idle).await;
+        if read == Err(Broken::Garbled) {
+            request.worker.garbled.tell(&service.settings.name, claim, lease.broken_rule());
+        }
+        let Ok(body) = read else {
             Verdict::Bad.note(claim, suspicions);
             let is_paid = caution::pay_for_another(service, claim);
-            return Err(if is_paid { Failure::Distrusted } else { Failure::Garbled });
+            return Err(if is_paid { Failure::CutOff } else { Failure::Garbled });
         };
         Verdict::Good.note(claim, suspicions);
+        let seated = Seated { named: self.preference.seat, answered: claim.seat };
+        session::keep(&self.errand, seated, &mut self.response);
         let reply = Reply::new((*self.response).clone(), body.into());
-        send::reply(request, self.errand.head, self.errand.client, &reply).await;
+        send::reply(request, self.errand.head, self.errand.client, reply).await;
         Ok(())
     }
 
@@ -147,9 +172,22 @@ impl<C: Client> Delivery<'_, C> {
             lease.resume_request(unsent);
             return Ok(());
         }
-        let passage =
-            Passage { origin: self.errand.request.origin, request_id: self.errand.client.request_id() };
-        lease.begin_request(self.errand.head, &passage)?;
+        let Errand { request, service, head, client } = &self.errand;
+        let policies = &service.settings.policies;
+        if policies.request_headers.is_some() {
+            request.mark(Mark::RequestEdited);
+        }
+        if policies.rewrite.as_ref().is_some_and(|rewrite| rewrite.changes(head.path())) {
+            request.mark(Mark::Rewritten);
+        }
+        let passage = Passage {
+            origin: request.origin,
+            client: request.client(head),
+            request_id: client.request_id(),
+            policies,
+            hidden_cookie: service.settings.sticky.as_ref().map(Sticky::name),
+        };
+        lease.begin_request(head, &passage)?;
         self.upload.begin_again();
         Ok(())
     }
@@ -167,6 +205,16 @@ impl<C: Client> Delivery<'_, C> {
             is_unsent: self.unsent.is_some(),
             has_interim: self.errand.request.account.has_interim.get(),
         }
+    }
+
+    /// The replica is lost, or its connection, with the request in it.
+    fn tell_loss(&self, claim: &Claim, was_kept: bool) {
+        let Errand { request, service, head, client } = &self.errand;
+        add_one(&service.counters.losses);
+        let service = service.settings.name.as_str();
+        let request_id = client.request_id();
+        let loss = Loss { service, replica: claim, head, request_id, key: self.preference.key, was_kept };
+        request.worker.losses.tell(&loss, request.deadline.now());
     }
 
     fn account(&self, claim: &Claim) {

@@ -40,8 +40,21 @@ pub(crate) async fn whole<C: Client>(
         go_on.start(100);
         client.send_interim(&go_on);
     }
-    let body = read(request, client, Limit { bytes: limit.bytes + 1, ..limit }, None).await?;
+    let limit_and_one = Limit { bytes: limit.bytes + 1, ..limit };
+    let body = read(request, client, limit_and_one, Waiting::ForAll).await?;
     if body.len() > limit.bytes { Err(Failure::BodyTooLarge) } else { Ok(body) }
+}
+
+/// Reads a body of this length that we would rather have whole. When memory becomes short it is what
+/// there is by then.
+pub(crate) async fn whole_while_there_is_room<C: Client>(
+    request: &RequestContext<'_>,
+    client: &mut C,
+    limit: Limit,
+) -> Result<Vec<u8>, Failure> {
+    // It is whole when its end has been seen.
+    let limit_and_one = Limit { bytes: limit.bytes + 1, ..limit };
+    read(request, client, limit_and_one, Waiting::WhileThereIsRoom).await
 }
 
 /// Waits for the beginning of a body whose length is known, and takes it out. Nothing is taken where it
@@ -61,7 +74,36 @@ pub(crate) async fn beginning<C: Client>(
         return Ok(Vec::new());
     }
     let buffering = Buffering::begin(request);
-    read(request, client, Limit { bytes: enough, end }, Some(&buffering)).await
+    read(request, client, Limit { bytes: enough, end }, Waiting::InTurns(&buffering)).await
+}
+
+/// How it is waited for what has not come yet.
+#[derive(Clone, Copy)]
+enum Waiting<'a> {
+    ForAll,
+    WhileThereIsRoom,
+    InTurns(&'a Buffering<'a>),
+}
+
+impl Waiting<'_> {
+    fn is_resting(self) -> bool {
+        matches!(self, Self::InTurns(buffering) if buffering.is_resting())
+    }
+
+    fn has_turns(self) -> bool {
+        matches!(self, Self::InTurns(buffering) if buffering.has_turns())
+    }
+
+    /// Whether what has come must do.
+    fn look(self, request: &RequestContext<'_>) -> Poll<()> {
+        match self {
+            Self::ForAll => Poll::Pending,
+            Self::InTurns(buffering) => buffering.look(),
+            // The pace of the client is looked at now and then, and this with it.
+            Self::WhileThereIsRoom if request.worker.memory.is_short() => Poll::Ready(()),
+            Self::WhileThereIsRoom => Poll::Pending,
+        }
+    }
 }
 
 /// One of the requests that are waited for.
@@ -131,16 +173,16 @@ async fn read<C: Client>(
     request: &RequestContext<'_>,
     client: &mut C,
     limit: Limit,
-    buffering: Option<&Buffering<'_>>,
+    waiting: Waiting<'_>,
 ) -> Result<Vec<u8>, Failure> {
     let mut pace = ClientPace::begin();
     let mut read = Vec::new();
     poll_fn(|context| {
         request.deadline.register(context.waker());
-        if buffering.is_some_and(Buffering::is_resting) {
+        if waiting.is_resting() {
             return Poll::Pending;
         }
-        let has_turns = buffering.is_some_and(Buffering::has_turns);
+        let has_turns = waiting.has_turns();
         let mut unheard = Context::from_waker(Waker::noop());
         while read.len() < limit.bytes {
             let length = match client.poll_body(if has_turns { &mut unheard } else { context }) {
@@ -150,14 +192,16 @@ async fn read<C: Client>(
                     bytes.len()
                 }
                 Poll::Ready(Err(Broken::Gone)) => return Poll::Ready(Err(Failure::ClientLeft)),
-                Poll::Ready(Err(Broken::Garbled)) => return Poll::Ready(Err(Failure::ClientBroke)),
+                Poll::Ready(Err(Broken::Garbled | Broken::Ended)) => {
+                    return Poll::Ready(Err(Failure::ClientBroke));
+                }
                 Poll::Pending => {
                     // An interim response that was kept may be what the client waits for.
                     let _ = client.poll_flush(context);
-                    if pace.is_too_slow(request, read.len() as u64) {
+                    if pace.is_too_slow(request, client, read.len() as u64) {
                         return Poll::Ready(Err(Failure::ClientTooSlow));
                     }
-                    if buffering.is_some_and(|buffering| buffering.look().is_ready()) {
+                    if waiting.look(request).is_ready() {
                         return Poll::Ready(Ok(()));
                     }
                     return look_at_the_clock(request, limit.end);

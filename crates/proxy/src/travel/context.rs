@@ -1,14 +1,22 @@
 //! What belongs to one request from its first byte to its last: where it comes from, whose time it is
 //! measured by, and what will be said about it afterwards.
 
-use std::cell::{Cell, RefCell};
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use fleet::ReplicaName;
-use h1::{FieldName, RequestHead, Version};
+use h1::{FieldName, RequestHead, ResponseHead, Version};
 
 use crate::clients::origin::Origin;
+use crate::policies::mark::{Mark, Marks};
+use crate::respond::failure::Failure;
+use crate::respond::limit::Limit;
 use crate::respond::response::ResponseStyle;
+use crate::service::Service;
+use crate::settings::ListenerSettings;
 use crate::telling::access_log::line::{Ending, Entry, HttpVersion};
 use crate::wire::deadlines::Deadline;
 use crate::worker::Worker;
@@ -20,11 +28,17 @@ const REQUEST_ID_MAX: usize = 128;
 pub(crate) struct RequestContext<'a> {
     pub(crate) worker: &'a Worker,
     pub(crate) origin: &'a Origin,
+    /// Where it came in.
+    pub(crate) listener: &'a ListenerSettings,
     pub(crate) deadline: &'a Deadline,
     /// When it began, by the worker's own time.
     pub(crate) begun: Instant,
     /// What our own responses to it look like.
     pub(crate) style: Cell<ResponseStyle>,
+    /// How much of its body is taken, in bytes.
+    pub(crate) body_max: Cell<u64>,
+    /// Whom it is for, once that is known.
+    service: OnceCell<Rc<Service>>,
     pub(crate) account: Account,
 }
 
@@ -38,19 +52,78 @@ pub(crate) struct Account {
     pub(crate) attempts: Cell<u32>,
     pub(crate) replica: RefCell<Option<ReplicaName>>,
     pub(crate) waited: Cell<Duration>,
+    /// The limit that it met last.
+    pub(crate) limit: Cell<Option<Limit>>,
+    /// What went wrong, if the answer is ours.
+    pub(crate) failure: Cell<Option<Failure>>,
+    /// Why a policy has answered it, if one has and there is more to say than its name.
+    pub(crate) objection: RefCell<Option<Cow<'static, str>>>,
+    /// What policies did with it.
+    marks: Marks,
     pub(crate) ending: Cell<Ending>,
 }
 
 impl<'a> RequestContext<'a> {
-    pub(crate) fn begin(worker: &'a Worker, origin: &'a Origin, deadline: &'a Deadline) -> Self {
+    pub(crate) fn begin(
+        worker: &'a Worker,
+        origin: &'a Origin,
+        listener: &'a ListenerSettings,
+        deadline: &'a Deadline,
+    ) -> Self {
         Self {
             worker,
             origin,
+            listener,
             deadline,
             begun: deadline.now(),
             style: Cell::default(),
+            body_max: Cell::new(u64::MAX),
+            service: OnceCell::new(),
             account: Account::default(),
         }
+    }
+
+    /// Says whom it is for, once and for all.
+    pub(crate) fn set_service(&self, service: Rc<Service>) {
+        let _ = self.service.set(service);
+    }
+
+    /// Whom it is for, if that is known.
+    pub(crate) fn service(&self) -> Option<&Service> {
+        self.service.get().map(|service| &**service)
+    }
+
+    /// Notes what a policy did with it, once for each mark.
+    pub(crate) fn mark(&self, mark: Mark) {
+        if self.account.marks.add(mark) {
+            match self.service() {
+                Some(service) => service.counters.count_mark(mark),
+                None => self.worker.policies.count(mark),
+            }
+        }
+    }
+
+    /// Edits the head of a response that is about to be sent, whoever it comes from, as policies would have it:
+    /// those of the service first.
+    pub(crate) fn edit_response(&self, head: &mut ResponseHead) {
+        let of_service =
+            self.service().and_then(|service| service.settings.policies.response_headers.as_ref());
+        for edits in of_service.into_iter().chain(&self.listener.response_headers) {
+            edits.edit(head);
+            self.mark(Mark::ResponseEdited);
+        }
+    }
+
+    /// Who has sent it, behind all proxies that are trusted.
+    pub(crate) fn client(&self, head: &RequestHead) -> IpAddr {
+        self.origin.client(head, &self.worker.clients.trusted_proxies)
+    }
+
+    /// Whether it came over TLS to us, or to a proxy in front that is trusted.
+    pub(crate) fn is_secure(&self, head: &RequestHead) -> bool {
+        let scheme = head.fields().all(FieldName::XForwardedProto).last();
+        let is_https = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"));
+        self.origin.is_tls || self.origin.is_trusted && is_https
     }
 
     /// What the request is called in every log on its way: what its client calls it, if that is harmless,
@@ -81,19 +154,35 @@ impl Beginning {
     }
 }
 
+/// What a client asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) head: &'a RequestHead,
+    /// Its target, if the head has another form of it by now.
+    pub(crate) target: Option<&'a [u8]>,
+}
+
 impl RequestContext<'_> {
     /// Writes the line about a request that is over.
-    pub(crate) fn log(&self, begun: &Beginning, head: &RequestHead, service: Option<&str>) {
+    pub(crate) fn log(&self, begun: &Beginning, asked: Asked<'_>) {
         let Some(log) = &self.worker.access_log else { return };
-        let mut target = Vec::new();
-        head.write_origin(&mut target);
+        let head = asked.head;
+        let mut written = Vec::new();
+        let target = asked.target.unwrap_or_else(|| {
+            head.write_origin(&mut written);
+            &written
+        });
         let replica = self.account.replica.borrow();
+        let failure = self.account.failure.get().map(|failure| Cow::Owned(failure.text()));
+        let failure = failure.or_else(|| self.account.objection.borrow().clone());
+        let policy = self.account.marks.text();
         log.record(&Entry {
             time: begun.wall,
-            client: self.origin.address,
+            client: self.client(head),
+            peer: self.origin.address,
             is_tls: self.origin.is_tls,
             method: head.method_name(),
-            target: &target,
+            target,
             version: match head.version() {
                 Version::Http10 => HttpVersion::Http10,
                 Version::Http11 => HttpVersion::Http11,
@@ -103,10 +192,13 @@ impl RequestContext<'_> {
             referer: head.fields().all_named(b"referer").next(),
             user_agent: head.fields().all_named(b"user-agent").next(),
             request_id: begun.request_id.as_deref(),
-            service,
+            service: self.service().map(|service| service.settings.name.as_str()),
             replica: replica.as_ref().map(ReplicaName::as_str),
             attempts: self.account.attempts.get(),
             waited: self.account.waited.get(),
+            limit: self.account.limit.get().map(Limit::name),
+            policy: policy.as_deref(),
+            failure: failure.as_deref(),
             status: self.account.status.get(),
             bytes_sent: self.account.bytes.get(),
             duration: begun.steady.elapsed(),

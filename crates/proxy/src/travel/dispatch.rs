@@ -6,41 +6,84 @@ use crate::clients::client::Client;
 use crate::respond::failure::Failure;
 use crate::respond::local;
 use crate::respond::send;
-use crate::service::Service;
-use crate::travel::context::{Beginning, RequestContext};
+use crate::service::Found;
+use crate::settings::Unmatched;
+use crate::travel::context::{Asked, Beginning, RequestContext};
 use crate::travel::errand::Errand;
-use crate::travel::guards;
+use crate::travel::guards::{self, Addressee, Objection};
 use crate::travel::rounds;
+use crate::travel::written::Written;
 
 /// Answers one request. Never fails: every failure has a response, and where that is too late the client
 /// sees that what it got is not whole.
 pub(crate) async fn answer<C: Client>(request: &RequestContext<'_>, head: &mut RequestHead, client: &mut C) {
-    let begun = request.worker.access_log.as_ref().map(|_| Beginning::now(client.request_id()));
-    let service = request.worker.find(head);
-    match &request.worker.local {
-        Some(local) if local::is_local(local.as_ref(), head) => {
-            local::answer(local.as_ref(), request, head, client).await;
-        }
-        _ => forward(request, service.as_deref(), head, client).await,
+    let mut written = Written::begin(request, head, client);
+    let Found { service, location, redirection, odd, sent } =
+        request.worker.find(written.head, &request.listener.name);
+    written.sent = sent;
+    if let Some(service) = service {
+        request.set_service(service);
     }
-    if let Some(begun) = &begun {
-        let name = service.as_ref().map(|service| service.settings.name.as_str());
-        request.log(begun, head, name);
+    match &request.worker.local {
+        Some(local) if local::is_local(local.as_ref(), written.head) => {
+            local::answer(local.as_ref(), request, written.head, client).await;
+        }
+        _ => {
+            forward(request, Addressee { location, redirection, odd }, written.head, client).await;
+            if let Some(service) = request.service() {
+                service.counters.count_response(request.account.status.get());
+            }
+        }
+    }
+    written.end(client);
+}
+
+/// Answers what has come to no service, because it is no request, and writes it down. The head is what can be
+/// made out of it.
+pub(crate) async fn refuse<C: Client>(
+    request: &RequestContext<'_>,
+    head: &mut RequestHead,
+    client: &mut C,
+    failure: Failure,
+) {
+    let written = Written::begin(request, head, client);
+    request.worker.refusals.count(failure);
+    send::fail(request, written.head, client, failure).await;
+    written.end(client);
+}
+
+/// Nobody waits for an answer, and nobody has looked at the request.
+pub(crate) fn forget<C: Client>(request: &RequestContext<'_>, head: &RequestHead, client: &mut C) {
+    send::left(request, client);
+    write_down(request, head, client.request_id());
+}
+
+/// Writes down what became of a request without anybody having answered it.
+pub(crate) fn tell(request: &RequestContext<'_>, head: &RequestHead, failure: Failure) {
+    request.worker.refusals.count(failure);
+    request.account.failure.set(Some(failure));
+    request.account.status.set(failure.status());
+    write_down(request, head, None);
+}
+
+fn write_down(request: &RequestContext<'_>, head: &RequestHead, request_id: Option<&[u8]>) {
+    if request.worker.access_log.is_some() {
+        request.log(&Beginning::now(request_id), Asked { head, target: None });
     }
 }
 
 async fn forward<C: Client>(
     request: &RequestContext<'_>,
-    service: Option<&Service>,
+    addressee: Addressee,
     head: &RequestHead,
     client: &mut C,
 ) {
-    if let Some(service) = service {
+    if let Some(service) = request.service() {
         request.style.set(service.settings.style);
     }
-    let service = match guards::pass(service, head) {
+    let service = match guards::pass(request, addressee, head) {
         Ok(service) => service,
-        Err(failure) => return send::fail(request, head, client, failure).await,
+        Err(objection) => return object(request, head, client, objection).await,
     };
     let errand = Errand { request, service, head, client: &mut *client };
     match rounds::travel(errand).await {
@@ -48,5 +91,23 @@ async fn forward<C: Client>(
         Err(Failure::ClientLeft) => send::left(request, client),
         Err(failure) => send::fail(request, head, client, failure).await,
     }
-    service.counters.count_response(request.account.status.get());
+}
+
+/// Answers what does not pass.
+async fn object<C: Client>(
+    request: &RequestContext<'_>,
+    head: &RequestHead,
+    client: &mut C,
+    objection: Objection,
+) {
+    match objection {
+        Objection::Policy(answer) => send::answer_of_policy(request, head, client, answer).await,
+        Objection::Failure(failure) => {
+            request.worker.refusals.count(failure);
+            if failure == Failure::NoService && request.listener.unmatched == Unmatched::Close {
+                return send::nothing(request, client, failure);
+            }
+            send::fail(request, head, client, failure).await;
+        }
+    }
 }

@@ -6,16 +6,21 @@ use std::task::{Context, Poll};
 
 use fleet::Claim;
 use h1::{BodyLength, FieldName, ResponseHead, Version};
+use placement::Seat;
 
 use crate::clients::client::Client;
+use crate::policies::compression::encoded::Encoding;
+use crate::policies::mark::Mark;
 use crate::replicas::upstream::Lease;
 use crate::respond::failure::Failure;
-use crate::settings::{INTERIM_MAX, ServiceTimeouts};
+use crate::settings::{INTERIM_BYTES_MAX, INTERIM_MAX, ServiceTimeouts};
 use crate::telling::access_log::line::Ending;
+use crate::telling::garbled::BrokenRule;
 use crate::travel::errand::Errand;
 use crate::travel::pace::{ClientPace, Patience};
+use crate::travel::session::{self, Seated};
 use crate::travel::upload::Upload;
-use crate::wire::peer::{BodyCopy, Broken, CopyFault, Peer};
+use crate::wire::peer::{BodyCopy, Broken, CopyFault};
 use crate::wire::splice::{Ends, Splice};
 
 /// A request and the connection that it goes over.
@@ -24,10 +29,14 @@ pub(crate) struct Exchange<'a, C> {
     pub(crate) upload: &'a mut Upload,
     pub(crate) lease: &'a mut Lease,
     pub(crate) claim: &'a Claim,
+    /// Where its session is, if it has one.
+    pub(crate) seat: Option<Seat>,
     pub(crate) response: &'a mut ResponseHead,
     pub(crate) sending: Sending,
     /// How many responses came before the one that counts.
     pub(crate) interims: usize,
+    /// How large they were together.
+    pub(crate) interim_bytes: usize,
 }
 
 /// How far the request is.
@@ -63,8 +72,10 @@ impl<C: Client> Exchange<'_, C> {
                     return Poll::Ready(self.check_upgrade());
                 }
                 self.interims += 1;
-                if self.interims > INTERIM_MAX {
-                    return Poll::Ready(Err(Failure::Garbled));
+                self.interim_bytes += self.response.size();
+                if self.interims > INTERIM_MAX || self.interim_bytes > INTERIM_BYTES_MAX {
+                    self.lease.note_rule(BrokenRule::Interims);
+                    return Poll::Ready(Err(Failure::TooManyInterims));
                 }
                 self.errand.client.send_interim(self.response);
                 self.errand.request.account.has_interim.set(true);
@@ -92,8 +103,13 @@ impl<C: Client> Exchange<'_, C> {
             return Poll::Ready(Err(Failure::Abandoned));
         }
         let is_clients_turn = self.is_clients_turn();
+        if is_clients_turn && self.errand.client.is_shut() {
+            pace.pause(self.errand.request);
+            patience.renew(self.errand.request);
+            return self.poll_end().map(|()| Err(Failure::TookTooLong));
+        }
         if is_clients_turn && !self.is_conversation() {
-            if pace.is_too_slow(self.errand.request, self.moved()) {
+            if pace.is_too_slow(self.errand.request, self.errand.client, self.moved()) {
                 return Poll::Ready(Err(Failure::ClientTooSlow));
             }
             return self.poll_end().map(|()| Err(Failure::TookTooLong));
@@ -107,7 +123,9 @@ impl<C: Client> Exchange<'_, C> {
         } else {
             (self.timeouts().response, Failure::TimedOut)
         };
-        if patience.is_over(self.errand.request, self.moved(), limit) {
+        // Who says that it is at work is waited for.
+        let moved = self.moved().wrapping_add(self.interims as u64);
+        if patience.is_over(self.errand.request, moved, limit) {
             return Poll::Ready(Err(late));
         }
         self.poll_end().map(|()| Err(Failure::TookTooLong))
@@ -137,7 +155,7 @@ impl<C: Client> Exchange<'_, C> {
         if self.errand.request.deadline.now() >= end { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn timeouts(&self) -> &ServiceTimeouts {
+    pub(super) fn timeouts(&self) -> &ServiceTimeouts {
         &self.errand.service.settings.timeouts
     }
 
@@ -151,21 +169,29 @@ impl<C: Client> Exchange<'_, C> {
     fn failure_of(&self, broken: Broken) -> Failure {
         match broken {
             Broken::Garbled => Failure::Garbled,
-            Broken::Gone if !self.lease.has_sent() => Failure::Unsent,
-            Broken::Gone => Failure::Broken,
+            Broken::Gone | Broken::Ended if !self.lease.has_sent() => Failure::Unsent,
+            Broken::Gone | Broken::Ended => Failure::Broken,
         }
     }
 
     /// Only who has asked for another protocol can be told that it is spoken now, no other, and only
     /// behind the last byte of the request.
-    fn check_upgrade(&self) -> Result<(), Failure> {
-        let asked = self.errand.head.upgrade().unwrap_or_default();
+    fn check_upgrade(&mut self) -> Result<(), Failure> {
+        // Over HTTP/2 that is how a change is agreed to.
+        if self.errand.head.is_tunnel() && (200..300).contains(&self.response.status()) {
+            return Err(Failure::NotChanged);
+        }
+        let mut asked = self.errand.head.upgrades();
         let mut agreed = self.response.fields().all(FieldName::Upgrade);
         let is_wanted = self.response.upgrades()
             && self.is_sent()
-            && agreed.next().is_some_and(|agreed| agreed.eq_ignore_ascii_case(asked))
+            && agreed.next().is_some_and(|agreed| asked.any(|asked| agreed.eq_ignore_ascii_case(asked)))
             && agreed.next().is_none();
-        if self.is_upgrade() && !is_wanted { Err(Failure::Garbled) } else { Ok(()) }
+        if !self.is_upgrade() || is_wanted {
+            return Ok(());
+        }
+        self.lease.note_rule(BrokenRule::Protocol);
+        Err(Failure::Garbled)
     }
 
     /// Sends on as much of the request as there is and as the replica takes.
@@ -178,8 +204,14 @@ impl<C: Client> Exchange<'_, C> {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => self.sending = Sending::Done,
             Poll::Ready(Err(CopyFault::To(_))) => self.sending = Sending::Refused,
+            Poll::Ready(Err(CopyFault::TooMuch)) => {
+                self.errand.request.mark(Mark::BodyRefused);
+                return Err(Failure::BodyTooLarge);
+            }
             Poll::Ready(Err(CopyFault::From(Broken::Gone))) => return Err(Failure::ClientLeft),
-            Poll::Ready(Err(CopyFault::From(Broken::Garbled))) => return Err(Failure::ClientBroke),
+            Poll::Ready(Err(CopyFault::From(Broken::Garbled | Broken::Ended))) => {
+                return Err(Failure::ClientBroke);
+            }
         }
         Ok(())
     }
@@ -190,23 +222,36 @@ impl<C: Client> Exchange<'_, C> {
         self.upload.will_not_be_sent_again();
         let length = self.response.body(self.errand.head.method());
         self.lease.expect_body(length);
+        self.finish_head();
+        let mut encoding = self.compress();
+        let length = if encoding.is_some() { BodyLength::Chunked } else { length };
         self.errand.client.begin_response(self.response, length);
         let mut download = BodyCopy::default();
-        let mut splice = self.splice();
+        let mut splice = if encoding.is_some() { None } else { self.splice() };
         let mut patience = Patience::begin(self.errand.request);
         let ending = poll_fn(|context| {
             self.errand.request.deadline.register(context.waker());
-            let polled = match (&mut splice, self.lease.own_connection(), self.errand.client.own_connection())
-            {
-                (Some(splice), Some(from), Some(to)) => {
+            let own = (self.lease.own_connection(), self.errand.client.own_connection());
+            let polled = match (&mut splice, &mut encoding, own) {
+                (Some(splice), _, (Some(from), Some(to))) => {
                     splice.poll(Ends { from, to }, &mut download, context)
+                }
+                (_, Some(encoding), _) => {
+                    download.poll(&mut encoding.of(self.lease), self.errand.client, context)
                 }
                 _ => download.poll(self.lease, self.errand.client, context),
             };
             match polled {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ending::Complete),
-                Poll::Ready(Err(CopyFault::From(_))) => return Poll::Ready(Ending::ReplicaFailed),
-                Poll::Ready(Err(CopyFault::To(_))) => return Poll::Ready(Ending::ClientLeft),
+                Poll::Ready(Err(CopyFault::From(broken))) => {
+                    if broken == Broken::Garbled {
+                        self.tell_garbled();
+                    }
+                    return Poll::Ready(Ending::ReplicaFailed);
+                }
+                Poll::Ready(Err(CopyFault::To(_) | CopyFault::TooMuch)) => {
+                    return Poll::Ready(Ending::ClientLeft);
+                }
                 Poll::Pending => {}
             }
             if self.poll_sending(context).is_err() {
@@ -219,11 +264,29 @@ impl<C: Client> Exchange<'_, C> {
         self.errand.request.account.ending.set(ending);
         match ending {
             Ending::Complete => self.exchanged(),
-            Ending::ClientLeft | Ending::ReplicaFailed => {
+            Ending::ClientLeft | Ending::ReplicaFailed | Ending::HungUp => {
                 self.errand.client.spoil();
                 Exchanged::Spent
             }
         }
+    }
+
+    /// The log is to know who answers what is no valid HTTP, and which rule that breaks.
+    pub(crate) fn tell_garbled(&self) {
+        let service = self.errand.service.settings.name.as_str();
+        self.errand.request.worker.garbled.tell(service, self.claim, self.lease.broken_rule());
+    }
+
+    /// How the body of the response becomes smaller on its way, if it does. Its head says so then.
+    fn compress(&mut self) -> Option<Encoding> {
+        let (request, service) = (self.errand.request, self.errand.service);
+        let settings = service.settings.policies.compression.as_ref()?;
+        if request.worker.memory.is_short() {
+            return None;
+        }
+        let encoding = settings.begin(self.errand.head, self.response, &request.worker.compressing)?;
+        request.mark(Mark::Compressed);
+        Some(encoding)
     }
 
     fn splice(&mut self) -> Option<Splice> {
@@ -273,62 +336,15 @@ impl<C: Client> Exchange<'_, C> {
         self.sending == Sending::Done
     }
 
-    /// Both sides speak a protocol of their own now: bytes go both ways until neither has more.
-    pub(crate) async fn tunnel(&mut self) {
-        self.errand.client.begin_response(self.response, BodyLength::None);
-        self.lease.become_raw();
-        if !self.errand.client.become_raw() {
-            return self.errand.client.spoil();
-        }
-        let (mut up, mut down) = (Tunnel::default(), Tunnel::default());
-        let mut patience = Patience::begin(self.errand.request);
-        poll_fn(|context| {
-            self.errand.request.deadline.register(context.waker());
-            let up_is_over = up.poll(self.errand.client, self.lease, context);
-            if up_is_over && !up.is_shut {
-                up.is_shut = self.lease.poll_shutdown(context).is_ready();
-            }
-            let down_is_over = down.poll(self.lease, self.errand.client, context);
-            if down_is_over && !down.is_shut {
-                down.is_shut = self.errand.client.poll_shutdown(context).is_ready();
-            }
-            let moved = up.copy.bytes + down.copy.bytes;
-            let is_late = patience.is_over(self.errand.request, moved, self.timeouts().upgrade_idle);
-            let is_broken = up.is_broken || down.is_broken;
-            if is_late || is_broken || (up.is_shut && down.is_shut) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-        self.errand.request.account.bytes.set(down.copy.bytes);
-        self.errand.client.spoil();
+    /// Makes the head of the response what its client gets.
+    pub(super) fn finish_head(&mut self) {
+        let seated = Seated { named: self.seat, answered: self.claim.seat };
+        session::keep(&self.errand, seated, self.response);
+        self.errand.request.edit_response(self.response);
     }
 
     /// Whether the response changes the protocol.
     pub(crate) fn is_upgrade(&self) -> bool {
         self.response.status() == 101
-    }
-}
-
-/// One direction after a change of protocol.
-#[derive(Default)]
-struct Tunnel {
-    copy: BodyCopy,
-    is_over: bool,
-    is_shut: bool,
-    is_broken: bool,
-}
-
-impl Tunnel {
-    /// Whether this direction has come to its end.
-    fn poll(&mut self, from: &mut impl Peer, to: &mut impl Peer, context: &mut Context<'_>) -> bool {
-        if !self.is_over {
-            match self.copy.poll(from, to, context) {
-                Poll::Pending => {}
-                Poll::Ready(result) => {
-                    self.is_over = true;
-                    self.is_broken = result.is_err();
-                }
-            }
-        }
-        self.is_over
     }
 }

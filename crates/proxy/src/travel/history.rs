@@ -5,6 +5,9 @@ use fleet::Life;
 
 use crate::respond::failure::Failure;
 
+/// How often the same replica is asked that does not look at the request.
+const UNSENT_MAX: usize = 4;
+
 /// An attempt that came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
@@ -55,14 +58,21 @@ impl History {
         self.attempts.iter().filter(|attempt| attempt.failure == Failure::Unreachable).count()
     }
 
-    /// How many replicas it broke off with. One counts once, however often it broke.
-    pub(crate) fn broken_replicas(&self) -> usize {
-        let is_broken = |attempt: &&Attempt| attempt.failure == Failure::Broken;
-        let is_new = |index: usize, life: Life| {
-            !self.attempts[..index].iter().filter(is_broken).any(|earlier| earlier.life == life)
-        };
-        let broken = self.attempts.iter().enumerate().filter(|(_, attempt)| is_broken(attempt));
-        broken.filter(|(index, attempt)| is_new(*index, attempt.life)).count()
+    /// How many replicas had it, and were lost with it. Whether it was done, nobody knows, nor whether it was
+    /// the reason. Nobody dies twice: one that is on its way out may still take a new connection, and drop it.
+    pub(crate) fn losses(&self) -> usize {
+        let mut lost = Vec::new();
+        for attempt in self.attempts.iter().filter(|attempt| attempt.failure.is_loss()) {
+            if !lost.contains(&attempt.life) {
+                lost.push(attempt.life);
+            }
+        }
+        lost.len()
+    }
+
+    /// Whether it was this one that was lost with it.
+    pub(crate) fn has_lost(&self, life: Life) -> bool {
+        self.attempts.iter().any(|attempt| attempt.failure.is_loss() && attempt.life == life)
     }
 
     /// Whether a connection broke after something was sent on it.
@@ -78,11 +88,19 @@ impl History {
         tried.map(|(_, attempt)| attempt.life)
     }
 
-    /// Those among them who did not accept a connection in time. If nobody else is there, they are asked
-    /// again: more may have come at once than their queue holds, and nothing was sent yet.
+    /// Those among them who did not accept a connection in time, or did not look at the request. If nobody else
+    /// is there, they are asked again: more may have come at once than their queue holds, and nothing was done
+    /// yet.
     pub(crate) fn full(&self) -> impl Iterator<Item = Life> {
-        let since = &self.attempts[self.reconsidered..];
-        since.iter().filter(|attempt| attempt.is_full()).map(|attempt| attempt.life)
+        let since = self.attempts[self.reconsidered..].iter();
+        let full = since.filter(|attempt| attempt.is_full() && !self.never_looks(attempt.life));
+        full.map(|attempt| attempt.life)
+    }
+
+    /// Whether this one has not looked at the request again and again.
+    fn never_looks(&self, life: Life) -> bool {
+        let unsent = |attempt: &&Attempt| attempt.failure == Failure::Unsent && attempt.life == life;
+        self.attempts.iter().filter(unsent).count() >= UNSENT_MAX
     }
 }
 
@@ -90,11 +108,11 @@ impl Attempt {
     /// Whether another one with the same replica would likely end in the same way. A connection that was
     /// kept may break without the replica being at fault.
     fn speaks_against_another(&self) -> bool {
-        !self.was_worn || self.failure == Failure::Distrusted
+        !self.was_worn || matches!(self.failure, Failure::Distrusted | Failure::CutOff)
     }
 
     fn is_full(&self) -> bool {
-        self.failure == Failure::Unreachable
+        matches!(self.failure, Failure::Unreachable | Failure::Unsent)
     }
 }
 
@@ -152,14 +170,15 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_with_which_it_broke_twice_counts_once() {
+    fn every_replica_counts_that_was_lost_with_it_and_none_twice() {
         let history = history(&[
             attempt(1, Failure::Broken, true),
+            attempt(1, Failure::Refused, false),
             attempt(2, Failure::Abandoned, false),
+            attempt(2, Failure::Unsent, true),
             attempt(1, Failure::Broken, false),
-            attempt(3, Failure::Broken, false),
+            attempt(3, Failure::CutOff, false),
         ]);
-        assert_eq!(history.broken_replicas(), 2);
-        assert_eq!(history.len(), 4);
+        assert_eq!((history.losses(), history.len()), (3, 6));
     }
 }

@@ -1,10 +1,13 @@
 //! The key rules: what of a request decides where it goes.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use h1::RequestHead;
 use http::HeaderName;
 use placement::{Key, KeyHash};
+
+use crate::travel::cookies;
 
 /// What a service's requests are placed by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,23 +31,21 @@ impl KeyRule {
     /// what the rule asks for is placed at random, as all are under [`KeyRule::Random`]. It goes
     /// somewhere, and not always to the same overloaded place.
     pub fn key(&self, head: &RequestHead, client: IpAddr, hash: KeyHash) -> Option<Key> {
-        match self {
-            Self::Random => None,
-            Self::Path => Some(hash.key(head.path())),
-            Self::ClientIp => Some(hash.key(client.to_canonical().to_string().as_bytes())),
-            Self::Header(name) => {
-                head.fields().all_named(name.as_str().as_bytes()).next().map(|value| hash.key(value))
-            }
-            Self::Cookie(name) => cookie(head, name).map(|value| hash.key(value)),
-            Self::Query(name) => query(head, name).map(|value| hash.key(value)),
-        }
+        self.value(head, client).map(|value| hash.key(&value))
     }
-}
 
-fn cookie<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
-    let pairs = head.fields().all_named(b"cookie").flat_map(|value| value.split(|byte| *byte == b';'));
-    let value = |pair: &'a [u8]| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=");
-    pairs.filter_map(value).next()
+    /// What of the request the key is made of.
+    pub(crate) fn value<'a>(&'a self, head: &'a RequestHead, client: IpAddr) -> Option<Cow<'a, [u8]>> {
+        let value = match self {
+            Self::Random => return None,
+            Self::ClientIp => return Some(client.to_canonical().to_string().into_bytes().into()),
+            Self::Path => Some(head.path()),
+            Self::Header(name) => head.fields().all_named(name.as_str().as_bytes()).next(),
+            Self::Cookie(name) => cookies::values(head, name).next(),
+            Self::Query(name) => query(head, name),
+        };
+        value.map(Cow::Borrowed)
+    }
 }
 
 fn query<'a>(head: &'a RequestHead, name: &str) -> Option<&'a [u8]> {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::clients::client::Client;
 use crate::travel::context::RequestContext;
 
 /// How often the rate of a body is looked at.
@@ -27,9 +28,19 @@ impl ClientPace {
     }
 
     /// To be asked whenever the client is waited for, with how much came in all. Sees to it that it
-    /// will be asked again.
-    pub(crate) fn is_too_slow(&mut self, request: &RequestContext<'_>, bytes: u64) -> bool {
+    /// will be asked again. Who may send nothing now is not slow.
+    pub(crate) fn is_too_slow(
+        &mut self,
+        request: &RequestContext<'_>,
+        client: &impl Client,
+        bytes: u64,
+    ) -> bool {
         let now = request.deadline.now();
+        if client.is_shut() {
+            self.pause(request);
+            request.deadline.wake_at(Some(now + LOOK_INTERVAL));
+            return false;
+        }
         let timeouts = &request.worker.clients.timeouts;
         self.count(now);
         self.waiting_since = Some(now);
@@ -53,6 +64,12 @@ pub(crate) struct Patience {
 impl Patience {
     pub(crate) fn begin(request: &RequestContext<'_>) -> Self {
         Self { since: request.deadline.now(), seen: 0 }
+    }
+
+    /// Whoever has to make it may not now.
+    pub(crate) fn renew(&mut self, request: &RequestContext<'_>) {
+        self.since = request.deadline.now();
+        request.deadline.wake_at(Some(self.since + LOOK_INTERVAL));
     }
 
     /// Whether nothing has moved for so long; `moved` grows with every progress. Sees to it that it will

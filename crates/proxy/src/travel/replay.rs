@@ -4,14 +4,9 @@
 //! A request is sent again when nothing of it was sent, or when its method is idempotent, its body can
 //! still be sent from the beginning, and its client has seen nothing of a response.
 
-use crate::respond::failure::{Failure, Replay};
+use crate::respond::failure::Replay;
 use crate::settings::REPLAYS_MAX;
 use crate::travel::history::History;
-
-/// With how many replicas a request may break off. One that kills whoever works on it must not go
-/// through a whole fleet; but three that are killed at a time, one after the other, may each meet the
-/// same innocent request.
-const BROKEN_MAX: usize = 4;
 
 /// How often one request may fail to get a connection, however short the time for it is.
 const UNREACHED_MAX: usize = 100;
@@ -39,17 +34,18 @@ pub(crate) enum Decision {
     GiveUp,
 }
 
-/// Whether a request may be sent again, after the last of its attempts failed.
-pub(crate) fn may_replay(history: &History, remains: Remains) -> Decision {
-    let can_go_on = remains.can_be_sent() && !remains.has_interim && is_within_limits(history);
-    match history.last_failure().map(Failure::replay) {
-        Some(Replay::Always) if can_go_on => Decision::Replay,
-        Some(Replay::IfIdempotent)
-            if can_go_on && remains.is_replayable() && history.broken_replicas() < BROKEN_MAX =>
-        {
-            Decision::ReplayAtCost
-        }
-        Some(Replay::Always | Replay::IfIdempotent | Replay::Never) | None => Decision::GiveUp,
+/// Whether a request may be sent again, after the last of its attempts failed. One that kills whoever works on
+/// it must not go through a whole fleet: it is sent again so many times after a replica was lost with it. Only
+/// its own losses count, whatever was lost beside it.
+pub(crate) fn may_replay(history: &History, remains: Remains, retries: u32) -> Decision {
+    let Some(failure) = history.last_failure() else { return Decision::GiveUp };
+    let is_too_dear = failure.is_loss() && history.losses() > retries as usize;
+    let can_go_on =
+        remains.can_be_sent() && !remains.has_interim && is_within_limits(history) && !is_too_dear;
+    match failure.replay() {
+        Replay::Always if can_go_on => Decision::Replay,
+        Replay::IfIdempotent if can_go_on && remains.is_replayable() => Decision::ReplayAtCost,
+        Replay::Always | Replay::IfIdempotent | Replay::Never => Decision::GiveUp,
     }
 }
 
@@ -78,10 +74,11 @@ mod tests {
     use placement::Seat;
 
     use super::*;
+    use crate::respond::failure::Failure;
     use crate::travel::history::Attempt;
     use Decision::{GiveUp, Replay as Again, ReplayAtCost};
     use Failure::{
-        Abandoned, BodyTooLarge, Broken, ClientBroke, ClientLeft, ClientTooSlow, Distrusted, Garbled,
+        Abandoned, BodyTooLarge, Broken, ClientBroke, ClientLeft, ClientTooSlow, CutOff, Distrusted, Garbled,
         OutOfSockets, Refused, TimedOut, TookTooLong, Unreachable, Unsent,
     };
 
@@ -114,8 +111,11 @@ mod tests {
         history
     }
 
+    /// How many more times it is sent where nothing else is configured.
+    const RETRIES: u32 = 1;
+
     fn check(claim: &str, history: &History, remains: Remains, decision: Decision) {
-        assert_eq!(may_replay(history, remains), decision, "{claim}");
+        assert_eq!(may_replay(history, remains, RETRIES), decision, "{claim}");
     }
 
     #[test]
@@ -166,24 +166,40 @@ mod tests {
             failures.push(last);
             each_elsewhere(&failures)
         };
-        let thrice = [Broken; 3];
         for (claim, history, remains, decision) in [
             ("fifteen replays", after(14, Refused, Refused), POST, Again),
             ("no sixteenth", after(15, Refused, Refused), POST, GiveUp),
-            ("whatever they failed by", after(15, Abandoned, Refused), GET, GiveUp),
+            ("whatever they failed by", after(15, Distrusted, Refused), GET, GiveUp),
             ("a full queue is asked again and again", after(98, Unreachable, Unreachable), POST, Again),
             ("but not for ever", after(99, Unreachable, Unreachable), POST, GiveUp),
             ("full queues do not count as replays", both(14, 99, Refused), POST, Again),
             ("replays count in between", both(16, 0, Unreachable), POST, GiveUp),
             ("the hundredth full queue ends it for the others, too", both(0, 100, Refused), GET, GiveUp),
-            ("a request may break off with three", each_elsewhere(&thrice), GET, ReplayAtCost),
-            ("the fourth is the last", each_elsewhere(&[Broken; 4]), GET, GiveUp),
-            ("one replica counts once", at_seats(&[1, 1, 2, 2, 3], &[Broken; 5]), GET, ReplayAtCost),
-            ("four, and one that was given up", after(4, Broken, Abandoned), GET, GiveUp),
-            ("four, and one of which nothing was sent", after(4, Broken, Refused), GET, Again),
-            ("four, and one that is distrusted", after(4, Broken, Distrusted), GET, Again),
+            ("one replica was lost with it", each_elsewhere(&[Broken]), GET, ReplayAtCost),
+            ("the second is the last", each_elsewhere(&[Broken; 2]), GET, GiveUp),
+            ("but nobody dies twice", at_seats(&[1, 1], &[Broken; 2]), GET, ReplayAtCost),
+            ("another one after that is the last", at_seats(&[1, 1, 2], &[Broken; 3]), GET, GiveUp),
+            ("cut off is lost, too", each_elsewhere(&[CutOff]), GET, Again),
+            ("as often as any", each_elsewhere(&[CutOff, CutOff]), GET, GiveUp),
+            ("given up is lost, too", each_elsewhere(&[Broken, Abandoned]), GET, GiveUp),
+            ("of the others nothing was sent", both(9, 50, Broken), GET, ReplayAtCost),
+            ("two, and one of which nothing was sent", after(2, Broken, Refused), GET, Again),
+            ("two, and one that is distrusted", after(2, Broken, Distrusted), GET, Again),
         ] {
             check(claim, &history, remains, decision);
+        }
+    }
+
+    #[test]
+    fn the_operator_says_how_many_more_times_a_request_is_sent() {
+        for retries in [0, 1, 3] {
+            for losses in 1..=5 {
+                let decision = if losses <= retries { ReplayAtCost } else { GiveUp };
+                let history = each_elsewhere(&vec![Broken; losses]);
+                assert_eq!(may_replay(&history, GET, retries as u32), decision, "{losses} of {retries}");
+            }
+            let unsent = each_elsewhere(&[Unsent]);
+            assert_eq!(may_replay(&unsent, GET, retries as u32), Again, "nothing was sent");
         }
     }
 
@@ -191,12 +207,8 @@ mod tests {
     fn the_documentation_names_the_limits() {
         let documentation = include_str!("../../../../docs/operation.md");
         let apart = "those for which no connection came about are counted by themselves, up to";
-        for limit in [
-            format!("| {REPLAYS_MAX}; {apart} {UNREACHED_MAX} |"),
-            format!("at most {} broken connections per request |", BROKEN_MAX - 1),
-        ] {
-            assert!(documentation.contains(&limit), "docs/operation.md does not say: {limit}");
-        }
+        let limit = format!("| {REPLAYS_MAX}; {apart} {UNREACHED_MAX} |");
+        assert!(documentation.contains(&limit), "docs/operation.md does not say: {limit}");
     }
 
     #[test]

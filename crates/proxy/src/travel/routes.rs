@@ -1,66 +1,84 @@
-//! From a request to the service that it is for: by host, then by the longest path prefix. The routes are
-//! one value, published and swapped whole, as a routing table is.
+//! From a request to the service that it is for, or to where it is sent elsewhere. The routes are one value,
+//! published and swapped whole, as a routing table is; which of them counts for a request is in `rules`.
 
-use std::cmp::Reverse;
+pub(crate) mod explained;
+pub(crate) mod rules;
+
 use std::sync::Arc;
 
 use h1::RequestHead;
 use tokio::sync::watch;
 
+use crate::policies::Policies;
+use crate::policies::protection::Guards;
+use crate::policies::redirect::{Redirect, Redirection};
 use crate::settings::ServiceSettings;
-use crate::travel::waiting_room::WaitingRoom;
+use crate::travel::limits::{AllRequests, Limits};
+use crate::travel::path_rule::Reading;
+use crate::travel::scope::Scope;
+use rules::{Arrival, Rules, Way};
 
-/// All services, in the order in which they are asked whether a request is theirs. Never changed.
+/// All services and redirects, and how they are found. Never changed.
 #[derive(Debug)]
 pub(crate) struct Routes {
     routes: Vec<Route>,
+    redirections: Vec<Arc<Redirection>>,
+    rules: Rules,
 }
 
 /// The way to one service.
 #[derive(Debug)]
 pub(crate) struct Route {
-    host: Host,
-    /// The path prefix, without the slash that it may end with.
-    prefix: Box<str>,
     pub(crate) settings: Arc<ServiceSettings>,
     /// Shared by all workers.
-    pub(crate) room: Arc<WaitingRoom>,
+    pub(crate) limits: Arc<Limits>,
+    /// So is this.
+    pub(crate) guards: Arc<Guards>,
 }
 
-/// Which hosts a service is for.
-#[derive(Debug)]
-enum Host {
-    Any,
-    /// Those with something before this.
-    EndsWith(Box<str>),
-    Is(Box<str>),
+/// Where requests may go: what routes are made of.
+#[derive(Clone, Debug, Default)]
+pub struct Destinations {
+    /// The services. Each has another name.
+    pub services: Vec<ServiceSettings>,
+    /// Who is sent elsewhere.
+    pub redirects: Vec<Redirect>,
+}
+
+impl From<Vec<ServiceSettings>> for Destinations {
+    fn from(services: Vec<ServiceSettings>) -> Self {
+        Self { services, redirects: Vec::new() }
+    }
 }
 
 /// The first routes, and the two ends through which they are replaced and seen.
-pub fn routes(first: Vec<ServiceSettings>) -> (RoutesPublisher, RoutesReader) {
-    let (sender, receiver) = watch::channel(Arc::new(Routes::new(first, None)));
-    (RoutesPublisher { sender }, RoutesReader { receiver })
+pub fn routes(first: impl Into<Destinations>) -> (RoutesPublisher, RoutesReader) {
+    let all = Arc::<AllRequests>::default();
+    let (sender, receiver) = watch::channel(Arc::new(Routes::new(first.into(), None, &all)));
+    (RoutesPublisher { sender, all: Arc::clone(&all) }, RoutesReader { receiver, all })
 }
 
 /// The only one who replaces the routes.
 #[derive(Debug)]
 pub struct RoutesPublisher {
     sender: watch::Sender<Arc<Routes>>,
+    all: Arc<AllRequests>,
 }
 
 /// Sees the routes as they are.
 #[derive(Clone, Debug)]
 pub struct RoutesReader {
     receiver: watch::Receiver<Arc<Routes>>,
+    all: Arc<AllRequests>,
 }
 
 impl RoutesPublisher {
-    /// Replaces the routes by those to these services, for requests that come from now on; those that are
+    /// Replaces the routes by those to these destinations, for requests that come from now on; those that are
     /// on their way stay on it. A service is known by its name: one that stays keeps its connections, its
-    /// replay budget, its counters, and those who wait for its replicas, also if its settings have changed.
+    /// replay budget, its counters, and those who are under way or wait, also if its settings have changed.
     /// Returns before the workers have taken notice, which they do at once.
-    pub fn publish(&mut self, services: Vec<ServiceSettings>) {
-        let routes = Routes::new(services, Some(&self.sender.borrow()));
+    pub fn publish(&mut self, destinations: impl Into<Destinations>) {
+        let routes = Routes::new(destinations.into(), Some(&self.sender.borrow()), &self.all);
         self.sender.send_replace(Arc::new(routes));
     }
 }
@@ -71,10 +89,28 @@ impl RoutesReader {
         Arc::clone(&self.receiver.borrow_and_update())
     }
 
+    /// The same, for somebody who does not follow them.
+    fn routes(&self) -> Arc<Routes> {
+        Arc::clone(&self.receiver.borrow())
+    }
+
     /// The next routes after those that were loaded last; none if nobody can replace them any more.
     pub(crate) async fn next(&mut self) -> Option<Arc<Routes>> {
         self.receiver.changed().await.ok()?;
         Some(self.load())
+    }
+
+    /// So many requests may be under way in all from now on.
+    pub(crate) fn limit_requests(&self, most: usize) {
+        self.all.set_most(most);
+        self.receiver.borrow().divide(&self.all);
+    }
+
+    /// The limits of the services of this moment.
+    pub(crate) fn limits(&self, service: &str) -> Option<Arc<Limits>> {
+        let routes = self.receiver.borrow();
+        let route = routes.iter().find(|route| route.settings.name == service)?;
+        Some(Arc::clone(&route.limits))
     }
 
     /// The names of the services of this moment.
@@ -84,115 +120,128 @@ impl RoutesReader {
 }
 
 impl Routes {
-    fn new(services: Vec<ServiceSettings>, former: Option<&Self>) -> Self {
-        let room = |name: &str| {
-            let same = former.and_then(|former| former.iter().find(|route| route.settings.name == name));
-            same.map_or_else(Arc::default, |route| Arc::clone(&route.room))
+    pub(crate) fn new(to: Destinations, former: Option<&Self>, all: &Arc<AllRequests>) -> Self {
+        let same = |settings: &ServiceSettings| {
+            former.and_then(|former| former.iter().find(|route| route.settings.name == settings.name))
+        };
+        let limits = |settings: &ServiceSettings| {
+            let Some(same) = same(settings) else {
+                return Arc::new(Limits::new(&settings.limits, all));
+            };
+            same.limits.set(&settings.limits);
+            Arc::clone(&same.limits)
+        };
+        let guards = |settings: &ServiceSettings| {
+            let Policies { protection, locations, .. } = &settings.policies;
+            Arc::new(Guards::new(protection, locations, same(settings).map(|same| &*same.guards)))
         };
         let route = |settings: ServiceSettings| Route {
-            host: Host::of(&settings.host),
-            prefix: settings.path.trim_end_matches('/').into(),
-            room: room(&settings.name),
-            settings: Arc::new(settings),
+            limits: limits(&settings),
+            guards: guards(&settings),
+            settings: settings.into(),
         };
-        // Among equals the last one counts.
-        let mut routes: Vec<Route> = services.into_iter().rev().map(route).collect();
-        // The more of the host is spelled out the better, then the longer the path.
-        routes.sort_by_key(|route| Reverse((route.host.rank(), route.settings.path.len())));
-        Self { routes }
+        let mut routes =
+            Self { routes: to.services.into_iter().map(route).collect(), ..Self::redirecting(&to.redirects) };
+        for (place, route) in routes.routes.iter().enumerate() {
+            routes.rules.add(&route.settings.scope, Way::Service(place));
+        }
+        routes.divide(all);
+        routes
     }
 
-    /// In the order in which they are asked.
+    /// The redirects alone. How much of a path they replace depends on the path that they were found by.
+    fn redirecting(redirects: &[Redirect]) -> Self {
+        let (mut redirections, mut rules) = (Vec::new(), Rules::default());
+        for redirect in redirects {
+            let of_path = |path| Scope { paths: vec![path], is_default: false, ..redirect.scope.clone() };
+            let scopes = redirect.scope.paths.iter().cloned().map(of_path);
+            let others = Scope { paths: Vec::new(), ..redirect.scope.clone() };
+            for (scope, redirection) in scopes.chain([others]).zip(redirect.redirections()) {
+                rules.add(&scope, Way::Redirect(redirections.len()));
+                redirections.push(Arc::new(redirection));
+            }
+        }
+        Self { routes: Vec::new(), redirections, rules }
+    }
+
+    fn divide(&self, all: &AllRequests) {
+        all.divide(self.routes.iter().map(|route| &*route.limits));
+    }
+
+    /// All services, in the order in which they were given.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()
     }
 
-    /// The place of the one that a request goes by.
-    pub(crate) fn find(&self, head: &RequestHead) -> Option<usize> {
-        let host = head.host().map(name_of).unwrap_or_default();
-        // `OPTIONS *` is about the server as a whole.
-        let path = if head.path() == b"*" { b"/" } else { head.path() };
-        self.routes.iter().position(|route| route.host.matches(host) && route.is_prefix_of(path))
+    /// The way of a request, if this is its path.
+    pub(crate) fn find(&self, arrival: Arrival<'_>, path: &[u8], reading: Reading) -> Option<Way> {
+        self.rules.find(arrival, path, reading)
     }
-}
 
-impl Route {
-    /// A prefix ends at a slash: /api is for /api and /api/x, not for /apis.
-    fn is_prefix_of(&self, path: &[u8]) -> bool {
-        let rest = path.strip_prefix(self.prefix.as_bytes());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    /// Whether anybody is for this host, whatever the path and the listener.
+    pub(crate) fn know_host(&self, head: &RequestHead) -> bool {
+        self.rules.know_host(head.host().unwrap_or_default())
     }
-}
 
-impl Host {
-    fn of(pattern: &str) -> Self {
-        match pattern.strip_prefix('*') {
-            Some("") => Self::Any,
-            Some(end) => Self::EndsWith(end.into()),
-            None => Self::Is(pattern.into()),
+    /// What is set for the service that was found, if one was.
+    pub(crate) fn settings(&self, way: Option<Way>) -> Option<&ServiceSettings> {
+        match way {
+            Some(Way::Service(place)) => Some(&self.routes[place].settings),
+            Some(Way::Redirect(_)) | None => None,
         }
     }
 
-    fn matches(&self, host: &[u8]) -> bool {
-        match self {
-            Self::Any => true,
-            Self::EndsWith(end) => {
-                let start = host.len().saturating_sub(end.len());
-                start > 0 && host[start..].eq_ignore_ascii_case(end.as_bytes())
-            }
-            Self::Is(name) => host.eq_ignore_ascii_case(name.as_bytes()),
+    /// The place of the location that a path has in the service that was found, if it is in one.
+    pub(crate) fn location(&self, way: Option<Way>, path: &[u8], reading: Reading) -> Option<usize> {
+        match way {
+            Some(Way::Service(place)) => self.routes[place].guards.location(path, reading),
+            Some(Way::Redirect(_)) | None => None,
         }
     }
 
-    fn rank(&self) -> (bool, usize) {
-        match self {
-            Self::Any => (false, 0),
-            Self::EndsWith(end) => (false, end.len()),
-            Self::Is(name) => (true, name.len()),
-        }
+    /// The redirect that was found.
+    pub(crate) fn redirection(&self, place: usize) -> Option<&Arc<Redirection>> {
+        self.redirections.get(place)
     }
-}
-
-/// A host without its port, and without the dot that an absolute name may end with.
-fn name_of(host: &[u8]) -> &[u8] {
-    let end_of_address = host.iter().rposition(|byte| *byte == b']').unwrap_or(0);
-    let colon = host[end_of_address..].iter().position(|byte| *byte == b':');
-    let name = colon.map_or(host, |colon| &host[..end_of_address + colon]);
-    name.strip_suffix(b".").unwrap_or(name)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use fleet::{RoutingTable, routing};
     use placement::{Placement, Rendezvous};
     use tokio::sync::mpsc;
 
     use crate::respond::response::ResponseStyle;
-    use crate::settings::{Protocol, ServiceTimeouts};
+    use crate::settings::{Protocol, RequestLimits, ServiceTimeouts};
     use crate::travel::key::KeyRule;
+    use crate::travel::path_form::PathForm;
 
-    fn service(name: &str, host: &str, path: &str) -> ServiceSettings {
+    pub(crate) fn service(name: &str, host: &str, path: &str) -> ServiceSettings {
         let table = RoutingTable::new(1, Placement::Rendezvous(Rendezvous::default()), &[], 0.0);
         ServiceSettings {
             name: name.into(),
-            host: host.into(),
-            path: path.into(),
+            scope: Scope { hosts: vec![host.into()], ..Scope::at(path) },
+            path_form: PathForm::default(),
             key: KeyRule::Random,
             key_hash: table.key_hash(),
+            sticky: None,
             style: ResponseStyle::Problem,
             protocol: Protocol::Http1,
             timeouts: ServiceTimeouts::default(),
+            limits: RequestLimits::default(),
+            retries: 1,
             table: routing(table).1,
             suspicions: mpsc::channel(1).0,
+            policies: Policies::default(),
         }
     }
 
     fn found(routes: &Routes, host: &str, path: &str) -> Option<String> {
         let mut head = RequestHead::default();
         head.start(b"GET", path.as_bytes(), Some(host.as_bytes())).unwrap();
-        let place = routes.find(&head)?;
-        Some(routes.iter().nth(place).unwrap().settings.name.clone())
+        let way = routes.find(Arrival::of(&head, ""), head.path(), Reading::Narrow);
+        Some(routes.settings(way)?.name.clone())
     }
 
     #[test]
@@ -205,8 +254,8 @@ mod tests {
             ("older", "twice.example", "/"),
             ("newer", "twice.example", "/"),
         ];
-        let services = services.map(|(name, host, path)| service(name, host, path)).into();
-        let routes = Routes::new(services, None);
+        let services = services.map(|(name, host, path)| service(name, host, path)).to_vec();
+        let routes = Routes::new(services.into(), None, &Arc::default());
         for (host, path, name) in [
             ("h", "/", "all"),
             ("h", "/apis", "all"),
@@ -220,26 +269,26 @@ mod tests {
         ] {
             assert_eq!(found(&routes, host, path).as_deref(), Some(name), "{host} {path}");
         }
-        let routes = Routes::new(vec![service("api", "*", "/api")], None);
+        let routes = Routes::new(vec![service("api", "*", "/api")].into(), None, &Arc::default());
         assert_eq!(found(&routes, "h", "/"), None);
     }
 
     #[test]
-    fn those_who_wait_stay_in_the_room_of_a_service_that_stays() {
+    fn a_service_that_stays_keeps_its_limits_and_those_who_wait() {
         let (mut publisher, mut reader) = routes(vec![service("web", "*", "/"), service("shop", "*", "/s")]);
-        let room = |routes: &Routes, name: &str| {
+        let limits = |routes: &Routes, name: &str| {
             let route = routes.iter().find(|route| route.settings.name == name);
-            route.map(|route| Arc::clone(&route.room))
+            route.map(|route| Arc::clone(&route.limits))
         };
         let first = reader.load();
         publisher.publish(vec![service("web", "a.example", "/"), service("mail", "*", "/")]);
         let second = reader.load();
-        let kept = [&first, &second].map(|routes| room(routes, "web").unwrap());
+        let kept = [&first, &second].map(|routes| limits(routes, "web").unwrap());
         assert!(Arc::ptr_eq(&kept[0], &kept[1]));
-        assert!(room(&second, "shop").is_none());
+        assert!(limits(&second, "shop").is_none());
         publisher.publish(vec![service("shop", "*", "/s")]);
-        let anew = room(&reader.load(), "shop").unwrap();
-        assert!(!Arc::ptr_eq(&anew, &room(&first, "shop").unwrap()));
+        let anew = limits(&reader.load(), "shop").unwrap();
+        assert!(!Arc::ptr_eq(&anew, &limits(&first, "shop").unwrap()));
         assert_eq!(reader.names(), ["shop"]);
     }
 }

@@ -1,10 +1,12 @@
 //! The body of a request on its way to a replica, and how much of it can be sent to another one.
 
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use h1::{BodyLength, Fields};
 
 use crate::clients::client::Client;
+use crate::memory::Ledger;
 use crate::replicas::upstream::Lease;
 use crate::respond::failure::Failure;
 use crate::settings::Protocol;
@@ -35,6 +37,9 @@ pub(crate) struct Streamed {
 
 /// What has gone of a body, in case that it must be sent again.
 struct Kept {
+    memory: Rc<Ledger>,
+    /// How much of it may go.
+    body_max: u64,
     /// How much has gone.
     passed: u64,
     /// All of that, as long as it is not too much to keep.
@@ -49,7 +54,18 @@ impl Upload {
     /// comes by itself; of others the beginning is waited for.
     pub(crate) async fn take_on<C: Client>(errand: &mut Errand<'_, C>) -> Result<Self, Failure> {
         let (request, head, end) = (errand.request, errand.head, errand.end());
-        let whole_max = request.worker.clients.replay_body_max;
+        // What is kept for another attempt is kept as long as there is room for it.
+        let memory = &request.worker.memory;
+        let is_short = memory.is_short();
+        let whole_max = if is_short { 0 } else { request.worker.clients.replay_body_max };
+        let keeping = |most| Kept {
+            memory: Rc::clone(memory),
+            body_max: request.body_max.get(),
+            passed: 0,
+            bytes: Vec::new(),
+            most,
+            resent: 0,
+        };
         // HTTP/2 says of what has come to a replica that it was not looked at; HTTP/1 has no words for that.
         let kept_max = match errand.service.settings.protocol {
             Protocol::Http1 => 0,
@@ -61,13 +77,15 @@ impl Upload {
                 if head.method().is_idempotent() && length <= whole_max && !head.expects_continue() =>
             {
                 let limit = Limit { bytes: length as usize, end };
-                Ok(Self::whole(buffering::whole(request, head, errand.client, limit).await?))
+                let read = buffering::whole_while_there_is_room(request, errand.client, limit).await?;
+                let is_whole = read.len() as u64 == length;
+                Ok(if is_whole { Self::whole(read) } else { Self::streamed(read, keeping(0)) })
             }
             BodyLength::Exact(length) if !head.expects_continue() => {
                 let beginning = buffering::beginning(request, errand.client, length, end).await?;
-                Ok(Self::streamed(beginning, kept_max))
+                Ok(Self::streamed(beginning, keeping(kept_max)))
             }
-            _ => Ok(Self::streamed(Vec::new(), kept_max)),
+            _ => Ok(Self::streamed(Vec::new(), keeping(kept_max))),
         }
     }
 
@@ -76,9 +94,9 @@ impl Upload {
     }
 
     /// One of which the beginning lies here.
-    fn streamed(beginning: Vec<u8>, kept_max: usize) -> Self {
-        let kept = Kept { passed: beginning.len() as u64, bytes: beginning, most: kept_max, resent: 0 };
-        Self::Streamed(Streamed { copy: BodyCopy::default(), kept })
+    fn streamed(beginning: Vec<u8>, kept: Kept) -> Self {
+        let kept = Kept { passed: beginning.len() as u64, bytes: beginning, ..kept };
+        Self::Streamed(Streamed { copy: kept.copy_of_rest(), kept })
     }
 
     /// Another attempt begins, and sends what there is from the beginning.
@@ -86,7 +104,7 @@ impl Upload {
         match self {
             Self::Whole(whole) => whole.sent = 0,
             Self::Streamed(streamed) => {
-                streamed.copy = BodyCopy::default();
+                streamed.copy = streamed.kept.copy_of_rest();
                 streamed.kept.resent = 0;
             }
         }
@@ -152,6 +170,11 @@ impl Streamed {
 }
 
 impl Kept {
+    /// What is still to come may be no more than is left.
+    fn copy_of_rest(&self) -> BodyCopy {
+        BodyCopy::of_at_most(self.body_max.saturating_sub(self.passed))
+    }
+
     fn is_all(&self) -> bool {
         self.passed == self.bytes.len() as u64
     }
@@ -160,7 +183,7 @@ impl Kept {
     fn add(&mut self, bytes: &[u8]) {
         let is_all_here = self.is_all();
         self.passed += bytes.len() as u64;
-        if is_all_here && self.bytes.len() + bytes.len() <= self.most {
+        if is_all_here && self.bytes.len() + bytes.len() <= self.most && !self.memory.is_short() {
             self.bytes.extend_from_slice(bytes);
         } else {
             self.bytes = Vec::new();

@@ -1,5 +1,6 @@
-//! Waiting for a replica: no one can take a request now, so it waits for a newer routing table, bounded in
-//! time and number. How long, and with which failure it ends, is decided purely; nothing is sent here.
+//! Waiting, bounded in time and number: in line, because a limit keeps a request out, or for a newer routing
+//! table, because no replica can take it now. How long, and with which failure it ends, is decided purely;
+//! nothing is sent here.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::clients::client::Client;
 use crate::respond::failure::Failure;
-use crate::settings::WAIT_MAX;
+use crate::respond::limit::Limit;
 use crate::telling::counters::add_one;
 use crate::travel::errand::Errand;
 use crate::travel::history::History;
@@ -19,9 +20,18 @@ const NEWS_WAIT: Duration = Duration::from_secs(1);
 /// How long to wait before replicas are asked again that took too long to accept a connection.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a request waits before the last replica gets it that may be lost with it. Replicas often die together,
+/// one a moment after the other: those who do are out of the table by then.
+const LAST_TRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long it is looked whether other replicas die as well, before a request is taken for the reason.
+const OTHERS_WAIT: Duration = Duration::from_millis(200);
+
 /// The waits of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Waits {
+    /// Whether it has waited before its last try.
+    has_paused: bool,
     /// When they end, all together, once the first has begun.
     until: Option<Instant>,
 }
@@ -73,12 +83,13 @@ impl Waits {
             }
             Prospect::of(&table, history, errand.time_left())
         };
-        let _place = service.room.enter().ok_or(Failure::RoomFull)?;
+        let limits = &service.settings.limits;
+        let _place = service.limits.room.enter(limits.queue).ok_or(Failure::RoomFull)?;
         if self.until.is_none() {
             add_one(&service.counters.waits);
         }
         let begun = Instant::now();
-        let wait = self.plan(&prospect, begun);
+        let wait = self.plan(&prospect, begun, limits.queue_timeout);
         let mut changed = std::pin::pin!(service.table_changed.notified());
         changed.as_mut().enable();
         // Between the look at the table and the wait it may have changed.
@@ -97,9 +108,90 @@ impl Waits {
         waited
     }
 
-    /// How long this wait is, and what comes then.
-    fn plan(&mut self, prospect: &Prospect, now: Instant) -> Wait {
-        let patience = now + WAIT_MAX + prospect.hold;
+    /// Waits for what a limit keeps from the request: until this future has it, and no longer than any wait.
+    pub(crate) async fn in_line<C: Client, T>(
+        &mut self,
+        errand: &mut Errand<'_, C>,
+        limit: Limit,
+        taken: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        let (service, account) = (errand.service, &errand.request.account);
+        account.limit.set(Some(limit));
+        service.counters.count_limited(limit);
+        let limits = &service.settings.limits;
+        let _place = service.limits.room.enter(limits.queue).ok_or(Failure::TooMany(limit))?;
+        if self.until.is_none() {
+            add_one(&service.counters.waits);
+        }
+        let begun = Instant::now();
+        let until = *self.until.get_or_insert(begun + limits.queue_timeout);
+        let (until, end) = match errand.time_left().map(|left| begun + left) {
+            Some(end) if end <= until => (end, Failure::TookTooLong),
+            _ => (until, Failure::TooMany(limit)),
+        };
+        let left = std::future::poll_fn(|context| errand.client.poll_left(context));
+        let waited = tokio::select! {
+            biased;
+            taken = taken => Ok(taken),
+            () = left => Err(Failure::ClientLeft),
+            () = tokio::time::sleep_until(until) => Err(end),
+        };
+        account.waited.set(account.waited.get() + begun.elapsed());
+        waited
+    }
+
+    /// Whether the wait before the last try is over.
+    pub(crate) fn has_paused(&self) -> bool {
+        self.has_paused
+    }
+
+    /// Waits before the last try.
+    pub(crate) async fn pause<C: Client>(&mut self, errand: &mut Errand<'_, C>) -> Result<(), Failure> {
+        self.has_paused = true;
+        let pause = errand.time_left().map_or(LAST_TRY_PAUSE, |left| left.min(LAST_TRY_PAUSE));
+        let begun = Instant::now();
+        let left = std::future::poll_fn(|context| errand.client.poll_left(context));
+        let waited = tokio::select! {
+            biased;
+            () = left => Err(Failure::ClientLeft),
+            () = tokio::time::sleep(pause) => Ok(()),
+        };
+        let account = &errand.request.account;
+        account.waited.set(account.waited.get() + begun.elapsed());
+        waited
+    }
+
+    /// Waits for a table of which this is true; whether there was one before it was too late.
+    pub(crate) async fn until_seen<C: Client>(
+        &mut self,
+        errand: &mut Errand<'_, C>,
+        is_so: impl Fn(&RoutingTable) -> bool,
+    ) -> Result<bool, Failure> {
+        let service = errand.service;
+        let begun = Instant::now();
+        let end = begun + errand.time_left().map_or(OTHERS_WAIT, |left| left.min(OTHERS_WAIT));
+        let seen = loop {
+            let mut changed = std::pin::pin!(service.table_changed.notified());
+            changed.as_mut().enable();
+            if is_so(&service.settings.table.load()) {
+                break Ok(true);
+            }
+            let left = std::future::poll_fn(|context| errand.client.poll_left(context));
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = left => break Err(Failure::ClientLeft),
+                () = tokio::time::sleep_until(end) => break Ok(false),
+            }
+        };
+        let account = &errand.request.account;
+        account.waited.set(account.waited.get() + begun.elapsed());
+        seen
+    }
+
+    /// How long this wait is, and what comes then; waits have this much time.
+    fn plan(&mut self, prospect: &Prospect, now: Instant, time: Duration) -> Wait {
+        let patience = now + time + prospect.hold;
         let until = match self.until {
             // Whoever is held back is not to blame for the time that it takes.
             Some(until) if !prospect.hold.is_zero() => until.max(patience),
@@ -107,7 +199,7 @@ impl Waits {
             None => patience,
         };
         self.until = Some(until);
-        let pause_end = now + prospect.pause();
+        let pause_end = now + prospect.pause(time);
         let is_last = pause_end >= until;
         let until = until.min(pause_end);
         if let Some(end) = prospect.time_left.map(|left| now + left).filter(|end| *end <= until) {
@@ -136,13 +228,13 @@ impl Prospect {
     }
 
     /// How long it is before something else is done than to wait.
-    fn pause(&self) -> Duration {
+    fn pause(&self, time: Duration) -> Duration {
         if self.is_full_left {
             FULL_PAUSE
         } else if self.is_blamed_left {
             NEWS_WAIT
         } else {
-            WAIT_MAX + self.hold
+            time + self.hold
         }
     }
 }
@@ -151,6 +243,7 @@ impl Prospect {
 mod tests {
     use super::*;
 
+    const TIME: Duration = Duration::from_secs(10);
     const NOBODY: Prospect = Prospect {
         hold: Duration::ZERO,
         is_blamed_left: false,
@@ -193,8 +286,8 @@ mod tests {
         ] {
             let now = Instant::now();
             let at = |millis| now + Duration::from_millis(millis);
-            let mut waits = Waits { until: earlier.map(at) };
-            let wait = waits.plan(&prospect, now);
+            let mut waits = Waits { until: earlier.map(at), ..Waits::default() };
+            let wait = waits.plan(&prospect, now, TIME);
             assert_eq!(wait, Wait { until: at(until), end }, "{claim}");
         }
     }
@@ -203,8 +296,8 @@ mod tests {
     fn all_waits_of_a_request_end_together() {
         let now = Instant::now();
         let mut waits = Waits::default();
-        waits.plan(&FULL, now);
+        waits.plan(&FULL, now, TIME);
         let later = now + Duration::from_secs(9);
-        assert_eq!(waits.plan(&NOBODY, later).until, now + WAIT_MAX);
+        assert_eq!(waits.plan(&NOBODY, later, TIME).until, now + TIME);
     }
 }

@@ -1,8 +1,7 @@
-//! The waiting room: where requests of a service wait while no replica can take them.
+//! The waiting room: where requests of a service wait while no replica can take them, or a limit keeps them
+//! out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-use crate::settings::WAITING_MAX;
 
 /// Counts those who wait.
 #[derive(Debug, Default)]
@@ -11,11 +10,16 @@ pub(crate) struct WaitingRoom {
 }
 
 impl WaitingRoom {
-    /// A place, if there is one; dropping it leaves.
-    pub(crate) fn enter(&self) -> Option<Place<'_>> {
-        let one_more = |waiting: usize| (waiting < WAITING_MAX).then_some(waiting + 1);
+    /// A place, if fewer than this many are taken; dropping it leaves.
+    pub(crate) fn enter(&self, most: usize) -> Option<Place<'_>> {
+        let one_more = |waiting: usize| (waiting < most).then_some(waiting + 1);
         self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         Some(Place { room: self })
+    }
+
+    /// How many wait.
+    pub(crate) fn length(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 
@@ -38,9 +42,9 @@ mod tests {
     #[test]
     fn the_room_has_a_limit_and_places_come_free() {
         let room = WaitingRoom::default();
-        let places: Vec<_> = (0..WAITING_MAX).map(|_| room.enter().unwrap()).collect();
-        assert!(room.enter().is_none());
+        let places: Vec<_> = (0..10).map(|_| room.enter(10).unwrap()).collect();
+        assert!(room.enter(10).is_none());
         drop(places);
-        assert!(room.enter().is_some());
+        assert!(room.enter(10).is_some());
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use h1::{RequestHead, ResponseHead};
 
+use crate::memory::Ledger;
 use crate::wire::stream::Wire;
 
 /// What most heads and small bodies need.
@@ -16,6 +17,8 @@ const SMALL: usize = 16 << 10;
 const LARGE: usize = 128 << 10;
 /// The most of each kind that is kept for later.
 const KEPT_MAX: usize = 64;
+/// The most memory that a head has which is kept for later.
+const HEAD_KEPT_MAX: usize = 16 << 10;
 /// How many large ones are lent for speed. Clients that are slow to read hold what they are lent, and
 /// thousands of them must make do with less.
 const LENT_LARGE_MAX: usize = 256;
@@ -23,6 +26,7 @@ const LENT_LARGE_MAX: usize = 256;
 /// The spare memory of a worker.
 #[expect(clippy::vec_box, reason = "heads leave and come back in their boxes")]
 pub(crate) struct Buffers {
+    memory: Rc<Ledger>,
     large: usize,
     spare_small: RefCell<Vec<Box<[u8]>>>,
     spare_large: RefCell<Vec<Box<[u8]>>>,
@@ -39,10 +43,17 @@ fn keep<T>(spare: &RefCell<Vec<T>>, one: T) {
     }
 }
 
+fn halve<T>(spare: &RefCell<Vec<T>>) {
+    let mut spare = spare.borrow_mut();
+    let left = spare.len() / 2;
+    spare.truncate(left);
+}
+
 impl Buffers {
     /// Memory in which heads of this size have room.
-    pub(crate) fn new(head_max: usize) -> Rc<Self> {
+    pub(crate) fn new(head_max: usize, memory: &Rc<Ledger>) -> Rc<Self> {
         Rc::new(Self {
+            memory: Rc::clone(memory),
             large: LARGE.max(head_max),
             spare_small: RefCell::default(),
             spare_large: RefCell::default(),
@@ -55,7 +66,7 @@ impl Buffers {
 
     /// Whether a large one may be lent to somebody who could do with a small one.
     fn has_large(&self) -> bool {
-        self.lent_large.get() < LENT_LARGE_MAX
+        self.lent_large.get() < LENT_LARGE_MAX && !self.memory.is_short()
     }
 
     fn take_bytes(&self, is_large: bool) -> Box<[u8]> {
@@ -96,7 +107,9 @@ impl Buffers {
     /// tell anything of somebody else's.
     pub(crate) fn put_request(&self, mut head: Box<RequestHead>) {
         head.clear();
-        keep(&self.spare_requests, head);
+        if head.capacity() <= HEAD_KEPT_MAX {
+            keep(&self.spare_requests, head);
+        }
     }
 
     pub(crate) fn take_response(&self) -> Box<ResponseHead> {
@@ -104,7 +117,18 @@ impl Buffers {
     }
 
     pub(crate) fn put_response(&self, head: Box<ResponseHead>) {
-        keep(&self.spare_responses, head);
+        if head.capacity() <= HEAD_KEPT_MAX {
+            keep(&self.spare_responses, head);
+        }
+    }
+
+    /// Gives back half of what is spare. Called now and then, it leaves what is needed now and then.
+    pub(crate) fn give_back(&self) {
+        halve(&self.spare_small);
+        halve(&self.spare_large);
+        halve(&self.spare_output);
+        halve(&self.spare_requests);
+        halve(&self.spare_responses);
     }
 }
 
@@ -153,6 +177,10 @@ impl Input {
         wire: &mut Wire,
         is_large: bool,
     ) -> Poll<io::Result<usize>> {
+        if self.buffers.memory.poll_room(context).is_pending() {
+            self.release();
+            return Poll::Pending;
+        }
         let is_large = is_large && self.buffers.has_large();
         let is_full = self.end - self.start == self.bytes.len() && !self.bytes.is_empty();
         if self.bytes.is_empty() || is_full || (is_large && self.is_empty() && self.bytes.len() == SMALL) {
@@ -210,7 +238,8 @@ mod tests {
 
     #[test]
     fn large_memory_is_lent_to_few_and_comes_back() {
-        let buffers = Buffers::new(SMALL);
+        let memory = Ledger::new(crate::memory::Memory::new(1 << 40, 1), true);
+        let buffers = Buffers::new(SMALL, &memory);
         let lent: Vec<_> = (0..LENT_LARGE_MAX)
             .map(|_| {
                 assert!(buffers.has_large());

@@ -20,22 +20,30 @@ const COALESCED_MAX: usize = 8 << 10;
 /// Bodies of which more than this is to come move in large pieces.
 const LARGE_BODY: u64 = 32 << 10;
 
+/// How the end of a head is looked for: one of the methods of [`HeadEnd`].
+pub(crate) type FindHead = fn(&mut HeadEnd, &[u8], &h1::HeadLimits) -> Result<Option<usize>, h1::BadHead>;
+
 /// A connection to a client or to a replica.
 pub(crate) struct Connection {
     pub(crate) wire: Wire,
     pub(crate) input: Input,
-    pub(crate) output: Vec<u8>,
+    output: Output,
     /// How many bytes of the output were sent.
     sent: usize,
-    buffers: Rc<Buffers>,
     head_end: HeadEnd,
     /// The body that comes in.
     reader: BodyReader,
-    /// The other side has said that it sends nothing more.
+    /// The other side has said that it sends nothing more. It may want to be answered all the same.
     pub(crate) is_ended: bool,
     writer: Writer,
     /// Bytes that the kernel took since the last message began.
     pub(crate) bytes_sent: u64,
+}
+
+/// What is to be sent, in borrowed memory.
+struct Output {
+    bytes: Vec<u8>,
+    buffers: Rc<Buffers>,
 }
 
 /// How the body that goes out is framed.
@@ -57,11 +65,10 @@ impl Connection {
         Self {
             wire,
             input: Input::new(Rc::clone(buffers)),
-            output: Vec::new(),
+            output: Output { bytes: Vec::new(), buffers: Rc::clone(buffers) },
             sent: 0,
-            buffers: Rc::clone(buffers),
             head_end: HeadEnd::default(),
-            reader: BodyReader::new(BodyLength::None),
+            reader: BodyReader::new(BodyLength::None, &h1::HeadLimits::default()),
             is_ended: false,
             writer: Writer::Plain,
             bytes_sent: 0,
@@ -70,10 +77,16 @@ impl Connection {
 
     /// What is to be sent, to be added to.
     pub(crate) fn output(&mut self) -> &mut Vec<u8> {
-        if self.output.capacity() == 0 {
-            self.output = self.buffers.take_output();
+        let Output { bytes, buffers } = &mut self.output;
+        if bytes.capacity() == 0 {
+            *bytes = buffers.take_output();
         }
-        &mut self.output
+        bytes
+    }
+
+    /// What carries it, without anything that was kept.
+    pub(crate) fn into_wire(self) -> Wire {
+        self.wire
     }
 
     /// The next message in begins.
@@ -87,11 +100,12 @@ impl Connection {
         &mut self,
         context: &mut Context<'_>,
         limits: &h1::HeadLimits,
+        find: FindHead,
     ) -> Poll<Result<usize, HeadFault>> {
         loop {
             if !self.input.is_empty()
                 && let Some(length) =
-                    self.head_end.find(self.input.bytes(), limits).map_err(HeadFault::Bad)?
+                    find(&mut self.head_end, self.input.bytes(), limits).map_err(HeadFault::Bad)?
             {
                 return Poll::Ready(Ok(length));
             }
@@ -106,9 +120,9 @@ impl Connection {
         }
     }
 
-    /// The body that comes in has this length.
-    pub(crate) fn expect_body(&mut self, length: BodyLength) {
-        self.reader = BodyReader::new(length);
+    /// The body that comes in has this length; its trailers are limited as heads are.
+    pub(crate) fn expect_body(&mut self, length: BodyLength, limits: &h1::HeadLimits) {
+        self.reader = BodyReader::new(length, limits);
     }
 
     /// Whether the message that came in was read to its end.
@@ -123,7 +137,7 @@ impl Connection {
 
     /// Whether everything was handed to the kernel.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.sent == self.output.len()
+        self.sent == self.output.bytes.len()
     }
 
     /// How much is left of the body that comes in, where that is known.
@@ -152,50 +166,67 @@ impl Connection {
     /// Takes a message back, if nothing of it was sent.
     pub(crate) fn take_back(&mut self) -> Option<Unsent> {
         let is_unsent = self.bytes_sent == 0;
-        is_unsent.then(|| Unsent { bytes: std::mem::take(&mut self.output), writer: self.writer })
+        is_unsent.then(|| Unsent { bytes: self.output.take(), writer: self.writer })
     }
 
     /// Goes on with a message that was begun on another connection.
     pub(crate) fn take_over(&mut self, message: Unsent) {
-        self.buffers.put_output(std::mem::replace(&mut self.output, message.bytes));
+        self.output.release();
+        self.output.bytes = message.bytes;
         self.writer = message.writer;
     }
 
     /// From here on bytes mean what the other side takes them for.
     pub(crate) fn become_raw(&mut self) {
-        self.reader = BodyReader::new(BodyLength::UntilClose);
+        self.reader = BodyReader::new(BodyLength::UntilClose, &h1::HeadLimits::default());
         self.writer = Writer::Plain;
     }
 
     /// Sends what is kept.
     pub(crate) fn poll_send_kept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.output.len() {
-            let count = ready!(self.wire.poll_write(context, &self.output[self.sent..], &[]))?;
+        while self.sent < self.output.bytes.len() {
+            let count = ready!(self.wire.poll_write(context, &self.output.bytes[self.sent..], &[]))?;
             self.sent += count;
             self.bytes_sent += count as u64;
         }
         ready!(self.wire.poll_flush(context))?;
-        if self.output.capacity() > 0 {
-            self.buffers.put_output(std::mem::take(&mut self.output));
+        if self.output.bytes.capacity() > 0 {
+            self.output.release();
             self.sent = 0;
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the other side has hung up, as far as can be seen without taking in more than there is
-    /// room for.
+    /// Whether the other side has hung up: that it sends nothing more is enough.
     pub(crate) fn poll_hung_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.poll_lost(context).is_ready() || self.is_ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether the other side has gone for good, as far as can be seen without taking in more than there is
+    /// room for. That it sends nothing more is no sign of it.
+    pub(crate) fn poll_lost(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while !self.is_ended {
-            // What a client sends ahead waits; it cannot be asked about then.
+            // What is sent ahead waits; the other side cannot be asked about then.
             if self.input.bytes().len() >= COALESCED_MAX {
                 return Poll::Pending;
             }
             match ready!(self.input.poll_fill(context, &mut self.wire, false)) {
-                Ok(0) | Err(_) => self.is_ended = true,
+                Ok(0) => self.is_ended = true,
                 Ok(_) => {}
+                Err(error) if is_end(&error) => self.is_ended = true,
+                Err(_) => return Poll::Ready(()),
             }
         }
-        Poll::Ready(())
+        if self.wire.is_reset() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Receives and forgets some of what is there; nothing at the end. Nobody will read any more here.
+    pub(crate) fn poll_forget(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match &mut self.wire {
+            // It need not be decrypted for that.
+            Wire::Tls(stream) => stream.poll_forget(context),
+            Wire::Tcp(_) | Wire::Unix(_) => self.input.poll_discard(context, &mut self.wire),
+        }
     }
 
     /// Reads a body that nobody wants to its end, so that the connection can be used again; whether the
@@ -207,7 +238,7 @@ impl Connection {
     fn copy_in(&mut self, bytes: &[u8]) {
         // A slow reader may never have taken everything at once.
         if self.sent > COALESCED_MAX {
-            self.output.drain(..self.sent);
+            self.output.bytes.drain(..self.sent);
             self.sent = 0;
         }
         let writer = self.writer;
@@ -236,7 +267,7 @@ impl Connection {
             bytes = &bytes[..left.min(bytes.len())];
         }
         loop {
-            let kept = &self.output[self.sent..];
+            let kept = &self.output.bytes[self.sent..];
             let kept_length = kept.len();
             let (first, second) = if kept.is_empty() { (bytes, &[][..]) } else { (kept, bytes) };
             let written = ready!(self.wire.poll_write(context, first, second))?;
@@ -244,7 +275,7 @@ impl Connection {
             let of_kept = written.min(kept_length);
             self.sent += of_kept;
             if self.is_flushed() {
-                self.output.clear();
+                self.output.bytes.clear();
                 self.sent = 0;
             }
             let taken = written - of_kept;
@@ -259,6 +290,11 @@ impl Connection {
             }
         }
     }
+}
+
+/// Whether the other side has just ended, without the farewell that TLS has for that.
+fn is_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 /// Why no head came.
@@ -282,13 +318,17 @@ impl Peer for Connection {
             }
             if self.is_ended {
                 let is_whole = self.reader.ends_with_connection();
-                return Poll::Ready(if is_whole { Ok(&[]) } else { Err(Broken::Gone) });
+                return Poll::Ready(if is_whole { Ok(&[]) } else { Err(Broken::Ended) });
             }
             let is_large =
                 self.input.was_filled || self.reader.bytes_left().is_some_and(|left| left > LARGE_BODY);
             let filled = ready!(self.input.poll_fill(context, &mut self.wire, is_large));
             // What is cut off must look cut off, also where the connection is the only end there is.
-            self.is_ended = filled.map_err(|_| Broken::Gone)? == 0;
+            self.is_ended = match filled {
+                Ok(count) => count == 0,
+                Err(error) if is_end(&error) && !self.reader.ends_with_connection() => true,
+                Err(_) => return Poll::Ready(Err(Broken::Gone)),
+            };
         }
     }
 
@@ -303,7 +343,7 @@ impl Peer for Connection {
 
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
         let is_chunk_begun = matches!(self.writer, Writer::Chunked(1..));
-        let kept = self.output.len() - self.sent;
+        let kept = self.output.bytes.len() - self.sent;
         if !is_chunk_begun && kept + bytes.len() <= COALESCED_MAX {
             self.copy_in(bytes);
             return Poll::Ready(Ok(bytes.len()));
@@ -333,8 +373,19 @@ impl Peer for Connection {
     }
 }
 
-impl Drop for Connection {
+impl Output {
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Gives the memory back.
+    fn release(&mut self) {
+        self.buffers.put_output(std::mem::take(&mut self.bytes));
+    }
+}
+
+impl Drop for Output {
     fn drop(&mut self) {
-        self.buffers.put_output(std::mem::take(&mut self.output));
+        self.release();
     }
 }

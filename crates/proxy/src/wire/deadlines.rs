@@ -94,6 +94,12 @@ impl Deadlines {
         }
     }
 
+    /// So much time has passed.
+    #[cfg(test)]
+    pub(crate) fn pass(&self, time: Duration) {
+        self.now.set(self.now.get() + time);
+    }
+
     pub(crate) fn join(self: &Rc<Self>) -> Deadline {
         let entry = Rc::<Entry>::default();
         let mut list = self.list.borrow_mut();

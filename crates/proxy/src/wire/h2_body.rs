@@ -100,6 +100,11 @@ impl Outgoing {
         };
     }
 
+    /// Whether all of it was handed over.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.stream.is_none()
+    }
+
     pub(crate) fn reset(&mut self, reason: Reason) {
         if let Some(mut stream) = self.stream.take() {
             stream.send_reset(reason);

@@ -7,8 +7,10 @@ use h1::Fields;
 /// How a side fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// Its connection is gone, or ended before the message did.
+    /// Its connection is gone.
     Gone,
+    /// It said that nothing more comes, before the message was whole.
+    Ended,
     /// What it sent is no valid HTTP.
     Garbled,
 }
@@ -39,19 +41,35 @@ pub(crate) trait Peer {
 pub(crate) enum CopyFault {
     From(Broken),
     To(Broken),
+    /// More comes than may pass.
+    TooMuch,
 }
 
 /// A body on its way from one side to the other.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyCopy {
     /// How much of it has passed.
     pub(crate) bytes: u64,
+    /// How much of it may.
+    most: u64,
     is_finished: bool,
     /// Whether it waits for the side that receives.
     pub(crate) is_held_up: bool,
 }
 
+impl Default for BodyCopy {
+    /// One of any length.
+    fn default() -> Self {
+        Self::of_at_most(u64::MAX)
+    }
+}
+
 impl BodyCopy {
+    /// One of which no more than this passes. Of what would be too much, nothing does.
+    pub(crate) fn of_at_most(most: u64) -> Self {
+        Self { bytes: 0, most, is_finished: false, is_held_up: false }
+    }
+
     /// Moves what there is to move, until the body has ended and all of it was sent on.
     pub(crate) fn poll(
         &mut self,
@@ -74,6 +92,9 @@ impl BodyCopy {
                 to.finish(from.trailers());
                 self.is_finished = true;
                 break;
+            }
+            if bytes.len() as u64 > self.most - self.bytes {
+                return Poll::Ready(Err(CopyFault::TooMuch));
             }
             let sent = to.poll_send(context, bytes);
             self.is_held_up = sent.is_pending();

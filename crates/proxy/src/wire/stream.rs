@@ -12,15 +12,15 @@ use rustix::pipe::{SpliceFlags, splice};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::server::TlsStream;
 
 use crate::wire::pipe::Pipe;
+use crate::wire::tls_stream::TlsStream;
 
 /// A stream of bytes in each direction.
 pub(crate) enum Wire {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream>),
 }
 
 impl Wire {
@@ -34,9 +34,18 @@ impl Wire {
         ready!(match self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, &mut buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(context, &mut buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+            Self::Tls(stream) => return stream.poll_read(context, bytes),
         })?;
         Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Whether something has come, or the other side has gone. It may have been taken already.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Unix(stream) => stream.poll_read_ready(context),
+            Self::Tls(stream) => stream.socket().poll_read_ready(context),
+        }
     }
 
     /// Sends some of two pieces, which are not both empty.
@@ -50,12 +59,11 @@ impl Wire {
         // One piece goes the shorter way through the kernel.
         let is_one = second.is_empty();
         let written = ready!(match self {
+            Self::Tls(stream) => stream.poll_write(context, first, second),
             Self::Tcp(stream) if is_one => Pin::new(stream).poll_write(context, first),
             Self::Unix(stream) if is_one => Pin::new(stream).poll_write(context, first),
-            Self::Tls(stream) if is_one => Pin::new(stream).poll_write(context, first),
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, &slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, &slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, &slices),
         });
         Poll::Ready(match written {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
@@ -68,7 +76,7 @@ impl Wire {
         match self {
             // The kernel has it.
             Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => stream.poll_flush(context),
         }
     }
 
@@ -77,7 +85,7 @@ impl Wire {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => stream.poll_shutdown(context),
         }
     }
 
@@ -144,6 +152,12 @@ impl Wire {
         let _ = SockRef::from(self).set_linger(is_wrong.then_some(Duration::ZERO));
     }
 
+    /// Asks the kernel whether the other side has reset the connection.
+    pub(crate) fn is_reset(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        !matches!(recv(self.as_fd(), &mut [0_u8; 1], flags), Ok(_) | Err(Errno::AGAIN))
+    }
+
     /// Asks the kernel whether the other side has neither sent anything nor hung up. An idle connection
     /// to a replica for which that is so takes a request that must not be sent twice.
     pub(crate) fn is_silent(&self) -> bool {
@@ -162,7 +176,7 @@ impl AsFd for Wire {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
-            Self::Tls(stream) => stream.get_ref().0.as_fd(),
+            Self::Tls(stream) => stream.socket().as_fd(),
         }
     }
 }

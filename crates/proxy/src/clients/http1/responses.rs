@@ -9,11 +9,12 @@ use h1::{BodyLength, Fields, Method, ResponseHead, Version, write_decimal, write
 use super::Http1Client;
 use crate::clients::client::Client;
 use crate::respond::response;
+use crate::settings::DISCARD_BYTES_MAX;
 use crate::wire::connection::Connection;
 use crate::wire::forward;
 use crate::wire::peer::{Broken, Peer};
 
-impl Http1Client {
+impl Http1Client<'_> {
     fn write_status(&mut self, head: &ResponseHead) {
         let output = self.connection.output();
         output.extend_from_slice(b"HTTP/1.1 ");
@@ -23,6 +24,16 @@ impl Http1Client {
         let reason = if is_ours { response::reason(head.status()).as_bytes() } else { head.reason() };
         output.extend_from_slice(reason);
         output.extend_from_slice(b"\r\n");
+    }
+
+    /// Whether nothing can follow this response, or nothing will be waited for. A client that is refused while
+    /// more of its body is to come than is worth reading hears that it need not send it.
+    fn is_last(&self, head: &ResponseHead) -> bool {
+        let connection = &self.connection;
+        let is_over = connection.is_ended && connection.input.is_empty();
+        let is_much_left =
+            !connection.is_body_read() && connection.body_left().is_none_or(|left| left > DISCARD_BYTES_MAX);
+        is_over || (is_much_left && head.status() >= 400)
     }
 
     /// How the body leaves here: whoever does not know chunks gets it until the connection ends.
@@ -45,7 +56,7 @@ impl Http1Client {
     }
 }
 
-impl Client for Http1Client {
+impl Client for Http1Client<'_> {
     fn request_id(&self) -> Option<&[u8]> {
         self.request_id.as_deref()
     }
@@ -59,7 +70,7 @@ impl Client for Http1Client {
             self.connection.wire.reset_when_closed(true);
         }
         let worker = Rc::clone(&self.worker);
-        self.keeps_alive &= !worker.is_stopping.get();
+        self.keeps_alive &= !worker.is_stopping.get() && !self.is_last(head);
         let keeps_alive = self.keeps_alive;
         let is_http10 = self.version == Version::Http10;
         let request_id = self.request_id.take();
@@ -77,11 +88,14 @@ impl Client for Http1Client {
         if let Some(id) = &request_id {
             write_field(output, b"x-request-id", id);
         }
-        if head.status() == 101 {
+        // What is told to change to, or does, must hear to what: RFC 9110, 15.5.22.
+        if matches!(head.status(), 101 | 426) {
             for value in head.fields().all(h1::FieldName::Upgrade) {
                 write_field(output, b"upgrade", value);
             }
-            write_field(output, b"connection", b"upgrade");
+            let close_too =
+                if keeps_alive || head.status() == 101 { &b"upgrade"[..] } else { b"upgrade, close" };
+            write_field(output, b"connection", close_too);
         } else if !keeps_alive {
             write_field(output, b"connection", b"close");
         } else if is_http10 {
@@ -104,12 +118,12 @@ impl Client for Http1Client {
     }
 
     fn poll_left(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.connection.poll_hung_up(context)
+        self.poll_gone(context)
     }
 
     fn spoil(&mut self) {
         self.keeps_alive = false;
-        self.connection.is_ended = true;
+        self.is_spoilt = true;
         // Where the end of the connection is the end of the body, only a reset tells that it is none.
         if self.version == Version::Http10 {
             self.connection.wire.reset_when_closed(true);
@@ -135,7 +149,7 @@ impl Client for Http1Client {
     }
 }
 
-impl Peer for Http1Client {
+impl Peer for Http1Client<'_> {
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<&[u8], Broken>> {
         self.connection.poll_body(context)
     }

@@ -15,10 +15,13 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::settings::{CertificateFiles, TlsError};
+use super::settings::{CertificateFiles, TlsError, is_of_version_1};
 
 /// The most that one file may hold; a chain of certificates takes some ten thousand bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What files may begin with that some editors wrote.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Several may share a name, say one with an elliptic curve and one with RSA for older clients.
 type Candidates = Vec<Arc<CertifiedKey>>;
@@ -84,6 +87,7 @@ fn load_one(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Loade
         rustls::Error::InconsistentKeys(_) => {
             TlsError::Mismatch { key: files.key.clone(), certificate: files.certificate.clone() }
         }
+        ref error if is_of_version_1(error) => TlsError::OldCertificate { file: files.certificate.clone() },
         rustls::Error::InvalidCertificate(_) => bad_certificate(&files.certificate, source),
         _ => TlsError::BadKey { file: files.key.clone(), source },
     })?;
@@ -127,7 +131,7 @@ fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
     let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.map_err(|error| bad_pem(file, &error))?;
     if certificates.is_empty() {
-        return Err(bad_file(file, "there is no certificate in it"));
+        return Err(bad_file(file, nothing_in(&text, "there is no certificate in it")));
     }
     Ok(certificates)
 }
@@ -138,9 +142,20 @@ fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         pem::Error::NoItemsFound if contains(&text, b"ENCRYPTED PRIVATE KEY-----") => {
             bad_file(file, "the key in it is encrypted, and nobody is there to type a password")
         }
-        pem::Error::NoItemsFound => bad_file(file, "there is no private key in it"),
+        pem::Error::NoItemsFound => bad_file(file, nothing_in(&text, "there is no private key in it")),
         error => bad_pem(file, &error),
     })
+}
+
+/// Why nothing of what was looked for is in a file, as far as its first bytes say it.
+fn nothing_in(text: &[u8], otherwise: &'static str) -> &'static str {
+    match text {
+        [0x30, 0x80..=0x84, ..] => {
+            "it is in the binary form (DER); PEM is needed, as `openssl x509 -inform DER` or `openssl pkey -inform DER` \
+             write it"
+        }
+        _ => otherwise,
+    }
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
@@ -151,6 +166,10 @@ fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
     let read = || {
         let mut text = Vec::new();
         fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
+        // Some editors put it there, and it hides the first line.
+        if text.starts_with(BYTE_ORDER_MARK) {
+            text.drain(..BYTE_ORDER_MARK.len());
+        }
         Ok(text)
     };
     let text = read().map_err(|source| TlsError::Unreadable { file: file.to_path_buf(), source })?;

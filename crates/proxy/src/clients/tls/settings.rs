@@ -3,6 +3,19 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustls::CertificateError;
+
+/// What is said of a certificate of version 1.
+pub(crate) const VERSION_1: &str = "is of X.509 version 1, which has no room for names; one of version 3 is needed: \
+    with `openssl x509 -req`, add `-copy_extensions copy`, or `-extfile FILE` with a line \
+    `subjectAltName=DNS:NAME`";
+
+/// Whether this is what a certificate of version 1 leads to.
+pub(crate) fn is_of_version_1(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+    matches!(other.0.downcast_ref(), Some(webpki::Error::UnsupportedCertVersion))
+}
+
 /// How client connections are encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
@@ -69,8 +82,17 @@ pub enum TlsError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A certificate of a version that has no room for host names.
+    #[error("the certificate in {} {VERSION_1}", file.display())]
+    OldCertificate {
+        /// Where it is.
+        file: PathBuf,
+    },
     /// A key of a kind or size that we cannot use.
-    #[error("cannot use the key in {}", file.display())]
+    #[error(
+        "cannot use the key in {} (RSA of 2048 bits or more, ECDSA with P-256, P-384 or P-521, and Ed25519 are \
+         known here)", file.display()
+    )]
     BadKey {
         /// Where it is.
         file: PathBuf,

@@ -1,6 +1,7 @@
 //! Handshakes over real sockets.
 
 mod rig;
+mod streams;
 
 use std::fs;
 use std::time::Instant;
@@ -113,12 +114,16 @@ async fn is_refused_as_too_old(server: &TlsServer) -> bool {
 async fn http_2_is_preferred_where_it_is_offered() {
     let authority = Authority::new();
     let mut yard = Yard::new(&[&authority.issue(&["a.test"])]);
-    let cases: [(bool, &[&str], Option<&str>); 5] = [
+    let cases: [(bool, &[&str], Option<&str>); 8] = [
         (true, &["http/1.1", "h2"], Some("h2")),
         (true, &["http/1.1"], Some("http/1.1")),
         (true, &[], None),
         (false, &["h2", "http/1.1"], Some("http/1.1")),
         (false, &[], None),
+        (true, &["http/1.0"], Some("http/1.0")),
+        (true, &["foo"], None),
+        // It is not spoken then, which whoever insists on it sees.
+        (false, &["h2"], None),
     ];
     for (is_http2, offered, expected) in cases {
         yard.settings.is_http2 = is_http2;
@@ -126,8 +131,6 @@ async fn http_2_is_preferred_where_it_is_offered() {
         let met = client.connect(&yard.server(), "a.test").await.unwrap();
         assert_eq!(met.protocol.as_deref(), expected, "{offered:?}");
     }
-    let only_http2 = authority.client().offering(&["h2"]);
-    assert!(only_http2.connect(&yard.server(), "a.test").await.is_err());
 }
 
 #[tokio::test]
@@ -249,7 +252,8 @@ fn a_complaint_says_which_file_and_what_is_wrong() {
         (
             "0.key",
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-            "cannot use the key in 0.key: unexpected error: failed to parse private key as RSA, ECDSA, or EdDSA",
+            "cannot use the key in 0.key (RSA of 2048 bits or more, ECDSA with P-256, P-384 or P-521, and Ed25519 are \
+             known here): unexpected error: failed to parse private key as RSA, ECDSA, or EdDSA",
         ),
     ];
     for (file, text, expected) in cases {
@@ -259,6 +263,18 @@ fn a_complaint_says_which_file_and_what_is_wrong() {
         assert_eq!(complaint, expected);
         assert!(!complaint.contains(secret));
     }
+}
+
+#[test]
+fn what_is_no_pem_is_named_and_a_mark_before_it_does_no_harm() {
+    let issued = Authority::new().issue(&["a.test"]);
+    let yard = Yard::new(&[&issued]);
+    yard.write("0.crt", &format!("\u{feff}{}", issued.certificate));
+    yard.write("0.key", &format!("\u{feff}{}", issued.key));
+    assert!(TlsServer::load(&yard.settings).is_ok());
+    std::fs::write(yard.folder.path().join("0.crt"), der(&issued.certificate)).unwrap();
+    let complaint = yard.complaint();
+    assert!(complaint.contains("DER") && complaint.contains("openssl x509 -inform DER"), "{complaint}");
 }
 
 #[test]

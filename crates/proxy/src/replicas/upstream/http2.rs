@@ -134,6 +134,9 @@ impl Http2Stream {
     /// the streams behind the last one that the replica has taken on.
     fn broken(&mut self, error: &h2::Error) -> Broken {
         self.is_refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        if self.is_refused {
+            self.place.was_refused();
+        }
         if self.is_refused || (error.is_go_away() && error.is_remote()) {
             self.has_sent = false;
         }
@@ -153,32 +156,49 @@ fn start(response: &mut ResponseHead, arrived: &Response<()>, limits: &HeadLimit
     if let Some(length) = fields::content_length(arrived.headers()) {
         response.set_body(BodyLength::Exact(length));
     }
-    let is_known = (100..600).contains(&response.status());
+    let is_known = (100..1000).contains(&response.status());
     if is_known && response.fields().len() <= limits.fields_max { Ok(()) } else { Err(Broken::Garbled) }
 }
 
 fn request(head: &RequestHead, passage: &Passage<'_>) -> Result<Request<()>, BadHead> {
     let mut request = Request::new(());
     *request.method_mut() = http::Method::from_bytes(head.method_name()).map_err(|_| BadHead::RequestLine)?;
-    *request.uri_mut() = target(head)?;
+    *request.uri_mut() = target(head, passage)?;
     let map = request.headers_mut();
     forward::request_fields(head, passage, |name, value| fields::append(map, name, value));
     if head.takes_trailers() {
         fields::append(map, b"te", b"trailers");
     }
-    if let BodyLength::Exact(length) = head.body() {
+    if let BodyLength::Exact(length) = forward::request_length(head) {
         map.insert(http::header::CONTENT_LENGTH, length.into());
     }
     Ok(request)
 }
 
-fn target(head: &RequestHead) -> Result<Uri, BadHead> {
-    let host = head.host().filter(|host| !host.is_empty()).unwrap_or(b"localhost");
+fn target(head: &RequestHead, passage: &Passage<'_>) -> Result<Uri, BadHead> {
+    let host = passage.host(head);
     let mut origin = Vec::new();
-    head.write_origin(&mut origin);
+    passage.write_target(head, &mut origin);
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(Authority::try_from(host).map_err(|_| BadHead::Host)?);
-    parts.path_and_query = Some(PathAndQuery::try_from(origin).map_err(|_| BadHead::Target)?);
+    let origin = PathAndQuery::try_from(&origin[..]).or_else(|_| PathAndQuery::try_from(encoded(&origin)));
+    parts.path_and_query = Some(origin.map_err(|_| BadHead::Target)?);
     Uri::from_parts(parts).map_err(|_| BadHead::Target)
+}
+
+/// The library has no words for some characters that pass everywhere else. They mean the same encoded, as
+/// browsers send them.
+fn encoded(origin: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(origin.len() + 16);
+    for byte in origin {
+        match byte {
+            b'"' => encoded.extend(b"%22"),
+            b'<' => encoded.extend(b"%3C"),
+            b'>' => encoded.extend(b"%3E"),
+            b'`' => encoded.extend(b"%60"),
+            byte => encoded.push(*byte),
+        }
+    }
+    encoded
 }

@@ -32,6 +32,8 @@ struct Crowd {
 struct SharedConnection {
     sender: SendRequest<Bytes>,
     streams: Rc<Cell<usize>>,
+    /// How many streams it took at most, when it last refused one.
+    room: Rc<Cell<usize>>,
     idle_since: Option<Instant>,
 }
 
@@ -46,6 +48,7 @@ struct Opening {
 pub(super) struct Place {
     pub(super) sender: SendRequest<Bytes>,
     streams: Rc<Cell<usize>>,
+    room: Rc<Cell<usize>>,
 }
 
 /// A place, and where it came from.
@@ -111,7 +114,12 @@ impl Shared {
     }
 
     fn add(&self, life: Life, sender: SendRequest<Bytes>) -> Place {
-        let mut connection = SharedConnection { sender, streams: Rc::default(), idle_since: None };
+        let mut connection = SharedConnection {
+            sender,
+            streams: Rc::default(),
+            room: Rc::new(Cell::new(HTTP2_CROWD_MAX)),
+            idle_since: None,
+        };
         let place = connection.place();
         self.by_life.borrow_mut().entry(life).or_default().connections.push(connection);
         place
@@ -120,6 +128,31 @@ impl Shared {
     /// Forgets the connections to everyone else; they end with their last stream.
     pub(super) fn keep_only(&self, is_kept: impl Fn(Life) -> bool) {
         self.by_life.borrow_mut().retain(|life, _| is_kept(*life));
+    }
+
+    /// Since when the one that is idle longest is so, as far as was looked.
+    pub(super) fn longest_idle(&self) -> Option<Instant> {
+        let by_life = self.by_life.borrow();
+        let idle = by_life.values().flat_map(|crowd| &crowd.connections).filter(|one| one.streams.get() == 0);
+        idle.map(|connection| connection.idle_since.unwrap_or_else(Instant::now)).min()
+    }
+
+    /// Closes that one.
+    pub(super) fn close_longest_idle(&self) {
+        let mut by_life = self.by_life.borrow_mut();
+        let crowds = by_life.values_mut();
+        let idle = crowds.flat_map(|crowd| {
+            let connections = crowd.connections.iter().enumerate();
+            let idle = connections.filter(|(_, one)| one.streams.get() == 0);
+            // Those that were not looked at since are the youngest.
+            let longest = idle.min_by_key(|(_, one)| (one.idle_since.is_none(), one.idle_since));
+            longest
+                .map(|(place, one)| ((one.idle_since.is_none(), one.idle_since), place))
+                .map(|it| (it, crowd))
+        });
+        if let Some(((_, place), crowd)) = idle.min_by_key(|((since, _), _)| *since) {
+            crowd.connections.swap_remove(place);
+        }
     }
 
     /// Closes connections that nobody has needed for a while.
@@ -152,12 +185,15 @@ impl SharedConnection {
     /// Whether it takes new streams at all. The library says so at once: nothing was asked of this handle
     /// that could be waited for.
     fn is_alive(&mut self) -> bool {
+        if self.room.get() == 0 && self.streams.get() == 0 {
+            return false;
+        }
         let ready = self.sender.poll_ready(&mut Context::from_waker(Waker::noop()));
         !matches!(ready, std::task::Poll::Ready(Err(_)))
     }
 
     fn has_room(&self) -> bool {
-        self.streams.get() < self.sender.current_max_send_streams().min(HTTP2_CROWD_MAX)
+        self.streams.get() < self.sender.current_max_send_streams().min(self.room.get())
     }
 
     fn is_young(&mut self, now: Instant) -> bool {
@@ -171,7 +207,15 @@ impl SharedConnection {
     fn place(&mut self) -> Place {
         self.idle_since = None;
         self.streams.set(self.streams.get() + 1);
-        Place { sender: self.sender.clone(), streams: Rc::clone(&self.streams) }
+        let (streams, room) = (Rc::clone(&self.streams), Rc::clone(&self.room));
+        Place { sender: self.sender.clone(), streams, room }
+    }
+}
+
+impl Place {
+    /// Its connection takes no more than it has beside this.
+    pub(super) fn was_refused(&self) {
+        self.room.set(self.room.get().min(self.streams.get() - 1));
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
+use fleet::harmless_json;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -22,7 +23,10 @@ const MONTHS: [&str; 12] =
 pub(crate) struct Entry<'a> {
     /// When its head was there.
     pub(crate) time: SystemTime,
-    pub(crate) client: SocketAddr,
+    /// Who has sent it, behind all proxies that are trusted.
+    pub(crate) client: IpAddr,
+    /// The other end of the connection.
+    pub(crate) peer: SocketAddr,
     pub(crate) is_tls: bool,
     pub(crate) method: &'a [u8],
     pub(crate) target: &'a [u8],
@@ -38,6 +42,12 @@ pub(crate) struct Entry<'a> {
     pub(crate) attempts: u32,
     /// How long it waited for a replica to take traffic.
     pub(crate) waited: Duration,
+    /// Which limit it met last, if it did.
+    pub(crate) limit: Option<&'a str>,
+    /// Which policies answered or changed it, if any did.
+    pub(crate) policy: Option<&'a str>,
+    /// Why the answer is ours and no replica's, if something went wrong.
+    pub(crate) failure: Option<&'a str>,
     pub(crate) status: u16,
     /// Of the body, to the client.
     pub(crate) bytes_sent: u64,
@@ -64,6 +74,8 @@ pub(crate) enum Ending {
     ClientLeft,
     /// The replica broke off in the middle of it.
     ReplicaFailed,
+    /// We ended its connection in the middle of it.
+    HungUp,
 }
 
 impl HttpVersion {
@@ -82,6 +94,7 @@ impl Ending {
             Self::Complete => "complete",
             Self::ClientLeft => "client left",
             Self::ReplicaFailed => "replica failed",
+            Self::HungUp => "hung up",
         }
     }
 }
@@ -100,7 +113,8 @@ pub(super) fn write(format: AccessLogFormat, entry: &Entry<'_>, line: &mut Vec<u
 struct JsonLine<'a> {
     time: String,
     client: IpAddr,
-    client_port: u16,
+    client_port: Option<u16>,
+    peer: IpAddr,
     tls: bool,
     method: Cow<'a, str>,
     target: Cow<'a, str>,
@@ -113,6 +127,9 @@ struct JsonLine<'a> {
     replica: Option<&'a str>,
     attempts: u32,
     waited_ms: f64,
+    limit: Option<&'a str>,
+    policy: Option<&'a str>,
+    failure: Option<&'a str>,
     status: u16,
     bytes_sent: u64,
     duration_ms: f64,
@@ -122,10 +139,13 @@ struct JsonLine<'a> {
 fn write_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
     // Bytes that are no UTF-8 become replacement characters: JSON has no other way to show them.
     let text = |bytes| String::from_utf8_lossy(shown(bytes));
+    let peer = entry.peer.ip().to_canonical();
     let values = JsonLine {
         time: rfc3339(entry.time),
-        client: entry.client.ip().to_canonical(),
-        client_port: entry.client.port(),
+        client: entry.client.to_canonical(),
+        // Of somebody behind a proxy it is not known.
+        client_port: (entry.client.to_canonical() == peer).then_some(entry.peer.port()),
+        peer,
         tls: entry.is_tls,
         method: text(entry.method),
         target: text(entry.target),
@@ -138,17 +158,26 @@ fn write_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
         replica: entry.replica,
         attempts: entry.attempts,
         waited_ms: milliseconds(entry.waited),
+        limit: entry.limit,
+        policy: entry.policy,
+        failure: entry.failure,
         status: entry.status,
         bytes_sent: entry.bytes_sent,
         duration_ms: milliseconds(entry.duration),
         ending: entry.ending.text(),
     };
-    serde_json::to_writer(line, &values).expect("memory takes every byte, and the keys are names");
+    let start = line.len();
+    serde_json::to_writer(&mut *line, &values).expect("memory takes every byte, and the keys are names");
+    // Whoever watches the log on a terminal must not be given orders by what clients send.
+    if !line[start..].iter().all(|byte| (b' '..0x7f).contains(byte)) {
+        let text = String::from_utf8_lossy(&line.split_off(start)).into_owned();
+        line.extend_from_slice(harmless_json(&text).as_bytes());
+    }
 }
 
 fn write_common(entry: &Entry<'_>, line: &mut Vec<u8>) {
     const MEMORY: &str = "memory takes every byte";
-    let (client, time) = (entry.client.ip().to_canonical(), common_time(entry.time));
+    let (client, time) = (entry.client.to_canonical(), common_time(entry.time));
     write!(line, "{client} - - [{time}] \"").expect(MEMORY);
     escape(entry.method, line);
     line.push(b' ');
@@ -212,7 +241,8 @@ mod tests {
     fn entry() -> Entry<'static> {
         Entry {
             time: UNIX_EPOCH + Duration::from_micros(951_782_400_000_000 + 3_723_004_500),
-            client: "192.0.2.7:12345".parse().unwrap(),
+            client: "192.0.2.7".parse().unwrap(),
+            peer: "192.0.2.7:12345".parse().unwrap(),
             is_tls: true,
             method: b"GET",
             target: b"/cart?id=7",
@@ -225,6 +255,9 @@ mod tests {
             replica: Some("web-2"),
             attempts: 1,
             waited: Duration::ZERO,
+            limit: None,
+            policy: None,
+            failure: None,
             status: 200,
             bytes_sent: 2326,
             duration: Duration::from_micros(1234),
@@ -247,10 +280,10 @@ mod tests {
     #[test]
     fn a_request_is_one_json_object() {
         let expected = concat!(
-            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":12345,"tls":true,"#,
+            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":12345,"peer":"192.0.2.7","tls":true,"#,
             r#""method":"GET","target":"/cart?id=7","version":"HTTP/1.1","host":"shop.example","#,
             r#""referer":"https://shop.example/","user_agent":"curl/8.5","request_id":"0123abcd","#,
-            r#""service":"web","replica":"web-2","attempts":1,"waited_ms":0.0,"#,
+            r#""service":"web","replica":"web-2","attempts":1,"waited_ms":0.0,"limit":null,"policy":null,"failure":null,"#,
             r#""status":200,"bytes_sent":2326,"duration_ms":1.234,"ending":"complete"}"#,
         );
         assert_eq!(line(AccessLogFormat::Json, &entry()), expected);
@@ -259,7 +292,8 @@ mod tests {
     #[test]
     fn what_is_not_known_is_null_or_a_dash() {
         let entry = Entry {
-            client: "[::ffff:192.0.2.7]:1".parse().unwrap(),
+            client: "::ffff:192.0.2.7".parse().unwrap(),
+            peer: "10.0.0.1:1".parse().unwrap(),
             is_tls: false,
             version: HttpVersion::Http2,
             host: None,
@@ -270,16 +304,20 @@ mod tests {
             replica: None,
             attempts: 0,
             waited: Duration::from_secs(10),
+            limit: Some("limits.requests"),
+            policy: Some("redirect"),
+            failure: Some("too many requests are under way"),
             status: 503,
             bytes_sent: 0,
             ending: Ending::ClientLeft,
             ..entry()
         };
         let expected = concat!(
-            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":1,"tls":false,"#,
+            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":null,"peer":"10.0.0.1","tls":false,"#,
             r#""method":"GET","target":"/cart?id=7","version":"HTTP/2.0","host":null,"#,
             r#""referer":null,"user_agent":null,"request_id":null,"#,
-            r#""service":null,"replica":null,"attempts":0,"waited_ms":10000.0,"#,
+            r#""service":null,"replica":null,"attempts":0,"waited_ms":10000.0,"limit":"limits.requests","policy":"redirect","#,
+            r#""failure":"too many requests are under way","#,
             r#""status":503,"bytes_sent":0,"duration_ms":1.234,"ending":"client left"}"#,
         );
         assert_eq!(line(AccessLogFormat::Json, &entry), expected);
@@ -297,8 +335,7 @@ mod tests {
             r#""https://shop.example/" "curl/8.5""#,
         );
         assert_eq!(line(AccessLogFormat::Common, &entry()), expected);
-        let entry =
-            Entry { client: "[2001:db8::7]:1".parse().unwrap(), version: HttpVersion::Http10, ..entry() };
+        let entry = Entry { client: "2001:db8::7".parse().unwrap(), version: HttpVersion::Http10, ..entry() };
         assert!(line(AccessLogFormat::Common, &entry).starts_with("2001:db8::7 - - ["));
         assert!(line(AccessLogFormat::Common, &entry).contains(" HTTP/1.0\" 200 "));
     }

@@ -28,7 +28,8 @@ fn start(path: &Path) -> AccessLog {
 fn record(recorder: &Recorder, target: &str) {
     recorder.record(&Entry {
         time: SystemTime::now(),
-        client: "192.0.2.7:12345".parse().unwrap(),
+        client: "192.0.2.7".parse().unwrap(),
+        peer: "192.0.2.7:12345".parse().unwrap(),
         is_tls: false,
         method: b"GET",
         target: target.as_bytes(),
@@ -41,6 +42,9 @@ fn record(recorder: &Recorder, target: &str) {
         replica: None,
         attempts: 1,
         waited: Duration::ZERO,
+        limit: None,
+        policy: None,
+        failure: None,
         status: 200,
         bytes_sent: 7,
         duration: Duration::from_millis(1),

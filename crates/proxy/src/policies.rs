@@ -1,0 +1,89 @@
+//! What operators have requests go through beside being routed: a guard may answer instead of a replica
+//! (a redirect, a refusal), an edit changes a head on its way in or out. Each is read from the configuration
+//! into a small value, which knows nothing of connections, and is asked in `travel/guards.rs`, where all of them
+//! stand in their order, or where heads are written. What is not configured costs the look at an `Option`.
+
+pub(crate) mod mark;
+pub(crate) mod refusal;
+
+pub(crate) mod redirect;
+pub(crate) mod networks;
+pub(crate) mod rate;
+pub(crate) mod protection;
+pub(crate) mod headers;
+pub(crate) mod rewrite;
+pub(crate) mod compression;
+
+use compression::CompressionSettings;
+use headers::FieldEdits;
+use mark::Mark;
+use networks::Networks;
+use protection::{Location, Protection};
+use rate::RateLimit;
+use rewrite::PathRewrite;
+
+use crate::travel::scope::PathPattern;
+
+/// What the requests of one service go through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policies {
+    /// What keeps requests from its replicas,
+    pub protection: Protection,
+    /// and for some paths what else does.
+    pub locations: Vec<Location>,
+    /// What becomes of the paths that its replicas get.
+    pub rewrite: Option<PathRewrite>,
+    /// Whether its replicas do not hear by `Via` that there is a proxy.
+    pub hides_via: bool,
+    /// What becomes of the fields that its replicas get.
+    pub request_headers: Option<FieldEdits>,
+    /// What becomes of the fields of its responses, also of those that are ours.
+    pub response_headers: Option<FieldEdits>,
+    /// Which of its responses are compressed.
+    pub compression: Option<CompressionSettings>,
+}
+
+impl Policies {
+    /// What is set, in words: the name of each policy, and what it does.
+    pub fn told(&self) -> Vec<PolicyTold> {
+        let told = |mark: Mark, edits: &Option<FieldEdits>| {
+            edits.as_ref().map(|edits| PolicyTold { policy: mark.policy(), does: edits.to_string() })
+        };
+        let mut all = self.protection.told(None);
+        all.extend(self.locations.iter().flat_map(|one| one.protection.told(Some(&one.path))));
+        let rewrite = self.rewrite.as_ref();
+        all.extend(rewrite.map(|it| PolicyTold { policy: Mark::Rewritten.policy(), does: it.to_string() }));
+        all.extend(told(Mark::RequestEdited, &self.request_headers));
+        all.extend(told(Mark::ResponseEdited, &self.response_headers));
+        all.extend(
+            self.compression
+                .as_ref()
+                .map(|settings| PolicyTold { policy: Mark::Compressed.policy(), does: settings.to_string() }),
+        );
+        all
+    }
+}
+
+impl Protection {
+    /// What is set, for these paths or for all.
+    fn told(&self, path: Option<&PathPattern>) -> Vec<PolicyTold> {
+        let place = path.map(|path| format!("{path}: ")).unwrap_or_default();
+        let networks = self.networks.as_ref().map(Networks::to_string);
+        let rate = self.rate_limit.as_ref().map(RateLimit::to_string);
+        let body = self.max_body.map(|bytes| format!("at most {bytes} bytes"));
+        let all = [(Mark::NetworkRefused, networks), (Mark::RateLimited, rate), (Mark::BodyRefused, body)];
+        let told = |(mark, does): (Mark, Option<String>)| {
+            Some(PolicyTold { policy: mark.policy(), does: format!("{place}{}", does?) })
+        };
+        all.into_iter().filter_map(told).collect()
+    }
+}
+
+/// A policy in words, for `explain`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyTold {
+    /// Its name.
+    pub policy: &'static str,
+    /// What it does to requests. No value of a field is in it, for it may be a secret.
+    pub does: String,
+}

@@ -1,0 +1,135 @@
+//! What policies did with requests: one list, by which they are counted, and named in the access log.
+
+use std::cell::Cell;
+
+/// What a policy did with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It was sent elsewhere.
+    Redirected,
+    /// Its client comes from a network that is not let in.
+    NetworkRefused,
+    /// It came faster than it may.
+    RateLimited,
+    /// Its body is larger than it may be.
+    BodyRefused,
+    /// Its replica gets another path.
+    Rewritten,
+    /// Fields were set, added or removed on its way in.
+    RequestEdited,
+    /// The same on the way out.
+    ResponseEdited,
+    /// It began a session, which has a seat now.
+    SessionBegun,
+    /// It was answered in the seat where its session is.
+    SessionKept,
+    /// It was answered elsewhere, because nobody in that seat could. The session goes back.
+    SessionAway,
+    /// That seat is gone, and the session has another one now.
+    SessionMoved,
+    /// Its response was compressed.
+    Compressed,
+}
+
+impl Mark {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 12] = [
+        Self::Redirected,
+        Self::NetworkRefused,
+        Self::RateLimited,
+        Self::BodyRefused,
+        Self::Rewritten,
+        Self::RequestEdited,
+        Self::ResponseEdited,
+        Self::SessionBegun,
+        Self::SessionKept,
+        Self::SessionAway,
+        Self::SessionMoved,
+        Self::Compressed,
+    ];
+
+    /// The name of the policy, in the access log, in metrics and in `explain`.
+    pub fn policy(self) -> &'static str {
+        match self {
+            Self::Redirected => "redirect",
+            Self::NetworkRefused => "networks",
+            Self::RateLimited => "rate_limit",
+            Self::BodyRefused => "max_body",
+            Self::Rewritten => "rewrite",
+            Self::RequestEdited => "request_headers",
+            Self::ResponseEdited => "response_headers",
+            Self::SessionBegun | Self::SessionKept | Self::SessionAway | Self::SessionMoved => "sticky",
+            Self::Compressed => "compression",
+        }
+    }
+
+    /// What it did, in metrics.
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Self::Redirected => "redirected",
+            Self::NetworkRefused | Self::RateLimited | Self::BodyRefused => "refused",
+            Self::Rewritten => "rewritten",
+            Self::RequestEdited | Self::ResponseEdited => "edited",
+            Self::SessionBegun => "begun",
+            Self::SessionKept => "kept",
+            Self::SessionAway => "away",
+            Self::SessionMoved => "moved",
+            Self::Compressed => "compressed",
+        }
+    }
+
+    /// What stands in the access log: the name of the policy, and of a session what became of it.
+    fn logged(self) -> &'static str {
+        match self {
+            Self::Redirected | Self::NetworkRefused | Self::RateLimited | Self::BodyRefused => self.policy(),
+            Self::Rewritten | Self::RequestEdited | Self::ResponseEdited => self.policy(),
+            Self::SessionBegun => "sticky begun",
+            Self::SessionKept => "sticky kept",
+            Self::SessionAway => "sticky away",
+            Self::SessionMoved => "sticky moved",
+            Self::Compressed => self.policy(),
+        }
+    }
+}
+
+/// The marks that one request has.
+#[derive(Debug, Default)]
+pub(crate) struct Marks(Cell<u32>);
+
+// Each has a bit.
+const _: () = assert!(Mark::ALL.len() <= 32);
+
+impl Marks {
+    /// Adds one; whether it is new.
+    pub(crate) fn add(&self, mark: Mark) -> bool {
+        let (before, bit) = (self.0.get(), 1 << mark as u32);
+        self.0.set(before | bit);
+        before & bit == 0
+    }
+
+    /// The names of their policies, each once, for a log.
+    pub(crate) fn text(&self) -> Option<String> {
+        let marked = Mark::ALL.into_iter().filter(|mark| self.0.get() & 1 << *mark as u32 != 0);
+        let mut names: Vec<&str> = marked.map(Mark::logged).collect();
+        names.dedup();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mark_has_its_place_and_a_request_can_have_several() {
+        let marks = Marks::default();
+        assert_eq!(marks.text(), None);
+        for (place, mark) in Mark::ALL.into_iter().enumerate() {
+            assert_eq!(mark as usize, place, "{mark:?}");
+            assert!(marks.add(mark) && !marks.add(mark), "{mark:?}");
+        }
+        let all = "redirect, networks, rate_limit, max_body, rewrite, request_headers, response_headers, \
+                   sticky begun, sticky kept, sticky away, sticky moved, compression";
+        assert_eq!(marks.text().as_deref(), Some(all));
+    }
+}

@@ -1,0 +1,148 @@
+//! What keeps requests from the replicas of a service: by the network that they come from, by their rate, by the
+//! size of their bodies. A service has one such protection for all paths, and may have others for some; what one
+//! of these does not say is as for all. Here they are put together; they are asked in `travel/guards.rs`.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use crate::policies::networks::Networks;
+use crate::policies::rate::{RateLimit, RateLimiter};
+use crate::travel::path_rule::{PathRule, Reading};
+use crate::travel::scope::PathPattern;
+
+/// What is asked of requests; what is not set is not asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// Who may come.
+    pub networks: Option<Networks>,
+    /// How often.
+    pub rate_limit: Option<RateLimit>,
+    /// How large a body may be, in bytes.
+    pub max_body: Option<u64>,
+}
+
+/// What is asked of requests with some paths. What it does not set is as for all of the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Which paths.
+    pub path: PathPattern,
+    /// What is asked.
+    pub protection: Protection,
+}
+
+/// The protection of a service in force, for all workers.
+#[derive(Debug)]
+pub(crate) struct Guards {
+    general: Guard,
+    /// Those that count before others come first.
+    located: Vec<Located>,
+}
+
+#[derive(Debug)]
+struct Located {
+    path: PathRule,
+    guard: Guard,
+}
+
+/// What a request is asked.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    pub(crate) networks: Option<Networks>,
+    pub(crate) rate: Option<Arc<RateLimiter>>,
+    pub(crate) max_body: Option<u64>,
+}
+
+impl Guards {
+    /// Limits that were in force with the same settings for the same paths keep what they have counted.
+    pub(crate) fn new(general: &Protection, locations: &[Location], former: Option<&Self>) -> Self {
+        let limiter = |limit: &RateLimit, path: Option<&PathPattern>| {
+            let same = former.and_then(|former| former.of_pattern(path)?.rate.as_ref());
+            let same = same.filter(|same| same.limit == *limit);
+            same.map_or_else(|| Arc::new(RateLimiter::new(limit.clone())), Arc::clone)
+        };
+        let guard = |protection: &Protection, path| Guard {
+            networks: protection.networks.clone(),
+            rate: protection.rate_limit.as_ref().map(|limit| limiter(limit, path)),
+            max_body: protection.max_body,
+        };
+        let general = guard(general, None);
+        let located = locations.iter().map(|Location { path, protection }| {
+            let own = guard(protection, Some(path));
+            let guard = Guard {
+                networks: own.networks.or_else(|| general.networks.clone()),
+                rate: own.rate.or_else(|| general.rate.clone()),
+                max_body: own.max_body.or(general.max_body),
+            };
+            Located { path: PathRule::new(path), guard }
+        });
+        let mut located: Vec<_> = located.collect();
+        located.sort_by_key(|one| Reverse(one.path.rank()));
+        Self { general, located }
+    }
+
+    fn of_pattern(&self, path: Option<&PathPattern>) -> Option<&Guard> {
+        let Some(path) = path else { return Some(&self.general) };
+        self.located.iter().find(|one| one.path.pattern == *path).map(|one| &one.guard)
+    }
+
+    /// The place of the location that a path is in, if it is in one.
+    pub(crate) fn location(&self, path: &[u8], reading: Reading) -> Option<usize> {
+        // `OPTIONS *` is about the server as a whole.
+        let path = if path == b"*" { b"/" } else { path };
+        self.located.iter().position(|one| one.path.is_for(path, reading))
+    }
+
+    /// What is asked there.
+    pub(crate) fn at(&self, location: Option<usize>) -> &Guard {
+        location.and_then(|place| self.located.get(place)).map_or(&self.general, |one| &one.guard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policies::rate::{RateKey, RatePeriod};
+
+    fn limit(requests: u32) -> RateLimit {
+        RateLimit { requests, per: RatePeriod::Second, burst: 1, by: RateKey::Client }
+    }
+
+    fn location(path: PathPattern, max_body: Option<u64>, rate: Option<u32>) -> Location {
+        let protection = Protection { max_body, rate_limit: rate.map(limit), networks: None };
+        Location { path, protection }
+    }
+
+    #[test]
+    fn a_location_says_what_it_says_and_leaves_the_rest() {
+        let general = Protection { max_body: Some(10), rate_limit: Some(limit(5)), networks: None };
+        let locations = [
+            location(PathPattern::Prefix("/up".into()), Some(100), None),
+            location(PathPattern::Prefix("/up/large/".into()), Some(1000), Some(1)),
+            location(PathPattern::Exact("/up/large/one".into()), None, Some(2)),
+        ];
+        let guards = Guards::new(&general, &locations, None);
+        for (path, max_body, requests) in [
+            ("/", 10, 5),
+            ("/upper", 10, 5),
+            ("/up", 100, 5),
+            ("/up/x", 100, 5),
+            ("/up/large", 1000, 1),
+            ("/up/large/x", 1000, 1),
+            ("/up/large/one", 10, 2),
+            ("/up/large/one/x", 1000, 1),
+            ("*", 10, 5),
+        ] {
+            let guard = guards.at(guards.location(path.as_bytes(), Reading::Narrow));
+            let rate = guard.rate.as_ref().unwrap();
+            assert_eq!((guard.max_body, rate.limit.requests), (Some(max_body), requests), "{path}");
+        }
+        let shared = |path: &[u8]| guards.at(guards.location(path, Reading::Narrow)).rate.clone().unwrap();
+        assert!(Arc::ptr_eq(&shared(b"/"), &shared(b"/up")), "who says nothing shares the limit of all");
+        let next = Guards::new(&general, &locations[1..2], Some(&guards));
+        let kept = |guards: &Guards, path: &[u8]| {
+            guards.at(guards.location(path, Reading::Narrow)).rate.clone().unwrap()
+        };
+        assert!(Arc::ptr_eq(&kept(&next, b"/"), &shared(b"/")), "what was counted stays");
+        assert!(Arc::ptr_eq(&kept(&next, b"/up/large"), &shared(b"/up/large")));
+    }
+}

@@ -1,0 +1,46 @@
+//! Why a request takes one way and no other, rule by rule. Nothing is routed by this: it asks the rules that
+//! requests go by.
+
+use h1::RequestHead;
+
+use super::RoutesReader;
+use super::rules::{Arrival, RouteVerdict, Way};
+
+/// A rule, and what it says to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteNote {
+    /// The host that it is for, as in the configuration.
+    pub host: String,
+    /// The path, as in the configuration.
+    pub path: String,
+    /// The listeners that it is for; empty for all.
+    pub listeners: Vec<String>,
+    /// The name of its service; none if it sends requests elsewhere.
+    pub service: Option<String>,
+    /// Where it sends them.
+    pub to: Option<String>,
+    /// What it says.
+    pub verdict: RouteVerdict,
+}
+
+impl RoutesReader {
+    /// All rules, in the order in which they count for this request: who is meant, or why not. `listener` is the
+    /// name of the one that it comes in by, if it is known.
+    pub fn explain(&self, head: &RequestHead, listener: &str) -> Vec<RouteNote> {
+        let routes = self.routes();
+        let notes = routes.rules.explain(Arrival::of(head, listener), head.path());
+        let redirection = |way| match way {
+            Way::Service(_) => None,
+            Way::Redirect(place) => routes.redirection(place).map(|redirection| redirection.to().to_owned()),
+        };
+        let note = notes.into_iter().map(|noted| RouteNote {
+            host: noted.host,
+            path: noted.path.to_string(),
+            listeners: noted.listeners,
+            service: routes.settings(Some(noted.way)).map(|settings| settings.name.clone()),
+            to: redirection(noted.way),
+            verdict: noted.verdict,
+        });
+        note.collect()
+    }
+}
