@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use crate::rig::backend::Backend;
 use crate::rig::client::raw;
@@ -115,10 +118,54 @@ fn who_says_goodbye_in_tls_before_the_answer_gets_it_all_the_same() {
         stream.conn.send_close_notify();
         stream.flush().unwrap();
         if is_half_closed {
-            stream.sock.shutdown(std::net::Shutdown::Write).unwrap();
+            stream.sock.shutdown(Shutdown::Write).unwrap();
         }
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok"), "{version}: {answer}");
     }
+}
+
+/// Who reads to the end takes a connection that only ends, without a farewell, for one that was cut off.
+#[test]
+fn whenever_an_encrypted_connection_ends_that_is_said() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    authority.issue("shop.test").put(folder.path(), "shop.test");
+    let backend = Backend::saying("ok");
+    let tls = tls_listener(folder.path(), &["shop.test"]);
+    let lines = format!("{tls}[timeouts]\nidle = \"1s\"\nhead = \"1s\"\n");
+    let balancer = in_front_of(&backend, &lines);
+    let address = balancer.next_listener();
+    let answered = || {
+        let mut stream = authority.client(None).connect(address, "shop.test").unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nok") {
+            let mut piece = [0; 1024];
+            let count = stream.read(&mut piece).unwrap();
+            answer.extend_from_slice(&piece[..count]);
+        }
+        stream
+    };
+    let ends_well = |mut stream: rig::tls::Stream, what: &str| {
+        assert_eq!(stream.read(&mut [0; 1]).expect(what), 0, "{what}");
+    };
+    // Just now it is still looked for the next request, and later the connection is idle.
+    for pause in [0, 20, 300] {
+        let mut stream = answered();
+        thread::sleep(Duration::from_millis(pause));
+        stream.conn.send_close_notify();
+        stream.flush().unwrap();
+        ends_well(stream, "the client has said goodbye");
+        let mut stream = answered();
+        thread::sleep(Duration::from_millis(pause));
+        stream.flush().unwrap();
+        stream.sock.shutdown(Shutdown::Write).unwrap();
+        ends_well(stream, "the client has closed its side");
+    }
+    ends_well(answered(), "nothing came for too long");
+    ends_well(authority.client(None).connect(address, "shop.test").unwrap(), "nothing came at all");
+    let stream = answered();
+    balancer.signal("-TERM");
+    ends_well(stream, "the balancer ends");
 }

@@ -95,6 +95,9 @@ impl Future for ClientTask {
                 }
                 Stage::Idle(idle) => {
                     let has_come = ready!(idle.poll_come(context));
+                    if !has_come {
+                        idle.wire.say_goodbye(context);
+                    }
                     if let Stage::Idle(idle) = std::mem::replace(&mut self.stage, Stage::Over)
                         && has_come
                     {

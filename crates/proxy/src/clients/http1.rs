@@ -89,7 +89,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, wire: Wire, visit: &mut Visit) ->
             }
             Next::Http2 => return Served::Http2(client.connection),
             Next::Idle => return Served::Idle(client.connection.into_wire()),
-            Next::Over => return Served::Over,
+            Next::Over => {
+                client.close(&deadline, true).await;
+                return Served::Over;
+            }
         };
         *requests += 1;
         client.keeps_alive &= *requests < worker.clients.requests_max;

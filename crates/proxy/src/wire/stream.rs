@@ -89,6 +89,14 @@ impl Wire {
         }
     }
 
+    /// Tells the other side, before this is dropped, that what it has was all, where the kernel does not do that
+    /// by itself. That is not waited for.
+    pub(crate) fn say_goodbye(&mut self, context: &mut Context<'_>) {
+        if let Self::Tls(stream) = self {
+            let _ = stream.poll_shutdown(context);
+        }
+    }
+
     /// Whether its bytes lie in the kernel as they are meant.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self, Self::Tcp(_) | Self::Unix(_))
