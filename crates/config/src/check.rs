@@ -4,6 +4,7 @@
 //! A wrong value is noted and its default stands in for it, so that one run finds all problems.
 //! What comes out may be used only when no problem was noted.
 
+mod canaries;
 mod clients;
 mod driver;
 mod listeners;
@@ -52,11 +53,12 @@ impl Checker<'_, '_> {
             self.note(&table.at, Wrong::new(what));
         }
         let checked = keys.into_iter().zip(tables).take(SERVICES_MAX);
-        let services: Vec<ServiceSettings> =
+        let mut services: Vec<ServiceSettings> =
             checked.map(|(service, table)| self.service(service, table)).collect();
         for later in 1..services.len() {
             self.compare(&services[..=later], &tables[..=later]);
         }
+        self.canaries(&mut services, tables);
         services
     }
 

@@ -17,7 +17,7 @@ pub struct Section {
 }
 
 /// Headings of the documentation, and the kinds of tables that they are about.
-const SECTIONS: [(&str, &str); 20] = [
+const SECTIONS: &[(&str, &str)] = &[
     ("## The top of the file", TOP),
     ("## `[[listener]]`", "[[listener]]"),
     ("### `[listener.tls]`", "[listener.tls]"),
@@ -38,13 +38,14 @@ const SECTIONS: [(&str, &str); 20] = [
     ("### `[service.request_headers]`", "[service.request_headers]"),
     ("### `[service.response_headers]`", "[service.response_headers]"),
     ("### `[service.compression]`", "[service.compression]"),
+    ("### `[service.canary]`", "[service.canary]"),
 ];
 
 /// All tables of keys.
 pub fn documentation() -> Vec<Section> {
     let levels = describe::<FileKeys>(TOP);
     let mut sections = Vec::new();
-    for (heading, title) in SECTIONS {
+    for &(heading, title) in SECTIONS {
         let level = levels.iter().find(|level| level.title == title);
         sections.extend(level.map(|level| Section { heading, table: plain(title, &level.rows) }));
     }

@@ -11,6 +11,7 @@ mod driver;
 mod scope;
 mod headers;
 mod compression;
+mod canary;
 mod listeners;
 mod redirects;
 mod rewrite;
@@ -42,8 +43,8 @@ pub(crate) use placing::PlacingKeys;
 pub(crate) use protection::{LocationKeys, ProtectionKeys};
 pub(crate) use redirects::RedirectKeys;
 pub(crate) use scope::ScopeKeys;
-pub(crate) use service::ServiceKeys;
 pub use service::ServiceSettings;
+pub(crate) use service::{ServiceKeys, keys_at_the_door};
 pub use sticky::StickySettings;
 pub use tables::Heartbeat;
 

@@ -54,7 +54,9 @@ pub(crate) fn explainer(sources: Explained, limits: HeadLimits) -> Explainer {
         let listener = question.listener.as_deref().unwrap_or_default();
         let of_listener = listeners.iter().filter(|one| one.name == listener).flat_map(policies_of);
         let of_session = sticky.map(|sticky| of_session(sticky, session, &table));
-        let policies = of_listener.chain(service.policies.told()).chain(of_session).map(policy).collect();
+        let canaries = routes.canaries(name, &head, client);
+        let policies = of_listener.chain(service.policies.told()).chain(of_session).chain(canaries);
+        let policies = policies.map(policy).collect();
         let explained = ExplanationShape { routes: ways(&routes, &head, listener), policies, ..explained };
         let Some(counters) = counting.get() else { return Ok(explained) };
         let limits = Limit::ALL.into_iter().filter_map(|limit| limit_of(counters, name, limit)).collect();

@@ -12,6 +12,7 @@ mod speak;
 
 mod policies {
     mod bodies;
+    mod canary;
     mod compression;
     mod headers;
     mod networks;

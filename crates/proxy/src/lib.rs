@@ -61,6 +61,7 @@ mod wire;
 pub use clients::listeners::{ListenError, Listeners};
 pub use clients::tls::TlsServer;
 pub use clients::tls::settings::{CertificateFiles, TlsError, TlsSettings, TlsVersion};
+pub use policies::canary::{Canary, Sign};
 pub use policies::compression::CompressionSettings;
 pub use policies::compression::coding::Coding;
 pub use policies::headers::{Direction, FieldEdits, FixedField};

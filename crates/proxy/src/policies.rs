@@ -13,7 +13,9 @@ pub(crate) mod protection;
 pub(crate) mod headers;
 pub(crate) mod rewrite;
 pub(crate) mod compression;
+pub(crate) mod canary;
 
+use canary::Canary;
 use compression::CompressionSettings;
 use headers::FieldEdits;
 use mark::Mark;
@@ -25,7 +27,7 @@ use rewrite::PathRewrite;
 use crate::travel::scope::PathPattern;
 
 /// What the requests of one service go through.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policies {
     /// What keeps requests from its replicas,
     pub protection: Protection,
@@ -41,6 +43,8 @@ pub struct Policies {
     pub response_headers: Option<FieldEdits>,
     /// Which of its responses are compressed.
     pub compression: Option<CompressionSettings>,
+    /// Of which service it takes a part of the requests, beside or instead of having some of its own.
+    pub canary: Option<Canary>,
 }
 
 impl Policies {
@@ -60,6 +64,8 @@ impl Policies {
                 .as_ref()
                 .map(|settings| PolicyTold { policy: Mark::Compressed.policy(), does: settings.to_string() }),
         );
+        let canary = self.canary.as_ref();
+        all.extend(canary.map(|it| PolicyTold { policy: Mark::CanaryShare.policy(), does: it.to_string() }));
         all
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Found {
     pub(crate) service: Option<Rc<Service>>,
     /// The place of its location among those of the service.
     pub(crate) location: Option<usize>,
+    /// Those that take a part of the requests of the service.
+    pub(crate) canaries: Vec<Rc<Service>>,
     /// Where it is sent instead.
     pub(crate) redirection: Option<Arc<Redirection>>,
     /// Why it does not get there all the same.
@@ -77,12 +79,16 @@ impl Services {
     pub(crate) fn find(&self, head: &mut RequestHead, listener: &str) -> Found {
         let Some(routes) = &self.routes else { return Found::default() };
         let Destination { way, location, odd, sent } = Destination::of(head, routes, listener);
-        let (service, redirection) = match way {
-            Some(Way::Service(place)) => (self.services.get(place).cloned(), None),
-            Some(Way::Redirect(place)) => (None, routes.redirection(place).cloned()),
-            None => (None, None),
-        };
-        Found { service, location, redirection, odd, sent }
+        let found = Found { location, odd, sent, ..Found::default() };
+        match way {
+            Some(Way::Service(place)) => {
+                let of_place = |place| self.services.get(place).cloned();
+                let canaries = routes.canaries(place).filter_map(of_place).collect();
+                Found { service: of_place(place), canaries, ..found }
+            }
+            Some(Way::Redirect(place)) => Found { redirection: routes.redirection(place).cloned(), ..found },
+            None => found,
+        }
     }
 
     /// Whether anybody is for the host of this request, whatever its path and its listener.

@@ -171,6 +171,7 @@ fn policies(keys: Policies, protections: Policies) -> Policies {
         hides_via: keys.hides_via,
         request_headers: unless_empty(keys.request_headers),
         response_headers: unless_empty(keys.response_headers),
+        canary: keys.canary,
         compression: keys.compression.filter(|settings| !settings.codings.is_empty()),
         ..protections
     }

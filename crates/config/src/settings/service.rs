@@ -8,6 +8,7 @@ use driver::ServerId;
 use fleet::{HealthSettings, RolloutSettings};
 use proxy::{Direction, KeyRule, PathForm, Policies, Protocol, RequestLimits, Scope, ServiceTimeouts};
 
+use super::canary;
 use super::compression;
 use super::driver::{DriverChoice, DriverKeys, OF_DOCKER, OF_OWNED, OnExit};
 use super::headers;
@@ -189,17 +190,9 @@ impl Level for ServiceKeys {
         tables::deploy(keys, &mut self.settings.rollout);
         tables::timeouts(keys, &mut self.settings.timeouts);
         tables::limits(keys, &mut self.settings.limits);
-        self.protection.walk(keys);
-        let says = "other values of these four for some paths";
-        keys.tables(
-            Table::new("location", "[[service.location]]", says)
-                .kind("array of tables")
-                .default("none")
-                .limits("at most 64"),
-            "begin each with the header [[service.location]]",
-            &mut self.locations,
-        );
+        protections(keys, self);
         policies(keys, &mut self.settings.policies);
+        canary::canary(keys, &mut self.settings.policies);
     }
 }
 
@@ -215,7 +208,18 @@ fn routing(keys: &mut impl Keys, it: &mut ServiceKeys) {
         &mut it.settings.name,
     );
     it.scope.walk(keys);
+    path_form(keys, &mut it.settings);
     let it = &mut it.settings;
+    keys.key(
+        Key::new("replicas", Whole(0..=REPLICAS_MAX), "how many replicas to begin with")
+            .effect(Effect::Beginning)
+            .default(Told::And("with `static`, the number of addresses"))
+            .limits(Told::Instead("0–`max_replicas`")),
+        &mut it.replicas,
+    );
+}
+
+fn path_form(keys: &mut impl Keys, it: &mut ServiceSettings) {
     keys.key(
         Key::new(
             "path_form",
@@ -228,12 +232,30 @@ fn routing(keys: &mut impl Keys, it: &mut ServiceKeys) {
         ),
         &mut it.path_form,
     );
-    keys.key(
-        Key::new("replicas", Whole(0..=REPLICAS_MAX), "how many replicas to begin with")
-            .effect(Effect::Beginning)
-            .default(Told::And("with `static`, the number of addresses"))
-            .limits(Told::Instead("0–`max_replicas`")),
-        &mut it.replicas,
+}
+
+/// What is said of requests before it is known which replicas they go to.
+pub(crate) fn keys_at_the_door(keys: &mut impl Keys) {
+    let mut it = ServiceKeys::blank();
+    it.scope.walk(keys);
+    path_form(keys, &mut it.settings);
+    key(keys, &mut it.settings);
+    sticky::sticky(keys, &mut it.settings.sticky);
+    protections(keys, &mut it);
+    policies(keys, &mut it.settings.policies);
+}
+
+/// What keeps requests from replicas.
+fn protections(keys: &mut impl Keys, it: &mut ServiceKeys) {
+    it.protection.walk(keys);
+    let says = "other values of these four for some paths";
+    keys.tables(
+        Table::new("location", "[[service.location]]", says)
+            .kind("array of tables")
+            .default("none")
+            .limits("at most 64"),
+        "begin each with the header [[service.location]]",
+        &mut it.locations,
     );
 }
 
@@ -264,6 +286,11 @@ fn port(keys: &mut impl Keys, it: &mut ServiceSettings) {
 
 fn placed_by(keys: &mut impl Keys, it: &mut ServiceSettings) {
     keys.key(Key::new("env", Named, "").only(OF_OWNED).effect(Effect::Deploy), &mut it.env);
+    key(keys, it);
+    sticky::sticky(keys, &mut it.sticky);
+}
+
+fn key(keys: &mut impl Keys, it: &mut ServiceSettings) {
     keys.key(
         Key::new(
             "key",
@@ -273,7 +300,6 @@ fn placed_by(keys: &mut impl Keys, it: &mut ServiceSettings) {
         .limits(Told::Instead("see [Keys](#keys)")),
         &mut it.key,
     );
-    sticky::sticky(keys, &mut it.sticky);
 }
 
 fn living(keys: &mut impl Keys, it: &mut ServiceKeys) {

@@ -29,11 +29,17 @@ pub enum Mark {
     SessionMoved,
     /// Its response was compressed.
     Compressed,
+    /// It went to a canary, because it asked for that.
+    CanaryAsked,
+    /// The same, because its session had begun there.
+    CanarySession,
+    /// The same, because it is among the share that does.
+    CanaryShare,
 }
 
 impl Mark {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Redirected,
         Self::NetworkRefused,
         Self::RateLimited,
@@ -46,6 +52,9 @@ impl Mark {
         Self::SessionAway,
         Self::SessionMoved,
         Self::Compressed,
+        Self::CanaryAsked,
+        Self::CanarySession,
+        Self::CanaryShare,
     ];
 
     /// The name of the policy, in the access log, in metrics and in `explain`.
@@ -60,6 +69,7 @@ impl Mark {
             Self::ResponseEdited => "response_headers",
             Self::SessionBegun | Self::SessionKept | Self::SessionAway | Self::SessionMoved => "sticky",
             Self::Compressed => "compression",
+            Self::CanaryAsked | Self::CanarySession | Self::CanaryShare => "canary",
         }
     }
 
@@ -75,10 +85,13 @@ impl Mark {
             Self::SessionAway => "away",
             Self::SessionMoved => "moved",
             Self::Compressed => "compressed",
+            Self::CanaryAsked => "asked",
+            Self::CanarySession => "session",
+            Self::CanaryShare => "share",
         }
     }
 
-    /// What stands in the access log: the name of the policy, and of a session what became of it.
+    /// What stands in the access log: the name of the policy, and of a session or a canary what became of it.
     fn logged(self) -> &'static str {
         match self {
             Self::Redirected | Self::NetworkRefused | Self::RateLimited | Self::BodyRefused => self.policy(),
@@ -88,6 +101,9 @@ impl Mark {
             Self::SessionAway => "sticky away",
             Self::SessionMoved => "sticky moved",
             Self::Compressed => self.policy(),
+            Self::CanaryAsked => "canary asked",
+            Self::CanarySession => "canary session",
+            Self::CanaryShare => "canary share",
         }
     }
 }
@@ -129,7 +145,7 @@ mod tests {
             assert!(marks.add(mark) && !marks.add(mark), "{mark:?}");
         }
         let all = "redirect, networks, rate_limit, max_body, rewrite, request_headers, response_headers, \
-                   sticky begun, sticky kept, sticky away, sticky moved, compression";
+                   sticky begun, sticky kept, sticky away, sticky moved, compression, canary asked, canary session, canary share";
         assert_eq!(marks.text().as_deref(), Some(all));
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) body_max: Cell<u64>,
     /// Whom it is for, once that is known.
     service: OnceCell<Rc<Service>>,
+    /// The canary that gets it instead.
+    canary: OnceCell<Rc<Service>>,
     pub(crate) account: Account,
 }
 
@@ -79,6 +81,7 @@ impl<'a> RequestContext<'a> {
             style: Cell::default(),
             body_max: Cell::new(u64::MAX),
             service: OnceCell::new(),
+            canary: OnceCell::new(),
             account: Account::default(),
         }
     }
@@ -88,9 +91,14 @@ impl<'a> RequestContext<'a> {
         let _ = self.service.set(service);
     }
 
-    /// Whom it is for, if that is known.
+    /// Says who gets it instead, once and for all.
+    pub(crate) fn divert(&self, canary: Rc<Service>) {
+        let _ = self.canary.set(canary);
+    }
+
+    /// Who gets it, if that is known.
     pub(crate) fn service(&self) -> Option<&Service> {
-        self.service.get().map(|service| &**service)
+        self.canary.get().or(self.service.get()).map(|service| &**service)
     }
 
     /// Notes what a policy did with it, once for each mark.

@@ -1,14 +1,17 @@
 //! Where a request begins its way: it is for the balancer itself, for a service, or for nobody.
 
+use std::rc::Rc;
+
 use h1::RequestHead;
 
 use crate::clients::client::Client;
 use crate::respond::failure::Failure;
 use crate::respond::local;
 use crate::respond::send;
-use crate::service::Found;
+use crate::service::{Found, Service};
 use crate::settings::Unmatched;
 use crate::travel::context::{Asked, Beginning, RequestContext};
+use crate::travel::diversion;
 use crate::travel::errand::Errand;
 use crate::travel::guards::{self, Addressee, Objection};
 use crate::travel::rounds;
@@ -18,7 +21,7 @@ use crate::travel::written::Written;
 /// sees that what it got is not whole.
 pub(crate) async fn answer<C: Client>(request: &RequestContext<'_>, head: &mut RequestHead, client: &mut C) {
     let mut written = Written::begin(request, head, client);
-    let Found { service, location, redirection, odd, sent } =
+    let Found { service, location, canaries, redirection, odd, sent } =
         request.worker.find(written.head, &request.listener.name);
     written.sent = sent;
     if let Some(service) = service {
@@ -29,7 +32,8 @@ pub(crate) async fn answer<C: Client>(request: &RequestContext<'_>, head: &mut R
             local::answer(local.as_ref(), request, written.head, client).await;
         }
         _ => {
-            forward(request, Addressee { location, redirection, odd }, written.head, client).await;
+            let addressee = Addressee { location, redirection, odd, canaries };
+            forward(request, addressee, written.head, client).await;
             if let Some(service) = request.service() {
                 service.counters.count_response(request.account.status.get());
             }
@@ -74,15 +78,17 @@ fn write_down(request: &RequestContext<'_>, head: &RequestHead, request_id: Opti
 
 async fn forward<C: Client>(
     request: &RequestContext<'_>,
-    addressee: Addressee,
+    mut addressee: Addressee,
     head: &RequestHead,
     client: &mut C,
 ) {
+    let canaries = std::mem::take(&mut addressee.canaries);
     if let Some(service) = request.service() {
         request.style.set(service.settings.style);
     }
     let service = match guards::pass(request, addressee, head) {
-        Ok(service) => service,
+        Ok(service) if canaries.is_empty() => service,
+        Ok(service) => divert(request, service, &canaries, head),
         Err(objection) => return object(request, head, client, objection).await,
     };
     let errand = Errand { request, service, head, client: &mut *client };
@@ -91,6 +97,22 @@ async fn forward<C: Client>(
         Err(Failure::ClientLeft) => send::left(request, client),
         Err(failure) => send::fail(request, head, client, failure).await,
     }
+}
+
+/// Who gets a request that has passed: its service, or a canary of it, whose request it is from here on.
+fn divert<'a>(
+    request: &'a RequestContext<'_>,
+    service: &'a Service,
+    canaries: &[Rc<Service>],
+    head: &RequestHead,
+) -> &'a Service {
+    let settings = canaries.iter().map(|canary| &*canary.settings);
+    let Some(diversion) = diversion::choose(&service.settings, settings, head, request.client(head)) else {
+        return service;
+    };
+    request.divert(Rc::clone(&canaries[diversion.place]));
+    request.mark(diversion.mark);
+    request.service().unwrap_or(service)
 }
 
 /// Answers what does not pass.

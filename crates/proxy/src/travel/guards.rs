@@ -2,6 +2,7 @@
 //! first objection is the last word. Each policy that may answer instead of a replica is one line here, and what
 //! it asks stands in its own file in `policies`. Nothing is read from the client, and no replica is chosen.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use h1::{BadHead, BodyLength, Method, OddPath, RequestHead};
@@ -21,6 +22,8 @@ pub(crate) struct Addressee {
     pub(crate) location: Option<usize>,
     /// It is sent there.
     pub(crate) redirection: Option<Arc<Redirection>>,
+    /// Those that take a part of the requests of its service.
+    pub(crate) canaries: Vec<Rc<Service>>,
     /// Why its path does not say where it goes.
     pub(crate) odd: Option<OddPath>,
 }

@@ -34,6 +34,8 @@ pub(crate) struct Route {
     pub(crate) limits: Arc<Limits>,
     /// So is this.
     pub(crate) guards: Arc<Guards>,
+    /// The places of those that take a part of its requests.
+    pub(crate) canaries: Vec<usize>,
 }
 
 /// Where requests may go: what routes are made of.
@@ -139,12 +141,14 @@ impl Routes {
             limits: limits(&settings),
             guards: guards(&settings),
             settings: settings.into(),
+            canaries: Vec::new(),
         };
         let mut routes =
             Self { routes: to.services.into_iter().map(route).collect(), ..Self::redirecting(&to.redirects) };
         for (place, route) in routes.routes.iter().enumerate() {
             routes.rules.add(&route.settings.scope, Way::Service(place));
         }
+        routes.join_canaries();
         routes.divide(all);
         routes
     }
@@ -162,6 +166,21 @@ impl Routes {
             }
         }
         Self { routes: Vec::new(), redirections, rules }
+    }
+
+    fn join_canaries(&mut self) {
+        for place in 0..self.routes.len() {
+            let Some(canary) = &self.routes[place].settings.policies.canary else { continue };
+            let of = self.routes.iter().position(|route| route.settings.name == canary.of);
+            if let Some(of) = of {
+                self.routes[of].canaries.push(place);
+            }
+        }
+    }
+
+    /// Those that take a part of the requests of the service in this place.
+    pub(crate) fn canaries(&self, place: usize) -> impl Iterator<Item = usize> {
+        self.routes.get(place).map(|route| route.canaries.as_slice()).unwrap_or_default().iter().copied()
     }
 
     fn divide(&self, all: &AllRequests) {

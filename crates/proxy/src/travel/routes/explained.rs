@@ -1,10 +1,16 @@
 //! Why a request takes one way and no other, rule by rule. Nothing is routed by this: it asks the rules that
 //! requests go by.
 
+use std::net::IpAddr;
+
 use h1::RequestHead;
 
 use super::RoutesReader;
 use super::rules::{Arrival, RouteVerdict, Way};
+use crate::policies::PolicyTold;
+use crate::policies::mark::Mark;
+use crate::settings::ServiceSettings;
+use crate::travel::diversion;
 
 /// A rule, and what it says to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,4 +49,33 @@ impl RoutesReader {
         });
         note.collect()
     }
+
+    /// The canaries of a service, and which of them this request would go to, from this client.
+    pub fn canaries(&self, service: &str, head: &RequestHead, client: IpAddr) -> Vec<PolicyTold> {
+        let routes = self.routes();
+        let Some(route) = routes.iter().find(|route| route.settings.name == service) else {
+            return Vec::new();
+        };
+        let all = || route.canaries.iter().filter_map(|place| routes.settings(Some(Way::Service(*place))));
+        let diversion = diversion::choose(&route.settings, all(), head, client);
+        let told = all().enumerate().filter_map(|(place, settings)| {
+            let gets_it = diversion.filter(|diversion| diversion.place == place);
+            told(settings, gets_it.map(|diversion| diversion.mark))
+        });
+        told.collect()
+    }
+}
+
+fn told(canary: &ServiceSettings, gets_it: Option<Mark>) -> Option<PolicyTold> {
+    let takes = canary.policies.canary.as_ref()?;
+    let this = match gets_it {
+        Some(Mark::CanaryAsked) => "this one, because it asks for that",
+        Some(Mark::CanarySession) => "this one, because its session began there",
+        Some(_) => "this one, by its share",
+        None => "not this one",
+    };
+    Some(PolicyTold {
+        policy: Mark::CanaryShare.policy(),
+        does: format!("'{}' gets {takes}: {this}", canary.name),
+    })
 }
