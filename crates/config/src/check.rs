@@ -6,6 +6,7 @@
 
 mod canaries;
 mod clients;
+mod container;
 mod driver;
 mod listeners;
 mod placing;

@@ -21,6 +21,7 @@ mod entry;
 mod source;
 mod value;
 mod capability;
+mod container;
 mod form;
 mod web;
 mod fields;

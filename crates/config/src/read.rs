@@ -19,6 +19,21 @@ use crate::told::suspects;
 /// How the top of a file is called.
 pub(crate) const TOP: &str = "the top of the file";
 
+/// What is called otherwise in the files of Docker Compose, and how it is called here.
+const OF_COMPOSE: [(&str, &str); 11] = [
+    ("cap_add", "capabilities"),
+    ("environment", "env"),
+    ("expose", "port"),
+    ("grace_period", "stop_timeout"),
+    ("healthcheck", "heartbeat"),
+    ("logging", "log_driver"),
+    ("mem_limit", "memory"),
+    ("no_new_privileges", "new_privileges"),
+    ("pull_policy", "pull"),
+    ("security_opt", "new_privileges"),
+    ("stop_grace_period", "stop_timeout"),
+];
+
 /// Fills in what a text says, and returns what stood where; nothing if the text is no TOML.
 pub(crate) fn read<L: Level>(
     text: &str,
@@ -223,6 +238,10 @@ fn unknown(word: &str, level: &Described, levels: &[Described]) -> Wrong {
     if let Some(row) = level.rows.iter().find(|row| row.formerly == Some(word)) {
         let what = format!("`{word}` is called `{}` now", row.name);
         return Wrong::new(what).help(format!("write {}", row.written()));
+    }
+    let elsewhere = OF_COMPOSE.iter().find(|(theirs, ours)| *theirs == word && level.row(ours).is_some());
+    if let Some((_, ours)) = elsewhere {
+        return Wrong::new(format!("unknown key `{word}`")).help(format!("it is called `{ours}` here"));
     }
     // A key under the wrong header is as common a slip as a wrong letter.
     let homes: Vec<&str> =

@@ -7,6 +7,7 @@
 mod limits;
 
 mod clients;
+mod fittings;
 mod driver;
 mod scope;
 mod headers;
@@ -27,6 +28,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
+use ::driver::Fittings;
 use fleet::{Address, ReplicaName};
 use proxy::{AccessLogDestination, AccessLogSettings, ClientSettings, Redirect};
 
@@ -138,6 +140,7 @@ impl Settings {
                 cpus: None,
                 capabilities: Vec::new(),
                 new_privileges: false,
+                fittings: Fittings::default(),
             };
             service.on_exit = service.driver.on_exit_default();
         }
@@ -228,6 +231,9 @@ impl Settings {
                 settle(&mut files.certificate);
                 settle(&mut files.key);
             }
+        }
+        for service in &mut self.services {
+            service.driver.in_folder(folder);
         }
         self
     }

@@ -177,6 +177,14 @@ pub(crate) fn account(text: &str) -> Parsed<String> {
     named(text, 1..=256, |c| !c.is_control() && !c.is_whitespace() && c != ':', form)
 }
 
+/// The same, and maybe a group behind a colon.
+pub(crate) fn account_and_group(text: &str) -> Parsed<String> {
+    let form = "an account, or an account and a group as in \"app:staff\"";
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let is_right = account(user).is_ok() && group.is_none_or(|group| account(group).is_ok());
+    is_right.then(|| text.to_owned()).ok_or_else(|| must_be(form, text))
+}
+
 /// The name of an environment variable.
 pub(crate) fn variable(text: &str) -> Parsed<String> {
     let form = "1 to 256 characters without \"=\" and control characters";

@@ -6,6 +6,8 @@
 
 mod container_name;
 mod create;
+mod fittings;
+mod furnish;
 mod labels;
 mod records;
 mod settings;
@@ -64,6 +66,7 @@ use lives::Container;
 use pinned::{Pinned, release_in};
 use starting::{CONTACT_PAUSE, CONTACTS_MAX};
 
+pub use fittings::{Device, Fittings, Gpus, Source, Tmpfs, Ulimit, Volume};
 pub use orphans::{EndedContainers, end_orphaned_containers, remove_unused_networks};
 pub use recipe::DockerRecipe;
 pub use records::DockerRecords;
@@ -185,8 +188,8 @@ impl DockerDriver {
             let filters = labels::filters_of_events(&self.containers.settings);
             let follow = watch::follow(self.containers.witness(), filters, since);
             let attend = attend::attend(self.containers.engine.clone(), self.containers.events.clone());
-            let (proof, network) = (self.containers.proof.clone(), self.containers.settings.network.clone());
-            let names = names::watch(self.containers.engine.clone(), proof, network);
+            let (proof, networks) = (self.containers.proof.clone(), self.containers.networks());
+            let names = names::watch(self.containers.engine.clone(), proof, networks);
             let tasks = [tokio::spawn(follow), tokio::spawn(attend), tokio::spawn(names)];
             watchers.extend(tasks.map(AbortOnDrop));
         }
@@ -235,9 +238,9 @@ impl Driver for DockerDriver {
     fn prepare(&self) -> BoxFuture<'_, Result<(), DriverError>> {
         async {
             let logging_driver = self.containers.engine.logging_driver().await?;
-            self.containers.bounds_logs.get_or_init(|| logging_driver == create::BOUNDED_LOGGING_DRIVER);
-            self.containers.releases().await?;
-            network::ensure(&self.containers.engine, &self.containers.settings).await?;
+            self.containers.bounds_logs.get_or_init(|| logging_driver == furnish::BOUNDED_LOGGING_DRIVER);
+            let latest = self.containers.releases().await?.latest();
+            network::ensure(&self.containers.engine, &latest.settings).await?;
             // What ends before it is watched is found by the first list.
             self.adopt().await?;
             self.watch();
@@ -343,7 +346,12 @@ impl Driver for DockerDriver {
     }
 
     fn tidy_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
-        network::remove_if_unused(&self.containers.engine, &self.containers.settings).boxed()
+        async {
+            let latest = self.containers.releases.get().map(KnownReleases::latest);
+            let settings = latest.as_ref().map_or(&self.containers.settings, |latest| &latest.settings);
+            network::remove_if_unused(&self.containers.engine, settings).await
+        }
+        .boxed()
     }
 }
 
@@ -378,6 +386,7 @@ impl Releases for DockerDriver {
                 return Err(DriverError::new("these replicas are containers, not processes"));
             };
             let pinned = Pinned::now(*settings, &self.containers.engine).await?;
+            network::ensure(&self.containers.engine, &pinned.settings).await?;
             let release = pinned.release();
             self.containers.releases().await?.learn(release, pinned).map(|()| release)
         }

@@ -69,8 +69,8 @@ mod scripted;
 mod stationary;
 
 pub use docker::{
-    DockerDriver, DockerRecipe, DockerRecords, DockerSettings, EndedContainers, end_orphaned_containers,
-    remove_unused_networks,
+    Device, DockerDriver, DockerRecipe, DockerRecords, DockerSettings, EndedContainers, Fittings, Gpus,
+    Source, Tmpfs, Ulimit, Volume, end_orphaned_containers, remove_unused_networks,
 };
 pub use driver::{Driver, EVENTS_CAPACITY, EventSender};
 pub use environment::{ReplicaEnvironment, ServerId};

@@ -7,6 +7,8 @@
 
 #[path = "docker/exits.rs"]
 mod exits;
+#[path = "docker/fittings.rs"]
+mod fittings;
 #[path = "docker/output.rs"]
 mod output;
 #[path = "docker/peers.rs"]

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use driver::{
-    DockerDriver, DockerRecords, DockerSettings, Driver, EVENTS_CAPACITY, ReplicaEnvironment, ServerId,
-    StartOrder,
+    DockerDriver, DockerRecords, DockerSettings, Driver, EVENTS_CAPACITY, Fittings, ReplicaEnvironment,
+    ServerId, StartOrder,
 };
 use files::Secret;
 use fleet::{Event, Exit, FoundState, Life, Release, ReplicaName, StopHow};
@@ -395,6 +395,7 @@ fn settings(directory: &Path) -> DockerSettings {
         cpus: None,
         capabilities: Vec::new(),
         new_privileges: false,
+        fittings: Fittings::default(),
         stop_timeout: Duration::from_secs(1),
         stop_signal: None,
     }

@@ -22,7 +22,9 @@ impl Checker<'_, '_> {
             self.check_account(table, keys);
         }
         // Checked whatever the driver, so that every wrong value is found in one run.
-        self.check_command(table);
+        self.check_command(table, "command");
+        self.check_command(table, "entrypoint");
+        self.container(table, keys);
         self.check_addresses(table);
         match kind {
             DriverKind::Process => {}
@@ -72,7 +74,8 @@ impl Checker<'_, '_> {
         let is_clear = !table.has("socket") || (table.is_sound("socket") && keys.kind == DriverKind::Process);
         let has_sockets = keys.kind == DriverKind::Process && keys.has_sockets();
         let foreign = if has_sockets { "{port}" } else { "{socket}" };
-        for word in table.parts("command").iter().filter(|word| is_clear && word.text.contains(foreign)) {
+        let words = table.parts("command").iter().chain(table.parts("entrypoint"));
+        for word in words.filter(|word| is_clear && word.text.contains(foreign)) {
             let (what, help) = match (keys.kind, keys.socket) {
                 (DriverKind::Process, Some(true)) => (
                     "`{port}` in `command` does not go with socket = true",
@@ -92,6 +95,7 @@ impl Checker<'_, '_> {
                 // It has no command, and that has been noted.
                 (DriverKind::Static, _) => continue,
             };
+            let what = what.replace("`command`", &format!("`{}`", word.key));
             self.note(&word.at, Wrong::new(what).help(help));
         }
     }
@@ -103,15 +107,13 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn check_command(&mut self, table: &Found) {
-        let Some(at) = table.array_at("command") else { return };
-        let what = match table.parts("command") {
-            [] => Some("`command` must name a program".to_owned()),
-            [program, ..] if program.text.is_empty() => {
-                Some("`command` must begin with a program".to_owned())
-            }
+    fn check_command(&mut self, table: &Found, key: &str) {
+        let Some(at) = table.array_at(key) else { return };
+        let what = match table.parts(key) {
+            [] => Some(format!("`{key}` must name a program")),
+            [program, ..] if program.text.is_empty() => Some(format!("`{key}` must begin with a program")),
             words if words.len() > COMMAND_WORDS_MAX => {
-                Some(format!("`command` must have at most {COMMAND_WORDS_MAX} words"))
+                Some(format!("`{key}` must have at most {COMMAND_WORDS_MAX} words"))
             }
             _ => None,
         };

@@ -1,8 +1,11 @@
 //! How replicas are run: the choice between the drivers, and the keys that not every driver has.
 
-use driver::ListenedBy;
+use std::path::{Path, absolute};
+
+use driver::{Fittings, ListenedBy, Source};
 use fleet::Address;
 
+use super::fittings;
 use crate::form::{Choice, Flag, List, Maybe, Number, Size, Text};
 use crate::keys::{Effect, Key, Keys, Told};
 use crate::only::{DriverKind, Only};
@@ -18,6 +21,7 @@ const INHERIT_MAX: usize = 256;
 const CPUS_MIN: f64 = 0.01;
 const CPUS_MAX: f64 = 1024.0;
 const CAPABILITIES_MAX: usize = 64;
+const NETWORKS_MAX: usize = 16;
 
 /// Keys of services whose replicas we start.
 pub(crate) const OF_OWNED: Only = Only::Drivers(&[DriverKind::Process, DriverKind::Docker]);
@@ -61,6 +65,8 @@ pub enum DriverChoice {
         capabilities: Vec<String>,
         /// Whether a replica may get more rights than it was started with, as by a `setuid` program.
         new_privileges: bool,
+        /// What it has beside.
+        fittings: Fittings,
     },
     /// Somebody else runs them.
     Static {
@@ -102,10 +108,14 @@ pub(crate) struct DriverKeys {
     pub(crate) listened_by: ListenedBy,
     pub(crate) rights: Rights,
     pub(crate) network: String,
+    /// Several, in the place of the one.
+    pub(crate) networks: Vec<String>,
     pub(crate) publish: bool,
     pub(crate) memory: Option<u64>,
     pub(crate) cpus: Option<f64>,
     pub(crate) capabilities: Vec<String>,
+    /// But for users and networks, which have keys of their own.
+    pub(crate) fittings: Fittings,
     pub(crate) on_exit: Option<OnExit>,
 }
 
@@ -120,10 +130,12 @@ impl Default for DriverKeys {
             listened_by: ListenedBy::default(),
             rights: Rights::default(),
             network: NETWORK_DEFAULT.to_owned(),
+            networks: Vec::new(),
             publish: false,
             memory: None,
             cpus: None,
             capabilities: Vec::new(),
+            fittings: Fittings::default(),
             on_exit: None,
         }
     }
@@ -190,6 +202,15 @@ impl DriverKeys {
             Key::new("network", Text::of("string", value::network), "").only(OF_DOCKER),
             &mut it.network,
         );
+        let example = "networks = [\"front\", \"database\"]";
+        let each = Text::of("string", value::network);
+        keys.key(
+            Key::new("networks", List { each, example, most: Some(NETWORKS_MAX) }, "")
+                .only(OF_DOCKER)
+                .effect(Effect::Deploy)
+                .default(Told::Instead("the one of `network`")),
+            &mut it.networks,
+        );
         keys.key(Key::new("publish", Flag, "").only(OF_DOCKER), &mut it.publish);
         keys.key(
             Key::new("memory", Maybe(Size(MEMORY_BYTES_MIN..=MEMORY_BYTES_MAX)), "")
@@ -218,6 +239,7 @@ impl DriverKeys {
                 .effect(Effect::Deploy),
             &mut self.capabilities,
         );
+        fittings::walk(keys, &mut self.fittings);
     }
 
     /// The keys that stand for a choice that was made.
@@ -238,16 +260,19 @@ impl DriverKeys {
                 cpus,
                 capabilities,
                 new_privileges,
+                fittings,
             } => Self {
                 kind: DriverKind::Docker,
                 image,
                 command,
+                networks: all_networks(&network, &fittings.networks),
                 network,
                 publish,
                 memory,
                 cpus,
                 capabilities,
-                rights: Rights { new_privileges, ..Rights::default() },
+                rights: Rights { new_privileges, user: fittings.user.clone(), ..Rights::default() },
+                fittings: Fittings { user: None, networks: Vec::new(), ..fittings },
                 ..base
             },
             DriverChoice::Static { addresses } => Self { kind: DriverKind::Static, addresses, ..base },
@@ -274,12 +299,17 @@ impl DriverKeys {
             DriverKind::Docker => DriverChoice::Docker {
                 image: it.image,
                 command: it.command,
-                network: it.network,
+                network: it.networks.first().cloned().unwrap_or(it.network),
                 publish: it.publish,
                 memory: it.memory,
                 cpus: it.cpus,
                 capabilities: it.capabilities,
                 new_privileges: it.rights.new_privileges,
+                fittings: Fittings {
+                    user: it.rights.in_container(),
+                    networks: it.networks.into_iter().skip(1).collect(),
+                    ..it.fittings
+                },
             },
             DriverKind::Static => DriverChoice::Static { addresses: it.addresses },
         }
@@ -287,19 +317,24 @@ impl DriverKeys {
 }
 
 impl Rights {
+    /// Both as an engine takes them.
+    fn in_container(&self) -> Option<String> {
+        let user = self.user.as_ref()?;
+        Some(self.group.as_ref().map_or_else(|| user.clone(), |group| format!("{user}:{group}")))
+    }
+
     fn walk(&mut self, keys: &mut impl Keys) {
-        let account = || Maybe(Text::of("string", value::account));
         let own = |what| Told::Instead(what);
         keys.key(
-            Key::new("user", account(), "")
-                .only(OF_PROCESS)
+            Key::new("user", Maybe(Text::of("string", value::account_and_group)), "")
+                .only(OF_OWNED)
                 .effect(Effect::Deploy)
-                .default(own("the balancer's own account")),
+                .default(own("the balancer's own account; for containers, what the image says")),
             &mut self.user,
         );
         keys.key(
-            Key::new("group", account(), "")
-                .only(OF_PROCESS)
+            Key::new("group", Maybe(Text::of("string", value::account)), "")
+                .only(OF_OWNED)
                 .effect(Effect::Deploy)
                 .default(own("the group of `user`")),
             &mut self.group,
@@ -320,7 +355,32 @@ impl Rights {
     }
 }
 
+/// All networks, if there are several.
+fn all_networks(first: &str, further: &[String]) -> Vec<String> {
+    let first = (!further.is_empty()).then(|| first.to_owned());
+    first.into_iter().chain(further.iter().cloned()).collect()
+}
+
 impl DriverChoice {
+    /// Takes relative paths to begin at this folder.
+    pub(super) fn in_folder(&mut self, folder: &Path) {
+        let settle = |path: &mut String| {
+            let joined = folder.join(&*path);
+            // An engine has no folder to begin at.
+            *path = absolute(&joined).unwrap_or(joined).to_string_lossy().into_owned();
+        };
+        match self {
+            Self::Docker { fittings, .. } => {
+                let sources = fittings.volumes.iter_mut().map(|volume| &mut volume.source);
+                sources.for_each(|source| match source {
+                    Source::Host(path) => settle(path),
+                    Source::Named(_) => {}
+                });
+            }
+            Self::Process { .. } | Self::Static { .. } => {}
+        }
+    }
+
     pub(crate) fn on_exit_default(&self) -> OnExit {
         match self {
             Self::Process { .. } => OnExit::Stop,

@@ -1,5 +1,6 @@
 //! A file with every key, and what each of them means.
 
+mod fittings;
 mod policies;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use proxy::{
 };
 
 use super::*;
+use fittings::full_fittings;
 use policies::full_policies;
 
 /// A file with every key; those of an algorithm stand in a service that has it.
@@ -96,12 +98,27 @@ pub(super) const FULL: &str = r#"
         image = "evenkeel-replica"
         command = ["serve", "--port={port}", "{name}", "{seat}", "{\"json\": {}}"]
         port = 8080
-        network = "front"
+        networks = ["front", "database"]
         publish = true
         memory = "64MiB"
         cpus = 2
         capabilities = ["NET_BIND_SERVICE", "cap_chown"]
         new_privileges = true
+        volumes = ["data:/var/lib/app", "./app.conf:/etc/app.conf:ro"]
+        tmpfs = ["/tmp:size=64m"]
+        read_only = true
+        user = "app"
+        group = "1000"
+        entrypoint = ["/entrypoint.sh", "{name}"]
+        working_dir = "/srv"
+        init = true
+        extra_hosts = ["host.docker.internal=host-gateway"]
+        labels = { team = "shop" }
+        ulimits = { nofile = 65_536, nproc = "10:20" }
+        devices = ["/dev/fuse"]
+        gpus = 2
+        log_driver = "local"
+        log_options = { max-size = "1m" }
         env = { GREETING = "hello" }
         key = "header:X-User"
         sticky = "seat"
@@ -226,6 +243,7 @@ fn full_docker() -> DriverChoice {
         cpus: Some(2.0),
         capabilities: vec!["NET_BIND_SERVICE".into(), "CHOWN".into()],
         new_privileges: true,
+        fittings: full_fittings(),
     }
 }
 

@@ -75,6 +75,13 @@ impl Containers {
         Ok(self.releases.get_or_init(|| KnownReleases::new(pinned.release(), pinned)))
     }
 
+    /// The networks that those are on who are started from now on; the first is that by which they are reached.
+    pub(super) fn networks(&self) -> Vec<String> {
+        let latest = self.releases.get().map(KnownReleases::latest);
+        let settings = latest.as_ref().map_or(&self.settings, |latest| &latest.settings);
+        settings.networks().cloned().collect()
+    }
+
     /// The settings behind a container; those of the start, if its labels do not tell.
     pub(super) fn settings_of(&self, labels: Option<&HashMap<String, String>>) -> Option<Arc<Pinned>> {
         let releases = self.releases.get()?;

@@ -11,14 +11,11 @@ use bollard::models::{
     RestartPolicy, RestartPolicyNameEnum,
 };
 
+use super::furnish::{BOUNDED_LOGGING_DRIVER, furnish, log_bounds};
 use super::labels;
 use super::settings::DockerSettings;
 use crate::order::{Endpoint, StartOrder};
 
-/// The engine's usual way to keep logs, which grows without end unless told otherwise.
-pub(super) const BOUNDED_LOGGING_DRIVER: &str = "json-file";
-const LOG_SIZE_MAX: &str = "10m";
-const LOG_FILES_MAX: &str = "3";
 const LOOPBACK: &str = "127.0.0.1";
 
 /// Whether a replica's name is that of a machine on its network.
@@ -49,7 +46,7 @@ pub(super) fn body(
         }
     };
     let endpoint = EndpointSettings { aliases, ..Default::default() };
-    ContainerCreateBody {
+    let mut body = ContainerCreateBody {
         image: Some(settings.image.clone()),
         cmd: command(settings, order),
         hostname,
@@ -63,7 +60,9 @@ pub(super) fn body(
             endpoints_config: Some(HashMap::from([(settings.network.clone(), endpoint)])),
         }),
         ..Default::default()
-    }
+    };
+    furnish(&mut body, &settings.fittings, order, &Endpoint::Port(settings.port));
+    body
 }
 
 fn command(settings: &DockerSettings, order: &StartOrder) -> Option<Vec<String>> {
@@ -73,7 +72,6 @@ fn command(settings: &DockerSettings, order: &StartOrder) -> Option<Vec<String>>
 
 fn host_config(settings: &DockerSettings, bounds_logs: bool) -> HostConfig {
     let memory = settings.memory.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
-    let log_options = [("max-size", LOG_SIZE_MAX), ("max-file", LOG_FILES_MAX)];
     HostConfig {
         network_mode: Some(settings.network.clone()),
         // We decide what is started again, and when; an engine that also did would decide otherwise.
@@ -90,7 +88,7 @@ fn host_config(settings: &DockerSettings, bounds_logs: bool) -> HostConfig {
         nano_cpus: settings.cpus.map(|cpus| (cpus * 1e9).round() as i64),
         log_config: bounds_logs.then(|| HostConfigLogConfig {
             typ: Some(BOUNDED_LOGGING_DRIVER.into()),
-            config: Some(log_options.map(|(name, value)| (name.into(), value.into())).into()),
+            config: Some(log_bounds()),
         }),
         port_bindings: settings.publish.then(|| {
             let binding = PortBinding { host_ip: Some(LOOPBACK.into()), host_port: Some(String::new()) };

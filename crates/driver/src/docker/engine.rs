@@ -11,8 +11,8 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::errors::Error as LibraryError;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, EventMessage, NetworkCreateRequest,
-    NetworkInspect,
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, EventMessage, NetworkConnectRequest,
+    NetworkCreateRequest, NetworkInspect,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptions, ListContainersOptions, ListNetworksOptions,
@@ -159,6 +159,12 @@ impl Engine {
 
     pub(super) async fn create_network(&self, request: NetworkCreateRequest) -> Result<String, CallError> {
         Ok(self.within("create network", DEED_LIMIT, self.docker.create_network(request)).await?.id)
+    }
+
+    /// Has a container join one more network.
+    pub(super) async fn join_network(&self, name: &str, container: &str) -> Result<(), CallError> {
+        let request = NetworkConnectRequest { container: container.to_owned(), endpoint_config: None };
+        self.within("join network", DEED_LIMIT, self.docker.connect_network(name, request)).await
     }
 
     pub(super) async fn remove_network(&self, id: &str) -> Result<(), CallError> {

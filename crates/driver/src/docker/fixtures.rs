@@ -7,6 +7,7 @@ use files::Secret;
 use fleet::{Life, Release, ReplicaName};
 use placement::Seat;
 
+use super::fittings::Fittings;
 use super::records::DockerRecords;
 use super::settings::DockerSettings;
 use crate::{ReplicaEnvironment, ServerId, StartOrder};
@@ -30,6 +31,7 @@ pub(super) fn settings() -> DockerSettings {
         cpus: None,
         capabilities: Vec::new(),
         new_privileges: false,
+        fittings: Fittings::default(),
         stop_timeout: Duration::from_millis(1500),
         stop_signal: None,
     }

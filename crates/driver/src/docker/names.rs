@@ -53,24 +53,24 @@ pub(super) enum Standing {
 impl Containers {
     /// The names of all containers of the engine, and what those on our network answer to besides.
     pub(super) async fn known_names(&self) -> Result<KnownNames, CallError> {
-        KnownNames::ask(&self.engine, &self.proof, &self.settings.network).await
+        KnownNames::ask(&self.engine, &self.proof, &self.networks()).await
     }
 }
 
-/// Looks again and again, until it is aborted, whether somebody has come to the network who goes by the name
+/// Looks again and again, until it is aborted, whether somebody has come to the networks who goes by the name
 /// of a replica, and says so. Whose the name is from then on is the operator's to decide.
-pub(super) async fn watch(engine: Engine, proof: Proof, network: String) {
+pub(super) async fn watch(engine: Engine, proof: Proof, networks: Vec<String>) {
     let mut told = BTreeSet::new();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         // An engine that does not answer is told by others.
-        let Ok(known) = KnownNames::ask(&engine, &proof, &network).await else { continue };
+        let Ok(known) = KnownNames::ask(&engine, &proof, &networks).await else { continue };
         let shared = known.shared();
         told.retain(|name| shared.contains_key(name));
         for (name, holder) in shared {
             if told.insert(name.clone()) {
                 tracing::warn!(
-                    "container '{holder}' has come to network '{network}' as '{name}', and a replica is called so, too: what is \
+                    "container '{holder}' has come to a network of ours as '{name}', and a replica is called so, too: what is \
                      meant for one may reach the other; `evenkeel rm {name}` ends the replica, and reserved_names keeps the name"
                 );
             }
@@ -79,7 +79,7 @@ pub(super) async fn watch(engine: Engine, proof: Proof, network: String) {
 }
 
 impl KnownNames {
-    async fn ask(engine: &Engine, proof: &Proof, network: &str) -> Result<Self, CallError> {
+    async fn ask(engine: &Engine, proof: &Proof, networks: &[String]) -> Result<Self, CallError> {
         let mut known = Self::default();
         let listed = engine.list(Filters::new()).await?;
         let mut neighbours = Vec::new();
@@ -95,7 +95,7 @@ impl KnownNames {
                 known.ours.insert(name.to_ascii_lowercase(), Own { name, has_alias });
                 continue;
             }
-            let is_near = is_on(summary, network);
+            let is_near = is_on(summary, networks);
             if proof.is_of_another_owner(summary) {
                 let names = [Some(name), replica.filter(|_| has_alias)].into_iter().flatten();
                 names.filter(|_| is_near).for_each(|one| add(&mut known.of_peers, one, name));
@@ -116,7 +116,7 @@ impl KnownNames {
         let mut looks = stream::iter(neighbours).map(look).buffered(INSPECTIONS_AT_ONCE);
         while let Some(inspected) = looks.next().await {
             match inspected {
-                Ok(inspected) => known.add_neighbour(&inspected, network),
+                Ok(inspected) => known.add_neighbour(&inspected, networks),
                 Err(error) if error.is_missing() => {}
                 Err(error) => return Err(error),
             }
@@ -163,11 +163,12 @@ impl KnownNames {
         }
     }
 
-    fn add_neighbour(&mut self, inspected: &ContainerInspectResponse, network: &str) {
+    fn add_neighbour(&mut self, inspected: &ContainerInspectResponse, ours: &[String]) {
         let holder = inspected.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned();
         let networks = inspected.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-        let endpoint = networks.and_then(|networks| networks.get(network));
-        let names = endpoint.into_iter().flat_map(|endpoint| [&endpoint.aliases, &endpoint.dns_names]);
+        let endpoints =
+            networks.iter().flat_map(|networks| ours.iter().filter_map(|name| networks.get(name)));
+        let names = endpoints.flat_map(|endpoint| [&endpoint.aliases, &endpoint.dns_names]);
         let hostname = inspected.config.as_ref().and_then(|config| config.hostname.as_ref());
         for name in names.flatten().flatten().chain(hostname) {
             add(&mut self.of_others, name, &holder);
@@ -179,9 +180,9 @@ fn add(names: &mut BTreeMap<String, String>, name: &str, holder: &str) {
     names.insert(name.to_ascii_lowercase(), holder.to_owned());
 }
 
-fn is_on(summary: &ContainerSummary, network: &str) -> bool {
+fn is_on(summary: &ContainerSummary, ours: &[String]) -> bool {
     let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-    networks.is_some_and(|networks| networks.contains_key(network))
+    networks.is_some_and(|networks| ours.iter().any(|name| networks.contains_key(name)))
 }
 
 #[cfg(test)]
@@ -200,6 +201,7 @@ mod tests {
         };
         let networks = HashMap::from([
             ("shop".into(), endpoint(&["db", "0123456789ab"], &["database"])),
+            ("back".into(), endpoint(&["behind"], &[])),
             ("elsewhere".into(), endpoint(&["far"], &[])),
         ]);
         let database = ContainerInspectResponse {
@@ -212,13 +214,14 @@ mod tests {
         add(&mut known.of_others, "Proxy", "Proxy");
         add(&mut known.of_peers, "server_1", "other_server_1");
         known.ours.insert("s5".into(), Own { name: "S5".into(), has_alias: true });
-        known.add_neighbour(&database, "shop");
+        known.add_neighbour(&database, &["shop".to_owned(), "back".to_owned()]);
         for (name, is_refused) in [
             ("db", true),
             ("DB", true),
             ("0123456789ab", true),
             ("database", true),
             ("store", true),
+            ("behind", true),
             ("proxy", true),
             ("s5", true),
             ("api.example.org", true),

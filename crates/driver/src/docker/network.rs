@@ -9,6 +9,7 @@ use std::time::Duration;
 use bollard::models::{NetworkCreateRequest, NetworkInspect};
 
 use super::engine::Engine;
+use super::errors::CallError;
 use super::labels;
 use super::ledger::Ledger;
 use super::records::DockerRecords;
@@ -21,16 +22,22 @@ const ATTEMPTS_MAX: usize = 8;
 /// The longest pause between two attempts; its length is random, so that one of two is first.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// Makes sure that the network is there. Safe to call for several services at once.
+/// Makes sure that all networks of a service are there. Safe to call for several services at once.
 pub(super) async fn ensure(engine: &Engine, settings: &DockerSettings) -> Result<(), DriverError> {
-    let name = &settings.network;
-    if matches!(name.as_str(), "host" | "none") || name.starts_with("container:") {
+    for name in settings.networks() {
+        ensure_one(engine, settings, name).await?;
+    }
+    Ok(())
+}
+
+async fn ensure_one(engine: &Engine, settings: &DockerSettings, name: &str) -> Result<(), DriverError> {
+    if matches!(name, "host" | "none") || name.starts_with("container:") {
         return Err(DriverError::new(format!(
             "network '{name}' gives replicas no address of their own; name a bridge network, which is made if missing"
         )));
     }
     for _ in 0..ATTEMPTS_MAX {
-        if exists(engine, name).await? || make(engine, settings).await? {
+        if exists(engine, name).await? || make(engine, settings, name).await? {
             return Ok(());
         }
         // Whoever made one at the same time gave way too; whoever pauses longer will find theirs.
@@ -50,17 +57,16 @@ async fn exists(engine: &Engine, name: &str) -> Result<bool, DriverError> {
 
 /// Makes the network; false if another one with its name was there at the same time. Engines before
 /// API 1.44 allow that, and then refuse to use either. Ours goes then: the other may be in use.
-async fn make(engine: &Engine, settings: &DockerSettings) -> Result<bool, DriverError> {
-    let name = &settings.network;
+async fn make(engine: &Engine, settings: &DockerSettings, name: &str) -> Result<bool, DriverError> {
     let ledger = Ledger::open(&settings.records.networks())?;
     let number = seal::new_number();
     let mut labels = HashMap::from([
         (labels::OWNER.to_string(), settings.owner.clone()),
-        (labels::NAME.to_string(), name.clone()),
+        (labels::NAME.to_string(), name.to_owned()),
     ]);
     seal::put_on(&mut labels, &settings.records.secret, Kind::Network, &number);
     let request = NetworkCreateRequest {
-        name: name.clone(),
+        name: name.to_owned(),
         driver: Some("bridge".into()),
         labels: Some(labels),
         ..Default::default()
@@ -83,9 +89,44 @@ async fn make(engine: &Engine, settings: &DockerSettings) -> Result<bool, Driver
     Ok(false)
 }
 
-/// Removes the network if we made it and nothing uses it.
+/// Lets a container that is not started yet join the networks that it has beside the first. Those that are not
+/// there are made.
+pub(super) async fn join(engine: &Engine, settings: &DockerSettings, id: &str) -> Result<(), DriverError> {
+    for name in &settings.fittings.networks {
+        let mut joined = engine.join_network(name, id).await;
+        if joined.as_ref().is_err_and(CallError::is_missing) {
+            ensure_one(engine, settings, name).await?;
+            joined = engine.join_network(name, id).await;
+        }
+        match joined {
+            // An earlier attempt of this very start, whose response did not get through.
+            Err(error) if error.is_forbidden() && is_on(engine, name, id).await => {}
+            Err(error) => return Err(error.during(format!("cannot join network '{name}'"))),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn is_on(engine: &Engine, name: &str, id: &str) -> bool {
+    let inspected = engine.inspect(id).await.ok();
+    let networks = inspected.and_then(|one| one.network_settings).and_then(|settings| settings.networks);
+    networks.is_some_and(|networks| networks.contains_key(name))
+}
+
+/// Removes the networks that we made and nothing uses.
 pub(super) async fn remove_if_unused(engine: &Engine, settings: &DockerSettings) -> Result<(), DriverError> {
-    let name = &settings.network;
+    for name in settings.networks() {
+        remove_one_if_unused(engine, settings, name).await?;
+    }
+    Ok(())
+}
+
+async fn remove_one_if_unused(
+    engine: &Engine,
+    settings: &DockerSettings,
+    name: &str,
+) -> Result<(), DriverError> {
     let network = match engine.network(name).await {
         Ok(network) if network.name.as_deref() != Some(name) => return Ok(()),
         Ok(network) => network,

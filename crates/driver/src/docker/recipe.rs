@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::fittings::Fittings;
 use super::pinned::Pinned;
 use super::settings::DockerSettings;
 use crate::differences::Differences;
@@ -28,6 +29,8 @@ pub struct DockerRecipe {
     cpus: Option<f64>,
     capabilities: Vec<String>,
     new_privileges: bool,
+    #[serde(default, skip_serializing_if = "Fittings::are_none")]
+    fittings: Fittings,
     stop_timeout: Duration,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stop_signal: Option<String>,
@@ -48,6 +51,7 @@ impl DockerRecipe {
             cpus: settings.cpus,
             capabilities: settings.capabilities,
             new_privileges: settings.new_privileges,
+            fittings: settings.fittings,
             stop_timeout: settings.stop_timeout,
             stop_signal: settings.stop_signal,
         }
@@ -67,6 +71,7 @@ impl DockerRecipe {
             cpus: it.cpus,
             capabilities: it.capabilities,
             new_privileges: it.new_privileges,
+            fittings: it.fittings,
             stop_timeout: it.stop_timeout,
             stop_signal: it.stop_signal,
             ..settings.clone()
@@ -81,7 +86,8 @@ impl DockerRecipe {
         let means_another = image_id.is_some_and(|id| id != self.image_id) && !is_renamed;
         let pinned = Pinned { settings: asked.clone(), image_id: self.image_id.clone() };
         let asked = Self::of(&pinned);
-        Differences::default()
+        let differences = self.fittings.note(&asked.fittings, Differences::default());
+        differences
             .note("image", &self.image, &asked.image)
             .note("image (its name means another one now)", &means_another, &false)
             .note("command", &self.command, &asked.command)
@@ -100,8 +106,26 @@ impl DockerRecipe {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fittings::{Gpus, Source, Volume};
     use super::super::fixtures::settings;
     use super::*;
+
+    #[test]
+    fn what_a_container_has_beside_is_stored_and_told_by_its_keys() {
+        let volume = Volume { source: Source::Named("data".into()), target: "/data".into(), read_only: true };
+        let fittings = Fittings { volumes: vec![volume], gpus: Some(Gpus::Count(1)), ..Fittings::default() };
+        let deployed = DockerSettings { fittings, ..settings() };
+        let pinned = Pinned { settings: deployed.clone(), image_id: "sha256:a".into() };
+        let stored = serde_json::to_string(&DockerRecipe::of(&pinned)).unwrap();
+        let expected = "\"fittings\":{\"volumes\":[{\"source\":{\"named\":\"data\"},\"target\":\"/data\",\"read_only\":true}],\
+                        \"gpus\":{\"count\":1}}";
+        assert!(stored.contains(expected), "{stored}");
+        let stored: DockerRecipe = serde_json::from_str(&stored).unwrap();
+        assert_eq!(stored.within(&settings()).release(), pinned.release());
+        let fittings = Fittings { read_only: true, ..Fittings::default() };
+        let asked = DockerSettings { fittings, ..settings() };
+        assert_eq!(stored.differences(&asked, None), ["volumes", "read_only", "gpus"]);
+    }
 
     #[test]
     fn what_was_stored_is_the_same_release_with_the_very_image_whatever_else_is_asked_for() {
@@ -115,6 +139,8 @@ mod tests {
         let resumed = stored.within(&asked);
         assert_eq!((resumed.release(), &resumed.image_id), (deployed.release(), &deployed.image_id));
         assert_eq!(stored.differences(&asked, None), ["image", "port", "memory", "cpus"]);
+        let plain = serde_json::to_string(&stored).unwrap();
+        assert!(!plain.contains("fittings"), "as before there were any: {plain}");
         let same = |id: &str| stored.differences(&deployed.settings, Some(id.into()));
         assert!(same("sha256:a").is_empty());
         assert_eq!(same("sha256:b"), ["image (its name means another one now)"]);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fleet::ReplicaName;
 
 use super::container_name::container_name;
+use super::fittings::Fittings;
 use super::records::DockerRecords;
 use crate::ReplicaEnvironment;
 use crate::keyed::Keyed;
@@ -38,6 +39,8 @@ pub struct DockerSettings {
     pub capabilities: Vec<String>,
     /// Whether programs in it may gain rights that it did not begin with.
     pub new_privileges: bool,
+    /// What a replica has beside.
+    pub fittings: Fittings,
     /// How long a replica may take to end before it is killed.
     pub stop_timeout: Duration,
     /// The signal that asks a replica to end, in place of the image's own.
@@ -45,6 +48,11 @@ pub struct DockerSettings {
 }
 
 impl DockerSettings {
+    /// All networks that a replica is on; it is reached by the first.
+    pub(super) fn networks(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.network).chain(&self.fittings.networks)
+    }
+
     /// What the engine calls the container of this replica.
     pub(super) fn container_name(&self, replica: &ReplicaName) -> String {
         container_name(&self.owner, replica.as_str())
@@ -69,6 +77,7 @@ impl DockerSettings {
             cpus,
             capabilities,
             new_privileges,
+            fittings,
             stop_timeout: _,
             stop_signal,
         } = self;
@@ -88,6 +97,8 @@ impl DockerSettings {
         ];
         parts.extend(command.iter().flatten().cloned());
         parts.extend(environment.extra.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
+        // Whoever has none is what it was before there were any.
+        parts.extend((!fittings.are_none()).then(|| fittings.in_words()));
 
         format!("{:016x}", Keyed::over(&records.secret, "spec", &parts).number())
     }
@@ -116,6 +127,7 @@ mod tests {
             ("cpus", change(|s| s.cpus = Some(1.0))),
             ("capabilities", change(|s| s.capabilities = vec!["CHOWN".into()])),
             ("privileges", change(|s| s.new_privileges = true)),
+            ("what it has beside", change(|s| s.fittings.init = true)),
             ("signal", change(|s| s.stop_signal = Some("INT".into()))),
         ] {
             assert_ne!(original, changed, "{claim}");

@@ -196,10 +196,11 @@ impl Containers {
     /// Starts a created container and finds out where it listens.
     async fn run(&self, order: &StartOrder, id: &str, pinned: &Pinned) -> Result<Address, DriverError> {
         let name = self.settings.container_name(&order.name);
+        network::join(&self.engine, &pinned.settings, id).await?;
         let mut started = self.engine.start(id).await;
         if started.as_ref().is_err_and(CallError::is_missing) {
             // Whoever tidies up networks takes one that nobody happens to be on.
-            network::ensure(&self.engine, &self.settings).await?;
+            network::ensure(&self.engine, &pinned.settings).await?;
             started = self.engine.start(id).await;
         }
         started.map_err(|error| error.during(format!("cannot start container '{name}'")))?;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use driver::{
-    DockerDriver, DockerRecords, DockerSettings, Driver, EVENTS_CAPACITY, ReplicaEnvironment, ServerId,
-    StartOrder,
+    DockerDriver, DockerRecords, DockerSettings, Driver, EVENTS_CAPACITY, Fittings, ReplicaEnvironment,
+    ServerId, StartOrder,
 };
 use files::Secret;
 use fleet::{Address, Event, Exit, Found, FoundState, Life, Release, ReplicaName, StopHow};
@@ -176,6 +176,7 @@ pub(crate) fn settings(purpose: &str) -> DockerSettings {
         cpus: None,
         capabilities: Vec::new(),
         new_privileges: false,
+        fittings: Fittings::default(),
         stop_timeout: Duration::from_secs(5),
         stop_signal: None,
     }

@@ -1,0 +1,119 @@
+//! What the containers of the first service have beside.
+
+use driver::{Device, Fittings, Gpus, Source, Tmpfs, Ulimit, Volume};
+
+use super::*;
+
+pub(super) fn full_fittings() -> Fittings {
+    let volume = |source, target: &str, read_only| Volume { source, target: target.into(), read_only };
+    let pair = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    Fittings {
+        volumes: vec![
+            volume(Source::Named("data".into()), "/var/lib/app", false),
+            volume(Source::Host("./app.conf".into()), "/etc/app.conf", true),
+        ],
+        tmpfs: vec![Tmpfs { target: "/tmp".into(), options: "size=64m".into() }],
+        read_only: true,
+        user: Some("app:1000".into()),
+        networks: vec!["database".into()],
+        init: true,
+        ulimits: BTreeMap::from([
+            ("nofile".into(), Ulimit { soft: 65_536, hard: 65_536 }),
+            ("nproc".into(), Ulimit { soft: 10, hard: 20 }),
+        ]),
+        extra_hosts: vec!["host.docker.internal:host-gateway".into()],
+        entrypoint: Some(vec!["/entrypoint.sh".into(), "{name}".into()]),
+        working_dir: Some("/srv".into()),
+        labels: pair("team", "shop"),
+        log_driver: Some("local".into()),
+        log_options: pair("max-size", "1m"),
+        devices: vec![Device { host: "/dev/fuse".into(), target: "/dev/fuse".into(), rights: "rwm".into() }],
+        gpus: Some(Gpus::Count(2)),
+    }
+}
+
+#[test]
+fn a_folder_of_the_host_is_where_the_file_says() {
+    let text = "[[service]]\nname = \"web\"\ndriver = \"docker\"\nimage = \"x\"\nvolumes = [\"./a:/a\", \"../b:/b\", \"/c:/c\", \"dd:/d\"]";
+    let mut settings = accept(text).in_folder(Path::new("/etc/evenkeel"));
+    let DriverChoice::Docker { fittings, .. } = settings.services.remove(0).driver else { unreachable!() };
+    let sources: Vec<Source> = fittings.volumes.into_iter().map(|volume| volume.source).collect();
+    let host = |path: &str| Source::Host(path.into());
+    let expected =
+        [host("/etc/evenkeel/a"), host("/etc/evenkeel/../b"), host("/c"), Source::Named("dd".into())];
+    assert_eq!(sources, expected);
+}
+
+#[test]
+fn what_containers_have_beside_is_checked_together() {
+    let docker = "[[service]]\nname = \"web\"\ndriver = \"docker\"\nimage = \"x\"\n";
+    for (lines, expected) in [
+        (
+            "volumes = [\"aa:/x\"]\ntmpfs = [\"/x/\"]",
+            "`tmpfs` mounts a second time at /x\n --> evenkeel.toml:6:10",
+        ),
+        ("volumes = [\"aa:/proc\"]", "`volumes` cannot be in place of /proc: that is the engine's"),
+        (
+            "network = \"aa\"\nnetworks = [\"bb\"]",
+            "`network` and `networks` say the same\n --> evenkeel.toml:6:12",
+        ),
+        ("networks = [\"aa\", \"aa\"]", "`networks` lists \"aa\" twice"),
+        ("networks = []", "`networks` must list at least one network"),
+        ("log_options = { a = \"b\" }", "`log_options` are of no `log_driver`"),
+        ("labels = { \"evenkeel.owner\" = \"me\" }", "by `evenkeel.*` the balancer knows its own containers"),
+        ("user = \"a:b\"\ngroup = \"c\"", "`user` names a group, too"),
+        ("entrypoint = []", "`entrypoint` must name a program"),
+        (
+            "entrypoint = [\"a\", \"{socket}\"]",
+            "`{socket}` in `entrypoint` does not go with driver = \"docker\"",
+        ),
+        ("ulimits = { files = 1 }", "`ulimits` has no `files`"),
+        ("ulimits = { nofile = -2 }", "`nofile` must be a number from -1"),
+        ("gpus = \"one\"", "`gpus` must be \"all\", a number from 1 to 256"),
+        ("gpus = 0", "`gpus` must be \"all\""),
+        ("gpus = []", "`gpus` must be \"all\""),
+        ("cap_add = [\"CHOWN\"]", "help: it is called `capabilities` here"),
+    ] {
+        let error = refuse(&format!("{docker}{lines}")).to_string();
+        assert!(error.contains(expected), "{lines}: {error}");
+    }
+    let error = refuse("[[service]]\nname = \"web\"\nuser = \"a:b\"").to_string();
+    assert!(error.contains("leave it to `group`"), "{error}");
+    let error = refuse("[[service]]\nname = \"web\"\nvolumes = [\"aa:/x\"]").to_string();
+    assert!(error.contains("`volumes` belongs to driver = \"docker\""), "{error}");
+}
+
+#[test]
+fn values_of_labels_and_log_options_are_not_shown() {
+    let docker = "[[service]]\nname = \"web\"\ndriver = \"docker\"\nimage = \"x\"\n";
+    let lines = "log_options = { \"spl unk\" = \"s3cret\", token = \"s3cret\" }";
+    let error = refuse(&format!("{docker}{lines}")).to_string();
+    assert!(error.contains("must be the name of an option") && !error.contains("s3cret"), "{error}");
+}
+
+#[test]
+fn what_makes_a_release_is_deployed_and_the_first_network_is_not() {
+    let docker = |lines: &str| {
+        accept(&format!("[[service]]\nname = \"web\"\ndriver = \"docker\"\nimage = \"x\"\n{lines}"))
+            .services
+            .remove(0)
+    };
+    let before = docker("networks = [\"aa\", \"bb\"]");
+    for (lines, expected) in [
+        ("networks = [\"aa\", \"cc\"]", &[("networks", Effect::Deploy)][..]),
+        ("networks = [\"cc\", \"bb\"]", &[("network", Effect::Restart), ("networks", Effect::Deploy)]),
+        ("network = \"aa\"", &[("networks", Effect::Deploy)]),
+        (
+            "networks = [\"aa\", \"bb\"]\nuser = \"app\"\nvolumes = [\"xx:/x\"]",
+            &[("user", Effect::Deploy), ("volumes", Effect::Deploy)],
+        ),
+        (
+            "networks = [\"aa\", \"bb\"]\ngpus = \"all\"\nlabels = { a = \"b\" }",
+            &[("labels", Effect::Deploy), ("gpus", Effect::Deploy)],
+        ),
+    ] {
+        let changed = changes(&before, &docker(lines));
+        let changed: Vec<_> = changed.iter().map(|change| (change.key.as_str(), change.effect)).collect();
+        assert_eq!(changed, expected, "{lines}");
+    }
+}
