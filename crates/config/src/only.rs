@@ -7,6 +7,15 @@ pub(crate) enum Only {
     Algorithms(&'static [AlgorithmKind]),
 }
 
+/// Keys of services whose replicas we start.
+pub(crate) const OF_OWNED: Only = Only::Drivers(&[DriverKind::Process, DriverKind::Docker]);
+/// Keys of services that run as containers.
+pub(crate) const OF_DOCKER: Only = Only::Drivers(&[DriverKind::Docker]);
+/// Keys of services that run as child processes.
+pub(crate) const OF_PROCESS: Only = Only::Drivers(&[DriverKind::Process]);
+/// Keys of services that somebody else runs.
+pub(crate) const OF_STATIC: Only = Only::Drivers(&[DriverKind::Static]);
+
 /// A driver by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum DriverKind {

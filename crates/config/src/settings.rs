@@ -28,7 +28,6 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use ::driver::Fittings;
 use fleet::{Address, ReplicaName};
 use proxy::{AccessLogDestination, AccessLogSettings, ClientSettings, Redirect};
 
@@ -140,7 +139,7 @@ impl Settings {
                 cpus: None,
                 capabilities: Vec::new(),
                 new_privileges: false,
-                fittings: Fittings::default(),
+                fittings: Box::default(),
             };
             service.on_exit = service.driver.on_exit_default();
         }

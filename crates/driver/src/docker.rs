@@ -36,6 +36,7 @@ mod containers;
 mod names;
 mod orphans;
 mod reach;
+mod releases;
 mod starting;
 mod watch;
 
@@ -55,15 +56,12 @@ use tokio::runtime::Handle;
 
 use crate::abort_on_drop::AbortOnDrop;
 use crate::known_releases::KnownReleases;
-use crate::{
-    Driver, DriverError, EventSender, Extent, Following, NameOfAnother, Recipe, Releases, Spec, StartOrder,
-    Whereabouts,
-};
+use crate::{Driver, DriverError, EventSender, Extent, Following, NameOfAnother, StartOrder, Whereabouts};
 use containers::Containers;
 use engine::Engine;
 use found::{Identity, Sighting};
 use lives::Container;
-use pinned::{Pinned, release_in};
+use pinned::release_in;
 use starting::{CONTACT_PAUSE, CONTACTS_MAX};
 
 pub use fittings::{Device, Fittings, Gpus, Source, Tmpfs, Ulimit, Volume};
@@ -171,14 +169,6 @@ impl DockerDriver {
             },
         };
         Ok(Some(Found { life, name, state }))
-    }
-
-    /// What was stored, run as this driver runs things.
-    fn within(&self, stored: &Recipe) -> Option<Pinned> {
-        match stored {
-            Recipe::Docker(recipe) => Some(recipe.within(&self.containers.settings)),
-            Recipe::Process(_) => None,
-        }
     }
 
     fn watch(&self) {
@@ -352,55 +342,5 @@ impl Driver for DockerDriver {
             network::remove_if_unused(&self.containers.engine, settings).await
         }
         .boxed()
-    }
-}
-
-impl Releases for DockerDriver {
-    fn release(&self) -> Release {
-        self.containers.releases.get().map(KnownReleases::first).unwrap_or_default()
-    }
-
-    fn resume(&self, stored: &Recipe) -> bool {
-        let Some(pinned) = self.within(stored) else { return false };
-        self.containers.releases.set(KnownReleases::new(pinned.release(), pinned)).is_ok()
-    }
-
-    fn differences(&self) -> BoxFuture<'_, Vec<String>> {
-        async {
-            let Some(first) = self.containers.settings_of(None) else { return Vec::new() };
-            let asked = &self.containers.settings;
-            // What cannot be told now is told another time.
-            let named = self.containers.engine.find_image(&asked.image).await.ok();
-            DockerRecipe::of(&first).differences(asked, named)
-        }
-        .boxed()
-    }
-
-    fn release_of(&self, life: Life) -> Option<Release> {
-        self.adopted.lock().unwrap_or_else(PoisonError::into_inner).get(&life).copied()
-    }
-
-    fn learn(&self, spec: Spec) -> BoxFuture<'_, Result<Release, DriverError>> {
-        async move {
-            let Spec::Docker(settings) = spec else {
-                return Err(DriverError::new("these replicas are containers, not processes"));
-            };
-            let pinned = Pinned::now(*settings, &self.containers.engine).await?;
-            network::ensure(&self.containers.engine, &pinned.settings).await?;
-            let release = pinned.release();
-            self.containers.releases().await?.learn(release, pinned).map(|()| release)
-        }
-        .boxed()
-    }
-
-    fn recall(&self, stored: &Recipe) {
-        if let (Some(pinned), Some(releases)) = (self.within(stored), self.containers.releases.get()) {
-            releases.recall(pinned.release(), pinned);
-        }
-    }
-
-    fn recipe(&self, release: Release) -> Option<Recipe> {
-        let pinned = self.containers.releases.get()?.get(release).ok()?;
-        Some(Recipe::Docker(Box::new(DockerRecipe::of(&pinned))))
     }
 }

@@ -183,7 +183,7 @@ pub(crate) fn spec(service: &ServiceSettings, identity: &Identity) -> Result<Opt
             cpus: *cpus,
             capabilities: capabilities.clone(),
             new_privileges: *new_privileges,
-            fittings: fittings.clone(),
+            fittings: (**fittings).clone(),
             stop_timeout: service.stop_timeout,
             stop_signal: service.stop_signal.clone(),
         })),

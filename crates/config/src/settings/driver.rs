@@ -8,7 +8,7 @@ use fleet::Address;
 use super::fittings;
 use crate::form::{Choice, Flag, List, Maybe, Number, Size, Text};
 use crate::keys::{Effect, Key, Keys, Told};
-use crate::only::{DriverKind, Only};
+use crate::only::{DriverKind, OF_DOCKER, OF_OWNED, OF_PROCESS, OF_STATIC};
 use crate::{capability, value};
 
 /// The network that containers join unless told otherwise.
@@ -22,15 +22,6 @@ const CPUS_MIN: f64 = 0.01;
 const CPUS_MAX: f64 = 1024.0;
 const CAPABILITIES_MAX: usize = 64;
 const NETWORKS_MAX: usize = 16;
-
-/// Keys of services whose replicas we start.
-pub(crate) const OF_OWNED: Only = Only::Drivers(&[DriverKind::Process, DriverKind::Docker]);
-/// Keys of services that run as containers.
-pub(crate) const OF_DOCKER: Only = Only::Drivers(&[DriverKind::Docker]);
-/// Keys of services that run as child processes.
-pub(crate) const OF_PROCESS: Only = Only::Drivers(&[DriverKind::Process]);
-/// Keys of services that somebody else runs.
-pub(crate) const OF_STATIC: Only = Only::Drivers(&[DriverKind::Static]);
 
 /// How the replicas of a service are run.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +57,7 @@ pub enum DriverChoice {
         /// Whether a replica may get more rights than it was started with, as by a `setuid` program.
         new_privileges: bool,
         /// What it has beside.
-        fittings: Fittings,
+        fittings: Box<Fittings>,
     },
     /// Somebody else runs them.
     Static {
@@ -272,7 +263,7 @@ impl DriverKeys {
                 cpus,
                 capabilities,
                 rights: Rights { new_privileges, user: fittings.user.clone(), ..Rights::default() },
-                fittings: Fittings { user: None, networks: Vec::new(), ..fittings },
+                fittings: Fittings { user: None, networks: Vec::new(), ..*fittings },
                 ..base
             },
             DriverChoice::Static { addresses } => Self { kind: DriverKind::Static, addresses, ..base },
@@ -305,11 +296,11 @@ impl DriverKeys {
                 cpus: it.cpus,
                 capabilities: it.capabilities,
                 new_privileges: it.rights.new_privileges,
-                fittings: Fittings {
+                fittings: Box::new(Fittings {
                     user: it.rights.in_container(),
                     networks: it.networks.into_iter().skip(1).collect(),
                     ..it.fittings
-                },
+                }),
             },
             DriverKind::Static => DriverChoice::Static { addresses: it.addresses },
         }

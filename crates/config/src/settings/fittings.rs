@@ -3,10 +3,10 @@
 
 use driver::Fittings;
 
-use super::driver::OF_DOCKER;
 use crate::container::{self, Graphics, StringTable, Ulimits};
 use crate::form::{Flag, Form, List, Maybe, Text};
 use crate::keys::{Effect, Key, Keys, Told};
+use crate::only::OF_DOCKER;
 use crate::value;
 
 const VOLUMES_MAX: usize = 64;

@@ -10,7 +10,7 @@ use proxy::{Direction, KeyRule, PathForm, Policies, Protocol, RequestLimits, Sco
 
 use super::canary;
 use super::compression;
-use super::driver::{DriverChoice, DriverKeys, OF_DOCKER, OF_OWNED, OnExit};
+use super::driver::{DriverChoice, DriverKeys, OnExit};
 use super::headers;
 use super::limits::{REPLICAS_MAX, RETRIES_MAX, SPARES_MAX, WAIT_MAX};
 use super::placing::{Algorithm, PlacingKeys};
@@ -21,6 +21,7 @@ use super::sticky::{self, StickySettings};
 use super::tables::{self, Heartbeat};
 use crate::form::{Choice, Maybe, Named, Text, Time, Whole};
 use crate::keys::{Effect, Key, Keys, Level, Table, Told};
+use crate::only::{OF_DOCKER, OF_OWNED};
 use crate::value;
 
 const START_TIMEOUT_MIN: Duration = Duration::from_millis(100);

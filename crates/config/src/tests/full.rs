@@ -243,7 +243,7 @@ fn full_docker() -> DriverChoice {
         cpus: Some(2.0),
         capabilities: vec!["NET_BIND_SERVICE".into(), "CHOWN".into()],
         new_privileges: true,
-        fittings: full_fittings(),
+        fittings: Box::new(full_fittings()),
     }
 }
 

@@ -113,16 +113,16 @@ mod tests {
     use super::super::fixtures::order;
     use super::*;
 
-    fn made(fittings: Fittings) -> ContainerCreateBody {
+    fn made(fittings: &Fittings) -> ContainerCreateBody {
         let labels = Some(HashMap::from([("evenkeel.owner".to_owned(), "me".to_owned())]));
         let mut body = ContainerCreateBody { labels, ..Default::default() };
-        furnish(&mut body, &fittings, &order(), &Endpoint::Port(5000));
+        furnish(&mut body, fittings, &order(), &Endpoint::Port(5000));
         body
     }
 
     #[test]
     fn whoever_gives_nothing_gets_nothing() {
-        let body = made(Fittings::default());
+        let body = made(&Fittings::default());
         assert_eq!((body.entrypoint, body.user, body.working_dir), (None, None, None));
         let host = body.host_config.unwrap();
         assert_eq!((host.mounts, host.tmpfs, host.readonly_rootfs, host.init), (None, None, None, None));
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn volumes_are_mounts_so_that_no_folder_is_made_where_none_is() {
         let volume = |source, read_only| Volume { source, target: "/data".into(), read_only };
-        let host = made(Fittings {
+        let host = made(&Fittings {
             volumes: vec![
                 volume(Source::Named("shop".into()), false),
                 volume(Source::Host("/srv".into()), true),
@@ -160,12 +160,12 @@ mod tests {
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let log_options = BTreeMap::from([("max-file".to_owned(), "9".to_owned())]);
         let log_driver = Some("json-file".to_owned());
-        let body = made(Fittings { labels, log_driver, log_options, ..Fittings::default() });
+        let body = made(&Fittings { labels, log_driver, log_options, ..Fittings::default() });
         let labels = body.labels.unwrap();
         assert_eq!((labels["evenkeel.owner"].as_str(), labels["team"].as_str()), ("me", "shop"));
         let options = body.host_config.unwrap().log_config.unwrap().config.unwrap();
         assert_eq!((options["max-size"].as_str(), options["max-file"].as_str()), ("10m", "9"));
-        let elsewhere = made(Fittings { log_driver: Some("journald".into()), ..Fittings::default() });
+        let elsewhere = made(&Fittings { log_driver: Some("journald".into()), ..Fittings::default() });
         assert!(elsewhere.host_config.unwrap().log_config.unwrap().config.unwrap().is_empty());
     }
 
@@ -173,11 +173,11 @@ mod tests {
     fn words_of_an_entrypoint_are_filled_in_and_processors_are_asked_for_by_number_or_name() {
         let entrypoint = Some(vec!["serve".to_owned(), "{port}".to_owned(), "{name}".to_owned()]);
         let gpus = Some(Gpus::All);
-        let body = made(Fittings { entrypoint, gpus, init: true, ..Fittings::default() });
+        let body = made(&Fittings { entrypoint, gpus, init: true, ..Fittings::default() });
         assert_eq!(body.entrypoint.unwrap(), ["serve", "5000", "web_1"]);
         let host = body.host_config.unwrap();
         assert_eq!((host.device_requests.unwrap()[0].count, host.init), (Some(-1), Some(true)));
-        let named = made(Fittings { gpus: Some(Gpus::Named(vec!["0".into()])), ..Fittings::default() });
+        let named = made(&Fittings { gpus: Some(Gpus::Named(vec!["0".into()])), ..Fittings::default() });
         let request = named.host_config.unwrap().device_requests.unwrap().remove(0);
         assert_eq!((request.count, request.device_ids), (None, Some(vec!["0".to_owned()])));
     }
