@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use fleet::{Address, ReplicaName};
-use proxy::{AccessLogDestination, AccessLogSettings, ClientSettings, Redirect};
+use proxy::{AccessLogDestination, AccessLogSettings, ClientSettings, Policies, Redirect};
 
 pub(crate) use driver::DriverKeys;
 pub use driver::{DriverChoice, OnExit, Rights};
@@ -233,6 +233,11 @@ impl Settings {
         }
         for service in &mut self.services {
             service.driver.in_folder(folder);
+            let Policies { protection, locations, .. } = &mut service.policies;
+            let of_paths = locations.iter_mut().map(|location| &mut location.protection);
+            for auth in [protection].into_iter().chain(of_paths).filter_map(|one| one.basic_auth.as_mut()) {
+                settle(&mut auth.file);
+            }
         }
         self
     }

@@ -23,6 +23,7 @@ const SIGNALS: [&str; 11] = [
     "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGABRT",
     "SIGPWR", "SIGCONT",
 ];
+const REALM_MAX: usize = 64;
 const COOKIE_NAME_CHARS_MAX: usize = 64;
 
 pub(crate) type Parsed<T> = Result<T, Wrong>;
@@ -96,6 +97,14 @@ pub(crate) fn directory(text: &str) -> Parsed<PathBuf> {
 /// A file on this machine.
 pub(crate) fn file(text: &str) -> Parsed<PathBuf> {
     path(text, "the path of a file")
+}
+
+/// What passwords are for, in words for browsers, which stand between quotes in a header.
+pub(crate) fn realm(text: &str) -> Parsed<String> {
+    let is_harmless = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    let is_realm = (1..=REALM_MAX).contains(&text.len()) && text.bytes().all(is_harmless);
+    let form = "1 to 64 printable ASCII characters without \" and \\";
+    is_realm.then(|| text.to_owned()).ok_or_else(|| must_be(form, text))
 }
 
 fn path(text: &str, form: &str) -> Parsed<PathBuf> {

@@ -27,6 +27,7 @@ mod state;
 mod moved;
 mod token;
 mod contradictions;
+mod passwords;
 mod warnings;
 mod identity;
 mod services;

@@ -21,11 +21,11 @@ use crate::owner::{self, OwnerLock};
 use crate::services::{self, Begun, END_MARGIN, Services};
 use crate::signals::EndSignals;
 use crate::{
-    Outcome, Stopped, deploy, descriptors, explain, failed, log, orphans, say, settings, state, token,
-    warnings, wiring,
+    Outcome, Stopped, deploy, descriptors, explain, failed, log, orphans, passwords, say, settings, state,
+    token, warnings, wiring,
 };
 
-/// Checks a configuration file, and the certificates that it names.
+/// Checks a configuration file, and the certificates and passwords that it names.
 pub(crate) fn validate(path: &Path) -> Outcome {
     log::begin_warnings();
     let settings = config::read(path).map_err(|error| {
@@ -34,6 +34,7 @@ pub(crate) fn validate(path: &Path) -> Outcome {
         Stopped::BadConfiguration(words)
     })?;
     let doors = entrance::load(&settings).map_err(Stopped::BadConfiguration)?;
+    passwords::check(&settings).map_err(Stopped::BadConfiguration)?;
     warnings::tell(&settings, Some(path));
     let names: Vec<&str> = settings.services.iter().map(|service| service.name.as_str()).collect();
     let addresses: Vec<String> = doors.iter().map(|door| door.address.to_string()).collect();
@@ -47,6 +48,7 @@ pub(crate) fn run(options: &UpOptions) -> Outcome {
     let notation = if options.log_json { log::Notation::Json } else { log::Notation::Text };
     let _flushes_on_drop = log::begin(notation);
     let doors = entrance::load(&settings).map_err(Stopped::BadConfiguration)?;
+    passwords::check(&settings).map_err(Stopped::BadConfiguration)?;
     warnings::tell(&settings, options.config.as_deref());
     warnings::tell_of_unused_file(options.config.as_deref());
     check_engine(&settings)?;

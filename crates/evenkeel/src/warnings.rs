@@ -9,7 +9,7 @@ use std::path::Path;
 use config::{ContractSource, ServiceSettings, Settings};
 use fleet::Address;
 
-use crate::contradictions;
+use crate::{contradictions, passwords};
 
 /// Others may read or write; the group may write.
 const OPEN_KEY: u32 = 0o027;
@@ -23,6 +23,7 @@ pub(crate) fn tell(settings: &Settings, file: Option<&Path>) {
     let mut warnings = contradictions::all(settings);
     warnings.extend(sessions(settings));
     warnings.extend(doors(settings));
+    warnings.extend(passwords::warnings(settings));
     warnings.extend(files(settings, file));
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }
@@ -110,6 +111,9 @@ fn files(settings: &Settings, file: Option<&Path>) -> Vec<String> {
     let tls = settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
     for certificate in tls.flat_map(|tls| &tls.certificates) {
         look(&certificate.key, OPEN_KEY, "the private key", "600");
+    }
+    for passwords in passwords::files(settings) {
+        look(passwords, OPEN_KEY, "the password file", "600");
     }
     let has_secrets = settings.services.iter().any(|service| !service.env.is_empty());
     if let Some(file) = file.filter(|_| has_secrets) {

@@ -16,6 +16,7 @@ mod policies {
     mod compression;
     mod headers;
     mod networks;
+    mod passwords;
     mod rates;
     mod redirects;
     mod rewrite;

@@ -41,6 +41,7 @@
 //!   it is about one connection.
 
 mod settings;
+mod stamp;
 mod service;
 mod memory;
 mod worker;
@@ -61,6 +62,8 @@ mod wire;
 pub use clients::listeners::{ListenError, Listeners};
 pub use clients::tls::TlsServer;
 pub use clients::tls::settings::{CertificateFiles, TlsError, TlsSettings, TlsVersion};
+pub use policies::basic_auth::BasicAuth;
+pub use policies::basic_auth::passwords::{PasswordFileError, check_password_file};
 pub use policies::canary::{Canary, Sign};
 pub use policies::compression::CompressionSettings;
 pub use policies::compression::coding::Coding;

@@ -9,12 +9,15 @@ pub(crate) mod refusal;
 pub(crate) mod redirect;
 pub(crate) mod networks;
 pub(crate) mod rate;
+pub(crate) mod basic_auth;
+pub(crate) mod vouched;
 pub(crate) mod protection;
 pub(crate) mod headers;
 pub(crate) mod rewrite;
 pub(crate) mod compression;
 pub(crate) mod canary;
 
+use basic_auth::BasicAuth;
 use canary::Canary;
 use compression::CompressionSettings;
 use headers::FieldEdits;
@@ -77,7 +80,14 @@ impl Protection {
         let networks = self.networks.as_ref().map(Networks::to_string);
         let rate = self.rate_limit.as_ref().map(RateLimit::to_string);
         let body = self.max_body.map(|bytes| format!("at most {bytes} bytes"));
-        let all = [(Mark::NetworkRefused, networks), (Mark::RateLimited, rate), (Mark::BodyRefused, body)];
+        let sign_in = self.basic_auth.as_ref().map(BasicAuth::to_string);
+        let sign_in = if self.is_public { Some("asks nobody".into()) } else { sign_in };
+        let all = [
+            (Mark::NetworkRefused, networks),
+            (Mark::RateLimited, rate),
+            (Mark::BodyRefused, body),
+            (Mark::SignInRefused, sign_in),
+        ];
         let told = |(mark, does): (Mark, Option<String>)| {
             Some(PolicyTold { policy: mark.policy(), does: format!("{place}{}", does?) })
         };

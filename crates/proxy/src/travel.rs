@@ -10,6 +10,7 @@ pub(crate) mod routes;
 pub(crate) mod path_form;
 pub(crate) mod paths;
 pub(crate) mod guards;
+pub(crate) mod sign_in;
 pub(crate) mod diversion;
 
 // It is let in, or waits in line.

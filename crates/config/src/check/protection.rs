@@ -75,7 +75,20 @@ impl Checker<'_, '_> {
                 self.note(at, wrong.help("give the service a `key`, or count \"client\""));
             }
         }
+        self.sign_in(&keys, table);
         keys.protection()
+    }
+
+    /// Notes what would have no effect, or the contrary of another key.
+    fn sign_in(&mut self, keys: &ProtectionKeys, table: &Found) {
+        if let (Some(at), false) = (table.key_at("basic_auth_realm"), table.has("basic_auth")) {
+            let wrong = Wrong::new("`basic_auth_realm` needs `basic_auth` beside it");
+            self.note(at, wrong.help("add basic_auth = \"FILE\", the passwords that it is for"));
+        }
+        if let (Some(at), true) = (table.key_at("public"), keys.is_public && table.has("basic_auth")) {
+            let wrong = Wrong::new("`public` and `basic_auth` are the contrary of each other");
+            self.note(at, wrong.help("remove one of them"));
+        }
     }
 }
 

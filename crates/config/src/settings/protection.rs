@@ -1,16 +1,21 @@
 //! What keeps requests from replicas: the keys of that, for all paths of a service and for some of them.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
-use proxy::{Location, Networks, PathPattern, Policies, Protection, RateKey, RateLimit, RatePeriod};
+use proxy::{
+    BasicAuth, Location, Networks, PathPattern, Policies, Protection, RateKey, RateLimit, RatePeriod,
+};
 
-use crate::form::{Choice, List, Maybe, Size, Text, Whole};
+use crate::form::{Choice, Flag, List, Maybe, Size, Text, Whole};
 use crate::keys::{Key, Keys, Level, Table, Told};
 use crate::{value, web};
 
 const NETWORKS_MAX: usize = 1000;
 const BODY_LIMITS: RangeInclusive<u64> = 0..=1 << 44;
+/// What browsers show where nothing else is said.
+const REALM_DEFAULT: &str = "restricted";
 const RATE_LIMITS: RangeInclusive<u32> = 1..=1_000_000;
 
 /// The keys of a protection as they were given.
@@ -20,6 +25,10 @@ pub(crate) struct ProtectionKeys {
     pub(crate) deny: Vec<IpNet>,
     pub(crate) max_body: Option<u64>,
     pub(crate) rate_limit: Option<RateKeys>,
+    pub(crate) basic_auth: Option<PathBuf>,
+    pub(crate) basic_auth_realm: Option<String>,
+    /// Only some paths have it.
+    pub(crate) is_public: bool,
 }
 
 /// Those of a rate limit.
@@ -45,7 +54,15 @@ impl ProtectionKeys {
         let rate_limit = protection.rate_limit.clone().map(|RateLimit { requests, per, burst, by }| {
             RateKeys { requests: Some(requests), per, burst: Some(burst), by }
         });
-        Self { allow, deny, max_body: protection.max_body, rate_limit }
+        Self {
+            allow,
+            deny,
+            max_body: protection.max_body,
+            rate_limit,
+            basic_auth: protection.basic_auth.as_ref().map(|it| it.file.clone()),
+            basic_auth_realm: protection.basic_auth.as_ref().map(|it| it.realm.clone()),
+            is_public: protection.is_public,
+        }
     }
 
     /// What they say together.
@@ -59,6 +76,11 @@ impl ProtectionKeys {
             networks: Some(networks).filter(|networks| !networks.are_open()),
             rate_limit,
             max_body: self.max_body,
+            basic_auth: self.basic_auth.map(|file| BasicAuth {
+                file,
+                realm: self.basic_auth_realm.unwrap_or_else(|| REALM_DEFAULT.into()),
+            }),
+            is_public: self.is_public,
         }
     }
 
@@ -96,7 +118,31 @@ impl ProtectionKeys {
             .default(Told::Instead("no limit")),
             &mut self.max_body,
         );
+        self.walk_sign_in(keys);
         keys.optional(rate_limit, &mut self.rate_limit);
+    }
+
+    fn walk_sign_in(&mut self, keys: &mut impl Keys) {
+        keys.key(
+            Key::new(
+                "basic_auth",
+                Maybe(Text::path(value::file)),
+                "a file of names and hashes of passwords, as `htpasswd -B` writes it, of those who may come; others get \
+                 401, see [Passwords](#passwords)",
+            )
+            .default(Told::Instead("nobody is asked")),
+            &mut self.basic_auth,
+        );
+        keys.key(
+            Key::new(
+                "basic_auth_realm",
+                Maybe(Text::of("string", value::realm)),
+                "what browsers are told that these are for",
+            )
+            .default(Told::Instead("the word `restricted`"))
+            .limits(Told::Instead("1–64 printable ASCII characters without `\"` and `\\`")),
+            &mut self.basic_auth_realm,
+        );
     }
 
     /// The keys of a service.
@@ -173,6 +219,14 @@ impl Level for LocationKeys {
             .default(Told::Instead("required"))
             .limits(Told::Instead("at most 1024 characters, begins with `/` or `=/`")),
             &mut self.path,
+        );
+        keys.key(
+            Key::new(
+                "public",
+                Flag,
+                "whether nobody is asked here who they are, though elsewhere in the service they are (`basic_auth`)",
+            ),
+            &mut self.protection.is_public,
         );
         let says = "the same, for these paths";
         let rate_limit = Table::new("rate_limit", "[service.location.rate_limit]", says);

@@ -249,7 +249,7 @@ pub(crate) fn keys_at_the_door(keys: &mut impl Keys) {
 /// What keeps requests from replicas.
 fn protections(keys: &mut impl Keys, it: &mut ServiceKeys) {
     it.protection.walk(keys);
-    let says = "other values of these four for some paths";
+    let says = "other values of these for some paths";
     keys.tables(
         Table::new("location", "[[service.location]]", says)
             .kind("array of tables")

@@ -143,6 +143,8 @@ pub(super) const FULL: &str = r#"
         allow = ["10.0.0.0/8", "::ffff:192.0.2.0/120"]
         deny = ["10.6.6.6"]
         max_body = "10MiB"
+        basic_auth = "staff.htpasswd"
+        basic_auth_realm = "The shop's staff"
         [service.rate_limit]
         requests = 100
         per = "minute"
@@ -151,10 +153,12 @@ pub(super) const FULL: &str = r#"
         [[service.location]]
         path = "/shop/upload"
         max_body = "1GiB"
+        public = true
         [[service.location]]
         path = "=/shop/login"
         allow = ["0.0.0.0/0"]
         deny = ["::1"]
+        basic_auth = "/etc/login.htpasswd"
         [service.location.rate_limit]
         requests = 5
         per = "hour"

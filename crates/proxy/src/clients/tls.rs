@@ -8,8 +8,6 @@ mod certificates;
 mod tests;
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -25,6 +23,7 @@ use tokio::net::TcpStream;
 use certificates::Certificates;
 use settings::{TlsError, TlsSettings, TlsVersion};
 
+use crate::stamp::Stamp;
 use crate::wire::tls_stream::{Configs, TlsStream};
 
 /// How often the files are looked at.
@@ -55,15 +54,6 @@ struct Seen {
     loaded: Vec<Option<Stamp>>,
     /// When they were found unusable, so that one state of them is complained about once.
     refused: Option<Vec<Option<Stamp>>>,
-}
-
-/// What changes with every write to a file, and with every file put in its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    changed: (i64, i64),
 }
 
 /// What a look at the files led to.
@@ -168,17 +158,7 @@ impl Shared {
 
 fn stamps(settings: &TlsSettings) -> Vec<Option<Stamp>> {
     let pairs = settings.certificates.iter().flat_map(|files| [&files.certificate, &files.key]);
-    pairs.chain(&settings.client_authority).map(|file| stamp(file)).collect()
-}
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some(Stamp {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        bytes: metadata.len(),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
+    pairs.chain(&settings.client_authority).map(|file| Stamp::of(file)).collect()
 }
 
 /// All that a handshake goes by. Each has its own ticket keys: a client whose certificate comes

@@ -13,6 +13,10 @@ pub enum Mark {
     RateLimited,
     /// Its body is larger than it may be.
     BodyRefused,
+    /// It had no name and password, or wrong ones.
+    SignInRefused,
+    /// Whether its password is right could not be found out.
+    SignInBusy,
     /// Its replica gets another path.
     Rewritten,
     /// Fields were set, added or removed on its way in.
@@ -39,11 +43,13 @@ pub enum Mark {
 
 impl Mark {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Redirected,
         Self::NetworkRefused,
         Self::RateLimited,
         Self::BodyRefused,
+        Self::SignInRefused,
+        Self::SignInBusy,
         Self::Rewritten,
         Self::RequestEdited,
         Self::ResponseEdited,
@@ -64,6 +70,7 @@ impl Mark {
             Self::NetworkRefused => "networks",
             Self::RateLimited => "rate_limit",
             Self::BodyRefused => "max_body",
+            Self::SignInRefused | Self::SignInBusy => "basic_auth",
             Self::Rewritten => "rewrite",
             Self::RequestEdited => "request_headers",
             Self::ResponseEdited => "response_headers",
@@ -78,6 +85,8 @@ impl Mark {
         match self {
             Self::Redirected => "redirected",
             Self::NetworkRefused | Self::RateLimited | Self::BodyRefused => "refused",
+            Self::SignInRefused => "refused",
+            Self::SignInBusy => "busy",
             Self::Rewritten => "rewritten",
             Self::RequestEdited | Self::ResponseEdited => "edited",
             Self::SessionBegun => "begun",
@@ -95,6 +104,7 @@ impl Mark {
     fn logged(self) -> &'static str {
         match self {
             Self::Redirected | Self::NetworkRefused | Self::RateLimited | Self::BodyRefused => self.policy(),
+            Self::SignInRefused | Self::SignInBusy => self.policy(),
             Self::Rewritten | Self::RequestEdited | Self::ResponseEdited => self.policy(),
             Self::SessionBegun => "sticky begun",
             Self::SessionKept => "sticky kept",
@@ -144,7 +154,7 @@ mod tests {
             assert_eq!(mark as usize, place, "{mark:?}");
             assert!(marks.add(mark) && !marks.add(mark), "{mark:?}");
         }
-        let all = "redirect, networks, rate_limit, max_body, rewrite, request_headers, response_headers, \
+        let all = "redirect, networks, rate_limit, max_body, basic_auth, rewrite, request_headers, response_headers, \
                    sticky begun, sticky kept, sticky away, sticky moved, compression, canary asked, canary session, canary share";
         assert_eq!(marks.text().as_deref(), Some(all));
     }

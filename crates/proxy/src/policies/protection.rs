@@ -1,10 +1,12 @@
 //! What keeps requests from the replicas of a service: by the network that they come from, by their rate, by the
-//! size of their bodies. A service has one such protection for all paths, and may have others for some; what one
+//! size of their bodies, by whether they say who sends them. A service has one such protection for all paths, and may have others for some; what one
 //! of these does not say is as for all. Here they are put together; they are asked in `travel/guards.rs`.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use crate::policies::basic_auth::files::PasswordFiles;
+use crate::policies::basic_auth::{BasicAuth, SignIn};
 use crate::policies::networks::Networks;
 use crate::policies::rate::{RateLimit, RateLimiter};
 use crate::travel::path_rule::{PathRule, Reading};
@@ -19,6 +21,10 @@ pub struct Protection {
     pub rate_limit: Option<RateLimit>,
     /// How large a body may be, in bytes.
     pub max_body: Option<u64>,
+    /// Whose names and passwords are asked for.
+    pub basic_auth: Option<BasicAuth>,
+    /// Whether nobody is asked who they are, though elsewhere in the service they are.
+    pub is_public: bool,
 }
 
 /// What is asked of requests with some paths. What it does not set is as for all of the service.
@@ -28,6 +34,12 @@ pub struct Location {
     pub path: PathPattern,
     /// What is asked.
     pub protection: Protection,
+}
+
+/// All that is asked of the requests of a service.
+pub(crate) struct Protections<'a> {
+    pub(crate) general: &'a Protection,
+    pub(crate) locations: &'a [Location],
 }
 
 /// The protection of a service in force, for all workers.
@@ -50,11 +62,12 @@ pub(crate) struct Guard {
     pub(crate) networks: Option<Networks>,
     pub(crate) rate: Option<Arc<RateLimiter>>,
     pub(crate) max_body: Option<u64>,
+    pub(crate) sign_in: Option<Arc<SignIn>>,
 }
 
 impl Guards {
     /// Limits that were in force with the same settings for the same paths keep what they have counted.
-    pub(crate) fn new(general: &Protection, locations: &[Location], former: Option<&Self>) -> Self {
+    pub(crate) fn new(all: &Protections<'_>, files: &Arc<PasswordFiles>, former: Option<&Self>) -> Self {
         let limiter = |limit: &RateLimit, path: Option<&PathPattern>| {
             let same = former.and_then(|former| former.of_pattern(path)?.rate.as_ref());
             let same = same.filter(|same| same.limit == *limit);
@@ -64,14 +77,17 @@ impl Guards {
             networks: protection.networks.clone(),
             rate: protection.rate_limit.as_ref().map(|limit| limiter(limit, path)),
             max_body: protection.max_body,
+            sign_in: protection.basic_auth.as_ref().map(|it| Arc::new(SignIn::new(it, files))),
         };
-        let general = guard(general, None);
-        let located = locations.iter().map(|Location { path, protection }| {
+        let general = guard(all.general, None);
+        let located = all.locations.iter().map(|Location { path, protection }| {
             let own = guard(protection, Some(path));
+            let sign_in = own.sign_in.or_else(|| general.sign_in.clone());
             let guard = Guard {
                 networks: own.networks.or_else(|| general.networks.clone()),
                 rate: own.rate.or_else(|| general.rate.clone()),
                 max_body: own.max_body.or(general.max_body),
+                sign_in: sign_in.filter(|_| !protection.is_public),
             };
             Located { path: PathRule::new(path), guard }
         });
@@ -108,19 +124,23 @@ mod tests {
     }
 
     fn location(path: PathPattern, max_body: Option<u64>, rate: Option<u32>) -> Location {
-        let protection = Protection { max_body, rate_limit: rate.map(limit), networks: None };
+        let protection = Protection { max_body, rate_limit: rate.map(limit), ..Protection::default() };
         Location { path, protection }
     }
 
     #[test]
     fn a_location_says_what_it_says_and_leaves_the_rest() {
-        let general = Protection { max_body: Some(10), rate_limit: Some(limit(5)), networks: None };
+        let general = Protection { max_body: Some(10), rate_limit: Some(limit(5)), ..Protection::default() };
         let locations = [
             location(PathPattern::Prefix("/up".into()), Some(100), None),
             location(PathPattern::Prefix("/up/large/".into()), Some(1000), Some(1)),
             location(PathPattern::Exact("/up/large/one".into()), None, Some(2)),
         ];
-        let guards = Guards::new(&general, &locations, None);
+        let new = |locations: &[Location], former: Option<&Guards>| {
+            let all = Protections { general: &general, locations };
+            Guards::new(&all, &Arc::default(), former)
+        };
+        let guards = new(&locations, None);
         for (path, max_body, requests) in [
             ("/", 10, 5),
             ("/upper", 10, 5),
@@ -138,7 +158,7 @@ mod tests {
         }
         let shared = |path: &[u8]| guards.at(guards.location(path, Reading::Narrow)).rate.clone().unwrap();
         assert!(Arc::ptr_eq(&shared(b"/"), &shared(b"/up")), "who says nothing shares the limit of all");
-        let next = Guards::new(&general, &locations[1..2], Some(&guards));
+        let next = new(&locations[1..2], Some(&guards));
         let kept = |guards: &Guards, path: &[u8]| {
             guards.at(guards.location(path, Reading::Narrow)).rate.clone().unwrap()
         };

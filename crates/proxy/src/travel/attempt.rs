@@ -180,12 +180,14 @@ impl<C: Client> Delivery<'_, C> {
         if policies.rewrite.as_ref().is_some_and(|rewrite| rewrite.changes(head.path())) {
             request.mark(Mark::Rewritten);
         }
+        let vouched = request.account.vouched.borrow();
         let passage = Passage {
             origin: request.origin,
             client: request.client(head),
             request_id: client.request_id(),
             policies,
             hidden_cookie: service.settings.sticky.as_ref().map(Sticky::name),
+            vouched: vouched.as_deref(),
         };
         lease.begin_request(head, &passage)?;
         self.upload.begin_again();

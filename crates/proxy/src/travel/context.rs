@@ -12,6 +12,7 @@ use h1::{FieldName, RequestHead, ResponseHead, Version};
 
 use crate::clients::origin::Origin;
 use crate::policies::mark::{Mark, Marks};
+use crate::policies::vouched::Vouched;
 use crate::respond::failure::Failure;
 use crate::respond::limit::Limit;
 use crate::respond::response::ResponseStyle;
@@ -60,6 +61,8 @@ pub(crate) struct Account {
     pub(crate) failure: Cell<Option<Failure>>,
     /// Why a policy has answered it, if one has and there is more to say than its name.
     pub(crate) objection: RefCell<Option<Cow<'static, str>>>,
+    /// What we know of who has sent it, and tell its replica.
+    pub(crate) vouched: RefCell<Option<Box<Vouched>>>,
     /// What policies did with it.
     marks: Marks,
     pub(crate) ending: Cell<Ending>,
@@ -184,11 +187,13 @@ impl RequestContext<'_> {
         let failure = self.account.failure.get().map(|failure| Cow::Owned(failure.text()));
         let failure = failure.or_else(|| self.account.objection.borrow().clone());
         let policy = self.account.marks.text();
+        let vouched = self.account.vouched.borrow();
         log.record(&Entry {
             time: begun.wall,
             client: self.client(head),
             peer: self.origin.address,
             is_tls: self.origin.is_tls,
+            user: vouched.as_ref().and_then(|vouched| vouched.user.as_deref()),
             method: head.method_name(),
             target,
             version: match head.version() {

@@ -15,6 +15,7 @@ use crate::travel::diversion;
 use crate::travel::errand::Errand;
 use crate::travel::guards::{self, Addressee, Objection};
 use crate::travel::rounds;
+use crate::travel::sign_in;
 use crate::travel::written::Written;
 
 /// Answers one request. Never fails: every failure has a response, and where that is too late the client
@@ -86,11 +87,19 @@ async fn forward<C: Client>(
     if let Some(service) = request.service() {
         request.style.set(service.settings.style);
     }
+    let location = addressee.location;
     let service = match guards::pass(request, addressee, head) {
-        Ok(service) if canaries.is_empty() => service,
-        Ok(service) => divert(request, service, &canaries, head),
+        Ok(service) => service,
         Err(objection) => return object(request, head, client, objection).await,
     };
+    if let Some(sign_in) = &service.guards.at(location).sign_in {
+        // Boxed, as whatever is seldom needed: requests carry the room for all of their way.
+        let asked = Box::pin(sign_in::pass(request, sign_in, head, client)).await;
+        if let Err(objection) = asked {
+            return object(request, head, client, objection).await;
+        }
+    }
+    let service = if canaries.is_empty() { service } else { divert(request, service, &canaries, head) };
     let errand = Errand { request, service, head, client: &mut *client };
     match rounds::travel(errand).await {
         Ok(()) => {}
@@ -124,6 +133,7 @@ async fn object<C: Client>(
 ) {
     match objection {
         Objection::Policy(answer) => send::answer_of_policy(request, head, client, answer).await,
+        Objection::Failure(Failure::ClientLeft) => send::left(request, client),
         Objection::Failure(failure) => {
             request.worker.refusals.count(failure);
             if failure == Failure::NoService && request.listener.unmatched == Unmatched::Close {

@@ -56,9 +56,8 @@ fn is_certain(path: &[u8], form: PathForm, leads_there: impl Fn(&[u8]) -> bool) 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+    use crate::travel::routes::Common;
     use crate::travel::routes::tests::service;
 
     /// What a path becomes, and who gets it.
@@ -74,7 +73,7 @@ mod tests {
             settings.path_form = paths;
             settings
         });
-        let routes = Routes::new(services.to_vec().into(), None, &Arc::default());
+        let routes = Routes::new(services.to_vec().into(), None, &Common::default());
         let mut head = RequestHead::default();
         head.start(b"GET", path.as_bytes(), Some(b"h")).unwrap();
         let destination = Destination::of(&mut head, &routes, "");

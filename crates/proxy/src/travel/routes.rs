@@ -10,7 +10,8 @@ use h1::RequestHead;
 use tokio::sync::watch;
 
 use crate::policies::Policies;
-use crate::policies::protection::Guards;
+use crate::policies::basic_auth::files::PasswordFiles;
+use crate::policies::protection::{Guards, Protections};
 use crate::policies::redirect::{Redirect, Redirection};
 use crate::settings::ServiceSettings;
 use crate::travel::limits::{AllRequests, Limits};
@@ -55,16 +56,24 @@ impl From<Vec<ServiceSettings>> for Destinations {
 
 /// The first routes, and the two ends through which they are replaced and seen.
 pub fn routes(first: impl Into<Destinations>) -> (RoutesPublisher, RoutesReader) {
-    let all = Arc::<AllRequests>::default();
-    let (sender, receiver) = watch::channel(Arc::new(Routes::new(first.into(), None, &all)));
-    (RoutesPublisher { sender, all: Arc::clone(&all) }, RoutesReader { receiver, all })
+    let common = Common::default();
+    let all = Arc::clone(&common.requests);
+    let (sender, receiver) = watch::channel(Arc::new(Routes::new(first.into(), None, &common)));
+    (RoutesPublisher { sender, common }, RoutesReader { receiver, all })
+}
+
+/// What the services of a balancer have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Common {
+    requests: Arc<AllRequests>,
+    passwords: Arc<PasswordFiles>,
 }
 
 /// The only one who replaces the routes.
 #[derive(Debug)]
 pub struct RoutesPublisher {
     sender: watch::Sender<Arc<Routes>>,
-    all: Arc<AllRequests>,
+    common: Common,
 }
 
 /// Sees the routes as they are.
@@ -80,7 +89,7 @@ impl RoutesPublisher {
     /// replay budget, its counters, and those who are under way or wait, also if its settings have changed.
     /// Returns before the workers have taken notice, which they do at once.
     pub fn publish(&mut self, destinations: impl Into<Destinations>) {
-        let routes = Routes::new(destinations.into(), Some(&self.sender.borrow()), &self.all);
+        let routes = Routes::new(destinations.into(), Some(&self.sender.borrow()), &self.common);
         self.sender.send_replace(Arc::new(routes));
     }
 }
@@ -122,20 +131,21 @@ impl RoutesReader {
 }
 
 impl Routes {
-    pub(crate) fn new(to: Destinations, former: Option<&Self>, all: &Arc<AllRequests>) -> Self {
+    pub(crate) fn new(to: Destinations, former: Option<&Self>, common: &Common) -> Self {
         let same = |settings: &ServiceSettings| {
             former.and_then(|former| former.iter().find(|route| route.settings.name == settings.name))
         };
         let limits = |settings: &ServiceSettings| {
             let Some(same) = same(settings) else {
-                return Arc::new(Limits::new(&settings.limits, all));
+                return Arc::new(Limits::new(&settings.limits, &common.requests));
             };
             same.limits.set(&settings.limits);
             Arc::clone(&same.limits)
         };
         let guards = |settings: &ServiceSettings| {
             let Policies { protection, locations, .. } = &settings.policies;
-            Arc::new(Guards::new(protection, locations, same(settings).map(|same| &*same.guards)))
+            let all = Protections { general: protection, locations };
+            Arc::new(Guards::new(&all, &common.passwords, same(settings).map(|same| &*same.guards)))
         };
         let route = |settings: ServiceSettings| Route {
             limits: limits(&settings),
@@ -149,7 +159,7 @@ impl Routes {
             routes.rules.add(&route.settings.scope, Way::Service(place));
         }
         routes.join_canaries();
-        routes.divide(all);
+        routes.divide(&common.requests);
         routes
     }
 
@@ -274,7 +284,7 @@ pub(crate) mod tests {
             ("newer", "twice.example", "/"),
         ];
         let services = services.map(|(name, host, path)| service(name, host, path)).to_vec();
-        let routes = Routes::new(services.into(), None, &Arc::default());
+        let routes = Routes::new(services.into(), None, &Common::default());
         for (host, path, name) in [
             ("h", "/", "all"),
             ("h", "/apis", "all"),
@@ -288,7 +298,7 @@ pub(crate) mod tests {
         ] {
             assert_eq!(found(&routes, host, path).as_deref(), Some(name), "{host} {path}");
         }
-        let routes = Routes::new(vec![service("api", "*", "/api")].into(), None, &Arc::default());
+        let routes = Routes::new(vec![service("api", "*", "/api")].into(), None, &Common::default());
         assert_eq!(found(&routes, "h", "/"), None);
     }
 

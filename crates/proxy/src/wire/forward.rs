@@ -9,6 +9,7 @@ use h1::{write_decimal, write_field};
 use crate::clients::origin::Origin;
 use crate::policies::Policies;
 use crate::policies::headers::FieldEdits;
+use crate::policies::vouched::Vouched;
 use crate::travel::cookies;
 
 /// Which prefix of the path was taken off on the way.
@@ -25,6 +26,8 @@ pub(crate) struct Passage<'a> {
     pub(crate) policies: &'a Policies,
     /// The name of a cookie that is ours alone.
     pub(crate) hidden_cookie: Option<&'a str>,
+    /// What we know of who has sent it.
+    pub(crate) vouched: Option<&'a Vouched>,
 }
 
 impl<'a> Passage<'a> {
@@ -71,7 +74,9 @@ pub(crate) fn request_fields(head: &RequestHead, passage: &Passage<'_>, mut put:
             FieldName::Other => !head.is_named_by_connection(field.name_bytes),
             _ => true,
         };
-        let is_passed = is_passed && edits.is_none_or(|edits| !edits.drops(field.name_bytes));
+        let is_passed = is_passed
+            && edits.is_none_or(|edits| !edits.drops(field.name_bytes))
+            && passage.vouched.is_none_or(|vouched| !vouched.is_ours(field.name_bytes));
         if is_passed && field.name != FieldName::XForwardedFor {
             match passage.hidden_cookie {
                 None => put(field.name_bytes, field.value),
@@ -85,6 +90,13 @@ pub(crate) fn request_fields(head: &RequestHead, passage: &Passage<'_>, mut put:
     put_forwarding(head, passage, &mut put);
     if let Some(prefix) = stripped {
         put_prefix(head, passage, &mut put, prefix);
+    }
+    if let Some(vouched) = passage.vouched {
+        vouched.put(|name, value| {
+            if edits.is_none_or(|edits| !edits.drops(name)) {
+                put(name, value);
+            }
+        });
     }
     if let Some(edits) = edits {
         edits.put(put);
@@ -242,6 +254,7 @@ mod tests {
             request_id: Some(b"r1"),
             policies: &Policies::default(),
             hidden_cookie: None,
+            vouched: None,
         };
         write_request(&mut out, &request, &passage);
         String::from_utf8(out).unwrap()

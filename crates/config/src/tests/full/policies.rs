@@ -1,7 +1,8 @@
 //! What the requests of the first service go through.
 
 use proxy::{
-    Coding, CompressionSettings, Location, Networks, PathRewrite, Protection, RateKey, RateLimit, RatePeriod,
+    BasicAuth, Coding, CompressionSettings, Location, Networks, PathRewrite, Protection, RateKey, RateLimit,
+    RatePeriod,
 };
 
 use super::*;
@@ -34,19 +35,22 @@ fn protection() -> Protection {
         }),
         rate_limit: Some(RateLimit { requests: 100, per: RatePeriod::Minute, burst: 20, by }),
         max_body: Some(10 << 20),
+        basic_auth: Some(BasicAuth { file: "staff.htpasswd".into(), realm: "The shop's staff".into() }),
+        is_public: false,
     }
 }
 
 /// For some of its paths.
 fn locations() -> Vec<Location> {
-    let upload = Protection { max_body: Some(1 << 30), ..Protection::default() };
+    let upload = Protection { max_body: Some(1 << 30), is_public: true, ..Protection::default() };
     let login = Protection {
         networks: Some(Networks {
             allow: vec!["0.0.0.0/0".parse().unwrap()],
             deny: vec!["::1/128".parse().unwrap()],
         }),
         rate_limit: Some(RateLimit { requests: 5, per: RatePeriod::Hour, burst: 5, by: RateKey::Key }),
-        max_body: None,
+        basic_auth: Some(BasicAuth { file: "/etc/login.htpasswd".into(), realm: "restricted".into() }),
+        ..Protection::default()
     };
     vec![
         Location { path: PathPattern::Prefix("/shop/upload".into()), protection: upload },

@@ -28,6 +28,8 @@ pub(crate) struct Entry<'a> {
     /// The other end of the connection.
     pub(crate) peer: SocketAddr,
     pub(crate) is_tls: bool,
+    /// Who has signed in, by a name that was proven.
+    pub(crate) user: Option<&'a str>,
     pub(crate) method: &'a [u8],
     pub(crate) target: &'a [u8],
     pub(crate) version: HttpVersion,
@@ -116,6 +118,7 @@ struct JsonLine<'a> {
     client_port: Option<u16>,
     peer: IpAddr,
     tls: bool,
+    user: Option<&'a str>,
     method: Cow<'a, str>,
     target: Cow<'a, str>,
     version: &'static str,
@@ -147,6 +150,7 @@ fn write_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
         client_port: (entry.client.to_canonical() == peer).then_some(entry.peer.port()),
         peer,
         tls: entry.is_tls,
+        user: entry.user,
         method: text(entry.method),
         target: text(entry.target),
         version: entry.version.text(),
@@ -178,7 +182,13 @@ fn write_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
 fn write_common(entry: &Entry<'_>, line: &mut Vec<u8>) {
     const MEMORY: &str = "memory takes every byte";
     let (client, time) = (entry.client.to_canonical(), common_time(entry.time));
-    write!(line, "{client} - - [{time}] \"").expect(MEMORY);
+    write!(line, "{client} - ").expect(MEMORY);
+    for (place, word) in entry.user.unwrap_or("-").split(' ').enumerate() {
+        // A name may have spaces in it, which end fields here.
+        line.extend_from_slice(if place > 0 { b"\\x20" } else { b"" });
+        escape(word.as_bytes(), line);
+    }
+    write!(line, " [{time}] \"").expect(MEMORY);
     escape(entry.method, line);
     line.push(b' ');
     escape(entry.target, line);
@@ -244,6 +254,7 @@ mod tests {
             client: "192.0.2.7".parse().unwrap(),
             peer: "192.0.2.7:12345".parse().unwrap(),
             is_tls: true,
+            user: None,
             method: b"GET",
             target: b"/cart?id=7",
             version: HttpVersion::Http11,
@@ -280,7 +291,7 @@ mod tests {
     #[test]
     fn a_request_is_one_json_object() {
         let expected = concat!(
-            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":12345,"peer":"192.0.2.7","tls":true,"#,
+            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":12345,"peer":"192.0.2.7","tls":true,"user":null,"#,
             r#""method":"GET","target":"/cart?id=7","version":"HTTP/1.1","host":"shop.example","#,
             r#""referer":"https://shop.example/","user_agent":"curl/8.5","request_id":"0123abcd","#,
             r#""service":"web","replica":"web-2","attempts":1,"waited_ms":0.0,"limit":null,"policy":null,"failure":null,"#,
@@ -313,7 +324,7 @@ mod tests {
             ..entry()
         };
         let expected = concat!(
-            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":null,"peer":"10.0.0.1","tls":false,"#,
+            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":null,"peer":"10.0.0.1","tls":false,"user":null,"#,
             r#""method":"GET","target":"/cart?id=7","version":"HTTP/2.0","host":null,"#,
             r#""referer":null,"user_agent":null,"request_id":null,"#,
             r#""service":null,"replica":null,"attempts":0,"waited_ms":10000.0,"limit":"limits.requests","policy":"redirect","#,
@@ -338,6 +349,9 @@ mod tests {
         let entry = Entry { client: "2001:db8::7".parse().unwrap(), version: HttpVersion::Http10, ..entry() };
         assert!(line(AccessLogFormat::Common, &entry).starts_with("2001:db8::7 - - ["));
         assert!(line(AccessLogFormat::Common, &entry).contains(" HTTP/1.0\" 200 "));
+        let entry = Entry { user: Some("a \"b\u{e4}"), ..entry };
+        assert!(line(AccessLogFormat::Common, &entry).starts_with(r"2001:db8::7 - a\x20\x22b\xC3\xA4 ["));
+        assert_eq!(json(&entry)["user"], "a \"b\u{e4}");
     }
 
     #[test]
