@@ -16,6 +16,12 @@ fn next(lines: &str, backend: &Backend) -> String {
     service("next", &format!("[service.canary]\nof = \"web\"\n{lines}"), backend)
 }
 
+/// Waits until the canary takes requests, for who asks for it waits; and only the rest is for those who do not.
+fn canary_is_up(address: SocketAddr) {
+    let answer = ask_with(address, "/x", &[("X-Canary", "1")]);
+    assert!(answer.body.starts_with("next"), "{answer:?}");
+}
+
 /// Who among all visitors gets to the canary, by their addresses.
 fn diverted(address: SocketAddr) -> BTreeSet<u32> {
     let mut talk = Talk::to(address);
@@ -36,24 +42,29 @@ fn counted(balancer: &Balancer, outcome: &str) -> u64 {
 #[test]
 fn a_share_of_visitors_gets_to_a_canary_and_stays_there_when_it_grows() {
     let [old, new] = [named("web"), named("next")];
-    let share = |share: &str| format!("{}{}", web("", &old), next(&format!("share = {share}\n"), &new));
-    let balancer = Rig::new().config(&share("10")).up();
+    let up = |share: &str| {
+        let canary = next(&format!("share = {share}\nheader = \"X-Canary\"\n"), &new);
+        let balancer = Rig::new().config(&format!("{}{canary}", web("", &old))).up();
+        canary_is_up(balancer.address);
+        balancer
+    };
+    let balancer = up("10");
     let first = diverted(balancer.address);
     // The standard deviation is 9.5.
     assert!((55..145).contains(&first.len()), "{}", first.len());
     assert_eq!(diverted(balancer.address), first, "each stays where it was");
-    assert_eq!(counted(&balancer, "share"), 2 * first.len() as u64);
-    let requests = |name: &str| {
-        let name = format!("evenkeel_responses_total{{service=\"{name}\",class=\"2xx\"}}");
-        balancer.figure(&name)
+    let diverted_in_all = 2 * first.len() as u64;
+    assert_eq!(counted(&balancer, "share"), diverted_in_all);
+    let responses = |name: &str| {
+        balancer.figure(&format!("evenkeel_responses_total{{service=\"{name}\",class=\"2xx\"}}"))
     };
-    assert_eq!(requests("next"), 2 * first.len() as u64);
-    assert_eq!(requests("web"), 2 * u64::from(VISITORS) - 2 * first.len() as u64);
+    assert_eq!(responses("next"), diverted_in_all + 1);
+    assert_eq!(responses("web"), 2 * u64::from(VISITORS) - diverted_in_all);
     drop(balancer);
-    let larger = diverted(Rig::new().config(&share("25.5")).up().address);
+    let larger = diverted(up("25.5").address);
     assert!(larger.is_superset(&first) && (190..320).contains(&larger.len()), "{}", larger.len());
-    assert_eq!(diverted(Rig::new().config(&share("0")).up().address).len(), 0);
-    assert_eq!(diverted(Rig::new().config(&share("100")).up().address).len(), VISITORS as usize);
+    assert_eq!(diverted(up("0").address).len(), 0);
+    assert_eq!(diverted(up("100").address).len(), VISITORS as usize);
 }
 
 #[test]
@@ -117,9 +128,9 @@ fn a_canary_that_is_down_costs_only_those_who_asked_for_it() {
         let answers = clients.map(|client| ask_with(balancer.address, "/x", &[("X-Forwarded-For", &client)]));
         answers.filter(|answer| answer.body == "web /x").count()
     };
-    assert!((8..33).contains(&stays()), "{}", stays());
     let asked = || ask_with(balancer.address, "/home", &[("X-Canary", "1")]);
-    assert!(asked().body.contains("Server"), "{:?}", asked());
+    assert!(asked().body.contains("Server"), "it takes requests");
+    assert!((8..33).contains(&stays()), "{}", stays());
     assert!(balancer.command(&["scale", "0", "--service", "next"]).status.success());
     eventually("nobody is sent to where nobody is", || stays() == 40);
     assert_eq!(asked().status, 503);
@@ -132,6 +143,7 @@ fn sessions_stay_with_whom_they_began() {
     let config =
         format!("{}{}", web("sticky = \"seat\"\n", &old), next("share = 50\nheader = \"X-Canary\"\n", &new));
     let balancer = Rig::new().config(&config).up();
+    canary_is_up(balancer.address);
     let visit = |client: &str, cookie: Option<&str>| {
         let mut headers = vec![("X-Forwarded-For", client)];
         headers.extend(cookie.map(|cookie| ("Cookie", cookie)));
