@@ -31,5 +31,5 @@ pub use bodies::{addition, parse_json, pause_length, removal};
 pub use contract::{Contract, Verb, contract_edit};
 pub use listener::{AdminListener, remove_stale_socket};
 pub use metrics::{PolicyCount, ServiceTraffic, Traffic, TrafficSource};
-pub use server::{Admin, DeployOrder, Deployer, Explainer, ServiceSource, Sources};
+pub use server::{Admin, DeployOrder, Deployer, Explainer, FolderSource, ServiceSource, Sources};
 pub use views::explanation;

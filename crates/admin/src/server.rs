@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use api::{Call, DeployShape, DeployedShape, ExplainShape, ExplanationShape, Problem, Route, Unknown};
+use api::{Call, DeployShape, DeployedShape, ExplainShape, ExplanationShape, Problem, Route, ServiceShape, Unknown};
 use bytes::Bytes;
 use control::{Deploy, EditError, Handle, Journal, ServiceView};
 use driver::Spec;
@@ -49,6 +49,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let sources = Sources {
 ///     services: Box::new(Vec::new),
+///     folders: Box::new(|_| None),
 ///     traffic: Box::new(Traffic::default),
 ///     explainer: Box::new(|service, _| Err(format!("nobody can explain '{service}'"))),
 ///     deployer: Box::new(|service| Err(format!("nothing is known of '{service}'"))),
@@ -86,6 +87,8 @@ pub struct Admin {
 pub struct Sources {
     /// The services that there are.
     pub services: ServiceSource,
+    /// Which of them answer with files.
+    pub folders: FolderSource,
     /// What the data plane counted.
     pub traffic: TrafficSource,
     /// Which way a request would take.
@@ -98,6 +101,9 @@ pub struct Sources {
 
 /// The handles of the services of this moment, in their order.
 pub type ServiceSource = Box<dyn Fn() -> Vec<Handle> + Send + Sync>;
+
+/// The folder whose files a service answers with, if it has no replicas.
+pub type FolderSource = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Says which way a request to a service would take, or what is wrong with the question. The admin
 /// API does not know the proxy's key rules.
@@ -201,25 +207,28 @@ impl Admin {
     /// Every route with what answers it.
     async fn dispatch(&self, call: Call<'_>, request: Request<Incoming>) -> Answer {
         let handle = || self.find(call.service);
+        let of_replicas = || self.find_replicas(call.service);
         match call.route {
             Route::Livez => Ok(text("ok\n".into())),
             Route::Readyz => self.readiness(),
             Route::Metrics => Ok(self.metrics()),
-            Route::Services => Ok(json(&self.services().iter().map(views::service).collect::<Vec<_>>())),
+            Route::Services => {
+                Ok(json(&self.services().iter().map(|handle| self.shown(handle)).collect::<Vec<_>>()))
+            }
             Route::Events => Ok(json(&happenings::events(&self.journal))),
-            Route::Service => Ok(json(&views::service(&handle()?))),
+            Route::Service => Ok(json(&self.shown(&handle()?))),
             Route::Replicas => Ok(json(&views::service(&handle()?).replicas)),
             Route::Output => {
                 let asked = Asked { replica: call.replica, query: request.uri().query() };
-                self.outputs.answer(&self.journal, handle()?, &asked).await
+                self.outputs.answer(&self.journal, of_replicas()?, &asked).await
             }
-            Route::AddReplicas => edited(&handle()?, addition(&read_json(request).await?)?).await,
-            Route::RemoveReplicas => edited(&handle()?, removal(&read_json(request).await?)?).await,
-            Route::Scale => edited(&handle()?, scaling(&read_json(request).await?)).await,
+            Route::AddReplicas => edited(&of_replicas()?, addition(&read_json(request).await?)?).await,
+            Route::RemoveReplicas => edited(&of_replicas()?, removal(&read_json(request).await?)?).await,
+            Route::Scale => edited(&of_replicas()?, scaling(&read_json(request).await?)).await,
             Route::Explain => self.explain(&handle()?, &read_json(request).await?),
-            Route::Deploy => self.deploy(&handle()?, &read_json(request).await?).await,
-            Route::Pause => paused(&handle()?, pause_length(&read_json(request).await?)?).await,
-            Route::Resume => resumed(&handle()?).await,
+            Route::Deploy => self.deploy(&of_replicas()?, &read_json(request).await?).await,
+            Route::Pause => paused(&of_replicas()?, pause_length(&read_json(request).await?)?).await,
+            Route::Resume => resumed(&of_replicas()?).await,
         }
     }
 
@@ -230,6 +239,19 @@ impl Admin {
     fn find(&self, name: &str) -> Result<Handle, Problem> {
         let found = self.services().into_iter().find(|handle| handle.service() == name);
         found.ok_or_else(|| not_found(format!("there is no service '{name}'")))
+    }
+
+    /// The same, for what can only be done with replicas.
+    fn find_replicas(&self, name: &str) -> Result<Handle, Problem> {
+        let handle = self.find(name)?;
+        let Some(folder) = (self.sources.folders)(name) else { return Ok(handle) };
+        let detail = format!("service '{name}' answers with the files in {folder}, and has no replicas");
+        Err(problem(StatusCode::CONFLICT, detail))
+    }
+
+    /// A service as it is now.
+    fn shown(&self, handle: &Handle) -> ServiceShape {
+        ServiceShape { folder: (self.sources.folders)(handle.service()), ..views::service(handle) }
     }
 
     /// Ready means: every service that should have replicas has one that takes traffic, and nobody wants us

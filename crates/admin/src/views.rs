@@ -26,6 +26,7 @@ pub fn explanation(key_rule: String, is_random: bool, choices: &[Choice]) -> Exp
         waiting: 0,
         routes: Vec::new(),
         policies: Vec::new(),
+        folder: None,
     }
 }
 
@@ -51,6 +52,7 @@ pub(crate) fn service_then(handle: &Handle, view: &ServiceView) -> ServiceShape 
             Beginning::Begun(_) => None,
             Beginning::Waiting { why } => Some(why.clone().unwrap_or_else(|| "it is being started".into())),
         },
+        folder: None,
     }
 }
 

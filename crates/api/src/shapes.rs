@@ -34,6 +34,9 @@ pub struct ServiceShape {
     /// Why it has not been started, if so; it is tried again, and what should run is not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_started: Option<String>,
+    /// The folder whose files it answers with, if it does; then it has no replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
 }
 
 /// A rollout.
@@ -310,6 +313,9 @@ pub struct ExplanationShape {
     /// What requests of the service go through beside.
     #[serde(default)]
     pub policies: Vec<PolicyShape>,
+    /// What it is answered with, if that is a file of a folder; then no replica gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
 }
 
 /// A limit of requests or connections.

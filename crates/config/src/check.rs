@@ -8,6 +8,7 @@ mod canaries;
 mod clients;
 mod container;
 mod driver;
+mod folder;
 mod listeners;
 mod placing;
 mod protection;

@@ -55,6 +55,14 @@ fn value(name: &str, text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
+/// A value that is no secret.
+pub(crate) fn plain_value(text: &str) -> Parsed<String> {
+    if text.is_empty() {
+        return Err(Wrong::new("must not be empty"));
+    }
+    value("", text)
+}
+
 fn is_host(text: &str) -> bool {
     let (name, port) = text.rsplit_once(':').unwrap_or((text, "80"));
     web::host_name(name).is_ok() && port.parse::<u16>().is_ok()

@@ -24,7 +24,9 @@ mod capability;
 mod container;
 mod form;
 mod web;
+mod filed;
 mod fields;
+mod texts;
 mod only;
 mod keys;
 

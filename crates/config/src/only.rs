@@ -23,6 +23,7 @@ pub(crate) enum DriverKind {
     Process,
     Docker,
     Static,
+    Files,
 }
 
 /// An algorithm by its name.
@@ -36,13 +37,14 @@ pub(crate) enum AlgorithmKind {
 }
 
 impl DriverKind {
-    pub(crate) const ALL: [Self; 3] = [Self::Process, Self::Docker, Self::Static];
+    pub(crate) const ALL: [Self; 4] = [Self::Process, Self::Docker, Self::Static, Self::Files];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
             Self::Docker => "docker",
             Self::Static => "static",
+            Self::Files => "files",
         }
     }
 }

@@ -9,6 +9,7 @@ mod limits;
 mod clients;
 mod fittings;
 mod driver;
+mod folder;
 mod scope;
 mod headers;
 mod compression;
@@ -223,6 +224,11 @@ impl Settings {
             self.access_log.as_mut().map(|log| &mut log.destination)
         {
             settle(path);
+        }
+        for service in &mut self.services {
+            if let DriverChoice::Files { folder } = &mut service.driver {
+                settle(&mut folder.root);
+            }
         }
         for tls in self.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
             tls.client_authority.iter_mut().for_each(settle);

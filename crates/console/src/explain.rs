@@ -69,7 +69,19 @@ fn show_way(service: &str, explained: &ExplanationShape) {
     }
 }
 
+/// What it would have to wait for.
+fn show_limits(explained: &ExplanationShape) {
+    for limit in explained.limits.iter().filter(|limit| limit.in_use >= limit.most) {
+        let (name, in_use, waiting) = (&limit.name, limit.in_use, explained.waiting);
+        say(format_args!("first it would wait in line: {name} is reached ({in_use} in use; {waiting} wait)"));
+    }
+}
+
 fn show(explained: &ExplanationShape) {
+    if let Some(folder) = &explained.folder {
+        say(format_args!("the balancer {folder}"));
+        return show_limits(explained);
+    }
     let rule = &explained.key_rule;
     let words = match (&explained.replica, explained.is_random) {
         (Some(replica), false) => format!("placed by {rule}: replica '{replica}' gets it"),
@@ -81,10 +93,7 @@ fn show(explained: &ExplanationShape) {
         (None, _) => "nobody can take it now: it would wait for a replica".to_string(),
     };
     say(format_args!("{words}"));
-    for limit in explained.limits.iter().filter(|limit| limit.in_use >= limit.most) {
-        let (name, in_use, waiting) = (&limit.name, limit.in_use, explained.waiting);
-        say(format_args!("first it would wait in line: {name} is reached ({in_use} in use; {waiting} wait)"));
-    }
+    show_limits(explained);
     let dash = || "-".to_string();
     let row = |(place, choice): (usize, &ChoiceShape)| {
         [

@@ -56,6 +56,7 @@ fn show_status(services: &[ServiceShape], target: &Target) -> Outcome {
                 None => service.desired.to_string(),
             };
             let ready = format!("{}/{desired}", service.ready);
+            let ready = if service.folder.is_some() { "-".to_owned() } else { ready };
             [service.name.clone(), ready, state_of(service), service.generation.to_string()]
         });
         table(["SERVICE", "READY", "STATE", "GENERATION"], &rows.collect::<Vec<_>>());
@@ -123,6 +124,11 @@ pub(crate) fn ps(client: &Client, verbose: bool, sort: Option<Column>, target: &
             say(format_args!("{}: not started: {why}", service.name));
         }
     }
+    for service in &services {
+        if let Some(folder) = &service.folder {
+            say(format_args!("{}: files of {folder}, no replicas", service.name));
+        }
+    }
     for (_, replica) in all.iter().filter(|_| verbose) {
         say_crash_loop(replica);
     }
@@ -188,6 +194,9 @@ fn say_crash_loop(replica: &ReplicaShape) {
 
 /// What there is to say of a service in few words.
 fn state_of(service: &ServiceShape) -> String {
+    if let (Some(folder), None) = (&service.folder, &service.not_started) {
+        return format!("files of {folder}");
+    }
     let whole = match (&service.not_started, is_whole(service)) {
         (Some(_), _) => "not started",
         (None, true) => "whole",

@@ -17,6 +17,9 @@ const RESERVE_PER_DOOR: u64 = 2;
 /// For a replica: what watches its process or container, what it says, its heartbeat, and as much again for
 /// a successor that begins while it ends.
 const RESERVE_PER_REPLICA: u64 = 6;
+/// For a thread that reads files: one that nobody waits for any more, and while one is looked for, its folder and
+/// what lies beside it.
+const RESERVE_PER_READER: u64 = 4;
 /// Where the system allows very few, the reserve takes this part of them.
 const RESERVE_PART_MAX: u64 = 2;
 /// How many connections of clients there are to one pipe of a worker, and the most pipes of it.
@@ -43,6 +46,8 @@ struct Needs {
     listeners: u64,
     /// The most replicas of all services.
     replicas: u64,
+    /// The threads of a worker that read files, itself among them, if any service has files.
+    readers: u64,
     clients: Option<u64>,
     requests: Option<u64>,
 }
@@ -109,14 +114,18 @@ impl Needs {
     fn of(settings: &Settings) -> Self {
         let replicas = settings.services.iter().map(|service| match &service.driver {
             DriverChoice::Static { addresses } => addresses.len() as u64,
+            DriverChoice::Files { .. } => 0,
             DriverChoice::Process { .. } | DriverChoice::Docker { .. } => {
                 u64::from(service.max_replicas) + u64::from(service.spares)
             }
         });
+        let has_files = |service: &config::ServiceSettings| matches!(service.driver, DriverChoice::Files { .. });
+        let has_files = settings.services.iter().any(has_files);
         Self {
             workers: settings.workers as u64,
             listeners: settings.all_listeners().len() as u64,
             replicas: replicas.sum(),
+            readers: if has_files { proxy::FILE_READERS_MAX as u64 + 1 } else { 0 },
             clients: settings.connections_max.map(|most| most as u64),
             requests: settings.requests_max.map(|most| most as u64),
         }
@@ -124,8 +133,9 @@ impl Needs {
 
     /// What the balancer may need for itself.
     fn reserve(&self) -> u64 {
-        let doors = self.workers * (RESERVE_PER_WORKER + RESERVE_PER_DOOR * self.listeners);
-        RESERVE_BASE + RESERVE_ADMIN + doors + RESERVE_PER_REPLICA * self.replicas
+        let of_worker =
+            RESERVE_PER_WORKER + RESERVE_PER_DOOR * self.listeners + RESERVE_PER_READER * self.readers;
+        RESERVE_BASE + RESERVE_ADMIN + self.workers * of_worker + RESERVE_PER_REPLICA * self.replicas
     }
 
     fn divide(&self, descriptors: Option<u64>) -> Budget {
@@ -160,7 +170,7 @@ mod tests {
     use super::*;
 
     const TWO_WORKERS: Needs =
-        Needs { workers: 2, listeners: 1, replicas: 10, clients: None, requests: None };
+        Needs { workers: 2, listeners: 1, replicas: 10, readers: 0, clients: None, requests: None };
 
     #[test]
     fn clients_and_requests_take_what_the_reserve_leaves() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use admin::Explainer;
 use api::{ExplainShape, ExplanationShape, LimitShape, PolicyShape, RouteShape};
-use config::ListenerSettings;
+use config::{DriverChoice, ListenerSettings};
 use control::Registry;
 use fleet::RoutingTable;
 use h1::{BadHead, HeadEnd, HeadLimits, RequestHead};
@@ -54,10 +54,15 @@ pub(crate) fn explainer(sources: Explained, limits: HeadLimits) -> Explainer {
         let listener = question.listener.as_deref().unwrap_or_default();
         let of_listener = listeners.iter().filter(|one| one.name == listener).flat_map(policies_of);
         let of_session = sticky.map(|sticky| of_session(sticky, session, &table));
+        let folder = match &service.driver {
+            DriverChoice::Files { folder } => Some(folder.to_string()),
+            DriverChoice::Process { .. } | DriverChoice::Docker { .. } | DriverChoice::Static { .. } => None,
+        };
         let canaries = routes.canaries(name, &head, client);
         let policies = of_listener.chain(service.policies.told()).chain(of_session).chain(canaries);
         let policies = policies.map(policy).collect();
-        let explained = ExplanationShape { routes: ways(&routes, &head, listener), policies, ..explained };
+        let routes = ways(&routes, &head, listener);
+        let explained = ExplanationShape { routes, policies, folder, ..explained };
         let Some(counters) = counting.get() else { return Ok(explained) };
         let limits = Limit::ALL.into_iter().filter_map(|limit| limit_of(counters, name, limit)).collect();
         Ok(ExplanationShape { limits, waiting: counters.waiting(name), ..explained })

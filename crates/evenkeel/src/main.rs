@@ -17,6 +17,7 @@ mod stopped;
 
 mod descriptors;
 mod memory;
+mod folders;
 mod entrance;
 mod neighbours;
 mod owner;

@@ -80,6 +80,15 @@ impl Services {
         &self.registry
     }
 
+    /// Which of them answer with files, for whoever asks.
+    pub(crate) fn folders(&self) -> admin::FolderSource {
+        let registry = self.registry.clone();
+        Box::new(move |name| match &registry.find(name)?.attached.settings.driver {
+            DriverChoice::Files { folder } => Some(folder.root.display().to_string()),
+            DriverChoice::Process { .. } | DriverChoice::Docker { .. } | DriverChoice::Static { .. } => None,
+        })
+    }
+
     /// The service that the contract's endpoints are about, if there is one.
     pub(crate) fn contract(&self) -> Option<&str> {
         self.contract.as_deref()
@@ -178,6 +187,10 @@ async fn come_up(entry: &Entry<Begun>) -> Result<(), String> {
         Ok(begun) => begun,
         Err(why) => return Err(format!("service '{}': {why}", service.name)),
     };
+    if let DriverChoice::Files { folder } = &service.driver {
+        say!("  service {}: files of {}", service.name, folder.root.display());
+        return Ok(());
+    }
     let count = handle.view().fleet.replicas.len();
     let verb = match (begun.found > 0, service.is_owned()) {
         (true, _) => "taking up",
@@ -246,5 +259,6 @@ pub(crate) fn what(driver: &DriverChoice, count: usize) -> &'static str {
         (DriverChoice::Docker { .. }, _) => "containers",
         (DriverChoice::Static { .. }, 1) => "address",
         (DriverChoice::Static { .. }, _) => "addresses",
+        (DriverChoice::Files { .. }, _) => "files",
     }
 }

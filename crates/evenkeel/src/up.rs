@@ -21,7 +21,7 @@ use crate::owner::{self, OwnerLock};
 use crate::services::{self, Begun, END_MARGIN, Services};
 use crate::signals::EndSignals;
 use crate::{
-    Outcome, Stopped, deploy, descriptors, explain, failed, log, orphans, passwords, say, settings, state,
+    Outcome, Stopped, deploy, descriptors, explain, failed, folders, log, orphans, passwords, say, settings, state,
     token, warnings, wiring,
 };
 
@@ -35,6 +35,7 @@ pub(crate) fn validate(path: &Path) -> Outcome {
     })?;
     let doors = entrance::load(&settings).map_err(Stopped::BadConfiguration)?;
     passwords::check(&settings).map_err(Stopped::BadConfiguration)?;
+    folders::check(&settings).map_err(Stopped::BadConfiguration)?;
     warnings::tell(&settings, Some(path));
     let names: Vec<&str> = settings.services.iter().map(|service| service.name.as_str()).collect();
     let addresses: Vec<String> = doors.iter().map(|door| door.address.to_string()).collect();
@@ -49,6 +50,7 @@ pub(crate) fn run(options: &UpOptions) -> Outcome {
     let _flushes_on_drop = log::begin(notation);
     let doors = entrance::load(&settings).map_err(Stopped::BadConfiguration)?;
     passwords::check(&settings).map_err(Stopped::BadConfiguration)?;
+    folders::check(&settings).map_err(Stopped::BadConfiguration)?;
     warnings::tell(&settings, options.config.as_deref());
     warnings::tell_of_unused_file(options.config.as_deref());
     check_engine(&settings)?;
@@ -108,6 +110,7 @@ async fn balance(options: &UpOptions, settings: &Settings, doors: Doors, budget:
             settings.clients.head.clone(),
         ),
         services: Box::new(move || registry.handles()),
+        folders: services.folders(),
         traffic: entrance.traffic(),
         deployer: deploy::deployer(options, settings, &services),
         is_ending: Arc::clone(&is_ending),

@@ -108,6 +108,10 @@ pub(crate) fn data_plane(
         timeouts: service.timeouts.clone(),
         limits: service.limits.clone(),
         retries: service.retries,
+        files: match &service.driver {
+            DriverChoice::Files { folder } => Some(Arc::new(folder.clone())),
+            DriverChoice::Process { .. } | DriverChoice::Docker { .. } | DriverChoice::Static { .. } => None,
+        },
         table: control.table.clone(),
         suspicions: control.suspicions.clone(),
     }
@@ -122,6 +126,8 @@ async fn driver(
         (Some(Spec::Process(settings)), _) => Arc::new(ProcessDriver::new(*settings, events)?),
         (Some(Spec::Docker(settings)), _) => Arc::new(DockerDriver::connect(*settings, events).await?),
         (None, DriverChoice::Static { addresses }) => Arc::new(StaticDriver::new(addresses.clone())),
+        // Nobody is to be started or watched.
+        (None, DriverChoice::Files { .. }) => Arc::new(StaticDriver::new(Vec::new())),
         (None, _) => return Err(DriverError::new("there is nothing to run")),
     })
 }
@@ -187,7 +193,7 @@ pub(crate) fn spec(service: &ServiceSettings, identity: &Identity) -> Result<Opt
             stop_timeout: service.stop_timeout,
             stop_signal: service.stop_signal.clone(),
         })),
-        DriverChoice::Static { .. } => return Ok(None),
+        DriverChoice::Static { .. } | DriverChoice::Files { .. } => return Ok(None),
     }))
 }
 
@@ -200,7 +206,7 @@ pub(crate) fn warn_of_own_account(settings: &Settings) {
     let has_own_account = |service: &&ServiceSettings| match &service.driver {
         // The bundled replica is this program.
         DriverChoice::Process { command, rights, .. } => command.is_some() && rights.user.is_none(),
-        DriverChoice::Docker { .. } | DriverChoice::Static { .. } => false,
+        DriverChoice::Docker { .. } | DriverChoice::Static { .. } | DriverChoice::Files { .. } => false,
     };
     let names: Vec<&str> =
         settings.services.iter().filter(has_own_account).map(|service| service.name.as_str()).collect();

@@ -54,6 +54,7 @@ pub mod fuzzing;
 mod clients;
 mod travel;
 mod policies;
+mod documents;
 mod replicas;
 mod respond;
 mod telling;
@@ -65,6 +66,8 @@ pub use clients::tls::settings::{CertificateFiles, TlsError, TlsSettings, TlsVer
 pub use policies::basic_auth::BasicAuth;
 pub use policies::basic_auth::passwords::{PasswordFileError, check_password_file};
 pub use policies::canary::{Canary, Sign};
+pub use documents::folder::Folder;
+pub use documents::open::check_folder;
 pub use policies::compression::CompressionSettings;
 pub use policies::compression::coding::Coding;
 pub use policies::headers::{Direction, FieldEdits, FixedField};
@@ -78,7 +81,7 @@ pub use policies::{Policies, PolicyTold};
 pub use respond::limit::Limit;
 pub use respond::response::ResponseStyle;
 pub use settings::{
-    ClientSettings, ClientTimeouts, ListenerSettings, LocalEndpoints, LocalResponse, Protocol, RequestLimits,
+    ClientSettings, ClientTimeouts, FILE_READERS_MAX, ListenerSettings, LocalEndpoints, LocalResponse, Protocol, RequestLimits,
     ServiceSettings, ServiceTimeouts, SharedLimits, Unmatched,
 };
 pub use telling::access_log::AccessLog;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use placement::KeyHash;
 use tokio::sync::mpsc;
 
 use crate::clients::tls::TlsServer;
+use crate::documents::folder::Folder;
 use crate::policies::Policies;
 use crate::policies::headers::FieldEdits;
 use crate::policies::redirect::HttpsRedirect;
@@ -86,6 +88,10 @@ pub(crate) const HTTP2_CONNECTIONS_MAX: usize = 16;
 /// How many streams one of them carries before the next is opened, also if its replica would take more.
 pub(crate) const HTTP2_CROWD_MAX: usize = 256;
 
+/// How many threads of a worker wait for disks, where it has files to send; a file that nobody waits for any more
+/// may be open in each of them.
+pub const FILE_READERS_MAX: usize = 8;
+
 /// One service as the data plane sees it.
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {
@@ -113,6 +119,8 @@ pub struct ServiceSettings {
     pub retries: u32,
     /// What its requests go through beside.
     pub policies: Policies,
+    /// The folder that it answers from; then it has no replicas.
+    pub files: Option<Arc<Folder>>,
     /// Its routing table.
     pub table: Reader,
     /// Where suspicions go; one that finds it full is dropped.

@@ -2,6 +2,7 @@
 
 pub(crate) mod verdict;
 pub(crate) mod loss;
+pub(crate) mod unread;
 pub(crate) mod garbled;
 pub(crate) mod counters;
 pub(crate) mod tally;

@@ -24,6 +24,7 @@ use crate::telling::handshakes::Handshakes;
 use crate::telling::loss::LossLog;
 use crate::telling::policies::PolicyTally;
 use crate::telling::refusals::Refusals;
+use crate::telling::unread::UnreadLog;
 use crate::travel::routes::{Route, Routes, RoutesReader};
 use crate::wire::buffers::Buffers;
 use crate::wire::date::Date;
@@ -43,12 +44,13 @@ pub(crate) struct Worker {
     pub(crate) clients: ClientSettings,
     pub(crate) access_log: Option<Recorder>,
     pub(crate) losses: LossLog,
+    pub(crate) unread: UnreadLog,
     pub(crate) garbled: Arc<GarbledLog>,
     /// How many connections are closing whose clients still send.
     pub(crate) lingering: Cell<usize>,
     /// How many responses are being compressed.
     pub(crate) compressing: Rc<Compressing>,
-    sockets: Rc<WorkerSockets>,
+    pub(crate) sockets: Rc<WorkerSockets>,
     pub(crate) memory: Rc<Ledger>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) pipes: Rc<Pipes>,
@@ -108,6 +110,7 @@ impl Worker {
             clients,
             access_log: access_log.map(|log| log.recorder()),
             losses: LossLog::default(),
+            unread: UnreadLog::default(),
             lingering: Cell::new(0),
             compressing: Rc::default(),
             sockets: WorkerSockets::new(sockets),

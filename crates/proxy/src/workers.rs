@@ -13,7 +13,7 @@ use crate::clients::capacity::Capacity;
 use crate::clients::listeners::{Listeners, WorkerListeners};
 use crate::memory::Memory;
 use crate::replicas::sockets::Sockets;
-use crate::settings::{ClientSettings, LocalEndpoints, SharedLimits};
+use crate::settings::{ClientSettings, FILE_READERS_MAX, LocalEndpoints, SharedLimits};
 use crate::telling::access_log::AccessLog;
 use crate::telling::counters::{ServiceCounters, Shared};
 use crate::travel::routes::RoutesReader;
@@ -99,7 +99,10 @@ impl ProxyHandle {
 }
 
 fn run(start: Start, mut routes: RoutesReader, listeners: WorkerListeners) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(FILE_READERS_MAX)
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "a worker could not start"),
@@ -113,6 +116,9 @@ fn run(start: Start, mut routes: RoutesReader, listeners: WorkerListeners) {
         tokio::task::spawn_local(async move { routing.follow_routes(routes).await });
         accept::accept(worker, listeners).await;
     });
+    drop(tasks);
+    // A disk that hangs holds up nobody's end.
+    runtime.shutdown_background();
 }
 
 /// What a worker does as long as it lives, whoever comes.

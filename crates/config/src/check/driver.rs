@@ -30,13 +30,21 @@ impl Checker<'_, '_> {
             DriverKind::Process => {}
             DriverKind::Docker => self.require(table, "image", "image = \"evenkeel-replica\""),
             DriverKind::Static => self.require(table, "addresses", "addresses = [\"127.0.0.1:9001\"]"),
+            DriverKind::Files => {
+                self.require(table, "root", "root = \"/srv/www\"");
+                self.refuse_keys_of_replicas(table);
+            }
         }
         keys.choice()
     }
 
     /// How many replicas to begin with.
     pub(super) fn replicas(&mut self, given: u32, driver: &DriverChoice, table: &Found) -> u32 {
-        let DriverChoice::Static { addresses } = driver else { return given };
+        let addresses = match driver {
+            DriverChoice::Static { addresses } => addresses,
+            DriverChoice::Files { .. } => return 0,
+            DriverChoice::Process { .. } | DriverChoice::Docker { .. } => return given,
+        };
         // Counted in the file: a wrong address is a problem of its own, and not a missing one.
         let listed = table.parts("addresses").len();
         if let Some(at) = table.value_at("replicas")
@@ -93,7 +101,7 @@ impl Checker<'_, '_> {
                     "containers listen on a port: use `{port}`",
                 ),
                 // It has no command, and that has been noted.
-                (DriverKind::Static, _) => continue,
+                (DriverKind::Static | DriverKind::Files, _) => continue,
             };
             let what = what.replace("`command`", &format!("`{}`", word.key));
             self.note(&word.at, Wrong::new(what).help(help));

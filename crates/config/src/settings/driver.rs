@@ -4,8 +4,10 @@ use std::path::{Path, absolute};
 
 use driver::{Fittings, ListenedBy, Source};
 use fleet::Address;
+use proxy::Folder;
 
 use super::fittings;
+use super::folder;
 use crate::form::{Choice, Flag, List, Maybe, Number, Size, Text};
 use crate::keys::{Effect, Key, Keys, Told};
 use crate::only::{DriverKind, OF_DOCKER, OF_OWNED, OF_PROCESS, OF_STATIC};
@@ -64,6 +66,11 @@ pub enum DriverChoice {
         /// Where they are: at least one, each once.
         addresses: Vec<Address>,
     },
+    /// There are none: the balancer answers with files itself.
+    Files {
+        /// Which.
+        folder: Folder,
+    },
 }
 
 /// What a process may do, and what it gets to know of its balancer.
@@ -107,6 +114,7 @@ pub(crate) struct DriverKeys {
     pub(crate) capabilities: Vec<String>,
     /// But for users and networks, which have keys of their own.
     pub(crate) fittings: Fittings,
+    pub(crate) folder: Folder,
     pub(crate) on_exit: Option<OnExit>,
 }
 
@@ -127,6 +135,7 @@ impl Default for DriverKeys {
             cpus: None,
             capabilities: Vec::new(),
             fittings: Fittings::default(),
+            folder: Folder::default(),
             on_exit: None,
         }
     }
@@ -175,6 +184,7 @@ impl DriverKeys {
             .default(Told::Instead("required")),
             &mut it.addresses,
         );
+        folder::keys(keys, &mut it.folder);
     }
 
     /// Names those that say how.
@@ -267,6 +277,7 @@ impl DriverKeys {
                 ..base
             },
             DriverChoice::Static { addresses } => Self { kind: DriverKind::Static, addresses, ..base },
+            DriverChoice::Files { folder } => Self { kind: DriverKind::Files, folder, ..base },
         }
     }
 
@@ -303,6 +314,7 @@ impl DriverKeys {
                 }),
             },
             DriverKind::Static => DriverChoice::Static { addresses: it.addresses },
+            DriverKind::Files => DriverChoice::Files { folder: it.folder },
         }
     }
 }
@@ -376,7 +388,7 @@ impl DriverChoice {
         match self {
             Self::Process { .. } => OnExit::Stop,
             // What somebody else runs is not ours to stop.
-            Self::Docker { .. } | Self::Static { .. } => OnExit::Keep,
+            Self::Docker { .. } | Self::Static { .. } | Self::Files { .. } => OnExit::Keep,
         }
     }
 }

@@ -140,7 +140,7 @@ impl ServiceSettings {
 
     /// Whether its replicas are ours to start and stop.
     pub fn is_owned(&self) -> bool {
-        !matches!(self.driver, DriverChoice::Static { .. })
+        !matches!(self.driver, DriverChoice::Static { .. } | DriverChoice::Files { .. })
     }
 }
 

@@ -156,6 +156,7 @@ async fn a_service_comes_and_another_goes_and_nothing_of_the_one_that_stays_is_l
     let registry = services.registry().clone();
     let sources = Sources {
         services: Box::new(move || registry.handles()),
+        folders: Box::new(|_| None),
         traffic: entrance.traffic(),
         explainer: Box::new(|_, _| Err("nobody asks".into())),
         deployer: Box::new(|_| Err("nobody asks".into())),

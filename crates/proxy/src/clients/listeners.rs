@@ -67,6 +67,7 @@ const BACKLOG: i32 = 4096;
 ///     limits: Default::default(),
 ///     retries: 1,
 ///     policies: Default::default(),
+///     files: None,
 ///     table,
 ///     suspicions,
 /// };

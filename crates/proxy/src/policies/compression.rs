@@ -3,7 +3,7 @@
 
 pub(crate) mod coding;
 pub(crate) mod permit;
-mod accepted;
+pub(crate) mod accepted;
 mod encoder;
 pub(crate) mod encoded;
 
@@ -131,7 +131,7 @@ fn is_bound_to_its_bytes(response: &ResponseHead) -> bool {
         || directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
 }
 
-fn add_vary(response: &mut ResponseHead) {
+pub(crate) fn add_vary(response: &mut ResponseHead) {
     let names = |value: &[u8]| {
         value.split(|byte| *byte == b',').any(|name| {
             let name = name.trim_ascii();

@@ -3,9 +3,9 @@
 
 use h1::{BadHead, OddPath};
 
-use crate::telling::defences::Defence;
-
+use crate::documents::fault::FileFault;
 use crate::respond::limit::Limit;
+use crate::telling::defences::Defence;
 
 /// Why an attempt, or all of them, came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +64,16 @@ pub(crate) enum Failure {
     RoomFull,
     /// Its connection has as many requests under way as it may, or is on its way out. Nobody has looked at it.
     StreamRefused,
+    /// There is no file for it.
+    File(FileFault),
     /// As many are under way as this limit allows; too many wait already, or it has waited too long.
     TooMany(Limit),
+}
+
+impl From<FileFault> for Failure {
+    fn from(fault: FileFault) -> Self {
+        Self::File(fault)
+    }
 }
 
 /// When a failed attempt may be made again.
@@ -98,6 +106,7 @@ impl Failure {
             Self::NotChanged => 501,
             Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain => 503,
             Self::StreamRefused | Self::RoomFull | Self::TooMany(_) => 503,
+            Self::File(fault) => fault.status(),
         }
     }
 
@@ -115,7 +124,7 @@ impl Failure {
             Self::MethodNotForwarded | Self::BadHead(_) | Self::NotChanged => Replay::Never,
             Self::OddPath(_) | Self::NoService => Replay::Never,
             Self::OutOfSockets | Self::NoReplicas | Self::WaitedInVain => Replay::Never,
-            Self::StreamRefused | Self::RoomFull | Self::TooMany(_) => Replay::Never,
+            Self::StreamRefused | Self::RoomFull | Self::TooMany(_) | Self::File(_) => Replay::Never,
         }
     }
 
@@ -156,6 +165,7 @@ impl Failure {
             Self::WaitedInVain => "no replica could serve this request in time",
             Self::RoomFull => "too many requests are waiting for a replica",
             Self::StreamRefused => "its connection takes no further request",
+            Self::File(fault) => fault.text(),
             Self::TooMany(_) => "too many requests are under way",
         };
         text.to_owned()
@@ -190,6 +200,7 @@ impl Failure {
             Self::NoService => "destination_not_found",
             Self::OutOfSockets | Self::RoomFull | Self::TooMany(_) => "connection_limit_reached",
             Self::StreamRefused => "connection_limit_reached",
+            Self::File(fault) => fault.proxy_status(),
             Self::NoReplicas | Self::WaitedInVain => "destination_unavailable",
         }
     }

@@ -38,7 +38,7 @@ impl Reply {
     }
 
     /// A status that says all.
-    fn bare(status: u16) -> Self {
+    pub(crate) fn bare(status: u16) -> Self {
         let mut head = ResponseHead::default();
         head.start(status);
         head.set_body(BodyLength::Exact(0));
@@ -58,14 +58,18 @@ impl ResponseStyle {
     /// What a request gets that no replica has answered.
     pub(crate) fn of_failure(self, failure: Failure) -> Reply {
         let status = failure.status();
-        let mut reply = self.reply(status, &failure.text());
+        let mut reply = self.told(status, &failure.text());
         let proxy_status = format!("evenkeel; error={}", failure.proxy_status());
         reply.head.push(b"proxy-status", proxy_status.as_bytes());
         if status == 503 {
             reply.head.push(b"retry-after", b"1");
         }
         if status == 405 {
-            reply.head.push(b"allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+            let allowed = match failure {
+                Failure::File(_) => &b"GET, HEAD"[..],
+                _ => b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH",
+            };
+            reply.head.push(b"allow", allowed);
         }
         reply
     }
@@ -73,7 +77,7 @@ impl ResponseStyle {
     /// What a request gets that a policy has answered.
     pub(crate) fn of_policy(self, answer: &PolicyAnswer) -> Reply {
         let mut reply = match &answer.text {
-            Some(text) => self.reply(answer.status, text),
+            Some(text) => self.told(answer.status, text),
             None => Reply::bare(answer.status),
         };
         for field in &answer.fields {
@@ -87,13 +91,14 @@ impl ResponseStyle {
         match self {
             Self::Contract if status == 404 => {
                 let path = String::from_utf8_lossy(path);
-                Some(self.reply(400, &format!("'{path}' endpoint does not exist in server replicas")))
+                Some(self.told(400, &format!("'{path}' endpoint does not exist in server replicas")))
             }
             Self::Contract | Self::Problem => None,
         }
     }
 
-    fn reply(self, status: u16, text: &str) -> Reply {
+    /// A status, and what there is to say of it.
+    pub(crate) fn told(self, status: u16, text: &str) -> Reply {
         match self {
             Self::Problem => {
                 let body = serde_json::json!({"title": reason(status), "status": status, "detail": text});

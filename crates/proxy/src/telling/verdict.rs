@@ -30,7 +30,7 @@ impl Verdict {
         match ending {
             Ending::Complete => Self::Good,
             Ending::ReplicaFailed => Self::Bad,
-            Ending::ClientLeft | Ending::HungUp => Self::None,
+            Ending::ClientLeft | Ending::FileFailed | Ending::HungUp => Self::None,
         }
     }
 

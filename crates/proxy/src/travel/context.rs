@@ -11,6 +11,7 @@ use fleet::ReplicaName;
 use h1::{FieldName, RequestHead, ResponseHead, Version};
 
 use crate::clients::origin::Origin;
+use crate::policies::compression::encoded::Encoding;
 use crate::policies::mark::{Mark, Marks};
 use crate::policies::vouched::Vouched;
 use crate::respond::failure::Failure;
@@ -123,6 +124,17 @@ impl<'a> RequestContext<'a> {
             edits.edit(head);
             self.mark(Mark::ResponseEdited);
         }
+    }
+
+    /// How the body of a response becomes smaller on its way, if it does. Its head says so then.
+    pub(crate) fn compress(&self, asked: &RequestHead, response: &mut ResponseHead) -> Option<Encoding> {
+        let settings = self.service()?.settings.policies.compression.as_ref()?;
+        if self.worker.memory.is_short() {
+            return None;
+        }
+        let encoding = settings.begin(asked, response, &self.worker.compressing)?;
+        self.mark(Mark::Compressed);
+        Some(encoding)
     }
 
     /// Who has sent it, behind all proxies that are trusted.

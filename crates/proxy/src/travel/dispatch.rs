@@ -5,6 +5,7 @@ use std::rc::Rc;
 use h1::RequestHead;
 
 use crate::clients::client::Client;
+use crate::documents;
 use crate::respond::failure::Failure;
 use crate::respond::local;
 use crate::respond::send;
@@ -101,7 +102,12 @@ async fn forward<C: Client>(
     }
     let service = if canaries.is_empty() { service } else { divert(request, service, &canaries, head) };
     let errand = Errand { request, service, head, client: &mut *client };
-    match rounds::travel(errand).await {
+    let outcome = match &service.settings.files {
+        None => rounds::travel(errand).await,
+        // Boxed, so that the others do not carry the room for it.
+        Some(folder) => Box::pin(documents::answer::answer(errand, folder)).await,
+    };
+    match outcome {
         Ok(()) => {}
         Err(Failure::ClientLeft) => send::left(request, client),
         Err(failure) => send::fail(request, head, client, failure).await,

@@ -9,7 +9,6 @@ use h1::{BodyLength, FieldName, ResponseHead, Version};
 use placement::Seat;
 
 use crate::clients::client::Client;
-use crate::policies::compression::encoded::Encoding;
 use crate::policies::mark::Mark;
 use crate::replicas::upstream::Lease;
 use crate::respond::failure::Failure;
@@ -223,7 +222,7 @@ impl<C: Client> Exchange<'_, C> {
         let length = self.response.body(self.errand.head.method());
         self.lease.expect_body(length);
         self.finish_head();
-        let mut encoding = self.compress();
+        let mut encoding = self.errand.request.compress(self.errand.head, self.response);
         let length = if encoding.is_some() { BodyLength::Chunked } else { length };
         self.errand.client.begin_response(self.response, length);
         let mut download = BodyCopy::default();
@@ -264,7 +263,7 @@ impl<C: Client> Exchange<'_, C> {
         self.errand.request.account.ending.set(ending);
         match ending {
             Ending::Complete => self.exchanged(),
-            Ending::ClientLeft | Ending::ReplicaFailed | Ending::HungUp => {
+            Ending::ClientLeft | Ending::ReplicaFailed | Ending::FileFailed | Ending::HungUp => {
                 self.errand.client.spoil();
                 Exchanged::Spent
             }
@@ -275,18 +274,6 @@ impl<C: Client> Exchange<'_, C> {
     pub(crate) fn tell_garbled(&self) {
         let service = self.errand.service.settings.name.as_str();
         self.errand.request.worker.garbled.tell(service, self.claim, self.lease.broken_rule());
-    }
-
-    /// How the body of the response becomes smaller on its way, if it does. Its head says so then.
-    fn compress(&mut self) -> Option<Encoding> {
-        let (request, service) = (self.errand.request, self.errand.service);
-        let settings = service.settings.policies.compression.as_ref()?;
-        if request.worker.memory.is_short() {
-            return None;
-        }
-        let encoding = settings.begin(self.errand.head, self.response, &request.worker.compressing)?;
-        request.mark(Mark::Compressed);
-        Some(encoding)
     }
 
     fn splice(&mut self) -> Option<Splice> {

@@ -47,7 +47,7 @@ pub(crate) async fn travel<C: Client>(mut errand: Errand<'_, C>) -> Result<(), F
 }
 
 /// Waits in line for what the limits keep from the request.
-async fn be_admitted<'a, C: Client>(
+pub(crate) async fn be_admitted<'a, C: Client>(
     errand: &mut Errand<'a, C>,
     waits: &mut Waits,
 ) -> Result<Admission<'a>, Failure> {
@@ -62,7 +62,8 @@ async fn be_admitted<'a, C: Client>(
     waits.in_line(errand, Limit::Requests, limits.wait_for_all(admission)).await
 }
 
-fn note_unserved<C>(errand: &Errand<'_, C>, failure: Failure, attempts: usize) {
+/// Nobody has answered it.
+pub(crate) fn note_unserved<C>(errand: &Errand<'_, C>, failure: Failure, attempts: usize) {
     tracing::debug!(service = %errand.service.settings.name, ?failure, attempts, "a request failed");
     add_one(&errand.service.counters.unserved);
 }

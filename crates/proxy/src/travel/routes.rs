@@ -263,6 +263,7 @@ pub(crate) mod tests {
             table: routing(table).1,
             suspicions: mpsc::channel(1).0,
             policies: Policies::default(),
+            files: None,
         }
     }
 

@@ -5,7 +5,7 @@ use h1::Fields;
 use super::coding::Coding;
 
 /// Of these codings the one that a client likes best; of equals the first.
-pub(super) fn preferred(fields: &Fields, codings: &[Coding]) -> Option<Coding> {
+pub(crate) fn preferred(fields: &Fields, codings: &[Coding]) -> Option<Coding> {
     let mut best: Option<(Coding, u16)> = None;
     for coding in codings {
         let weight = weight_of(fields, *coding);
@@ -14,6 +14,17 @@ pub(super) fn preferred(fields: &Fields, codings: &[Coding]) -> Option<Coding> {
         }
     }
     best.map(|(coding, _)| coding)
+}
+
+/// Those of these codings that a client reads, what it likes best first.
+pub(crate) fn in_order(fields: &Fields, codings: &[Coding]) -> Vec<Coding> {
+    let mut left = codings.to_vec();
+    let next = || {
+        let best = preferred(fields, &left)?;
+        left.retain(|coding| *coding != best);
+        Some(best)
+    };
+    std::iter::from_fn(next).collect()
 }
 
 /// How much it likes a coding, in thousandths. What it says twice counts as it says it last.

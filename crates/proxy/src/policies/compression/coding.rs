@@ -20,4 +20,12 @@ impl Coding {
             Self::Gzip => "gzip",
         }
     }
+
+    /// What stands behind the name of a file that is kept in it.
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Brotli => ".br",
+            Self::Gzip => ".gz",
+        }
+    }
 }

@@ -76,6 +76,8 @@ pub(crate) enum Ending {
     ClientLeft,
     /// The replica broke off in the middle of it.
     ReplicaFailed,
+    /// The file that is its body could not be read to its end.
+    FileFailed,
     /// We ended its connection in the middle of it.
     HungUp,
 }
@@ -96,6 +98,7 @@ impl Ending {
             Self::Complete => "complete",
             Self::ClientLeft => "client left",
             Self::ReplicaFailed => "replica failed",
+            Self::FileFailed => "file failed",
             Self::HungUp => "hung up",
         }
     }
