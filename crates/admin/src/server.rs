@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use api::{Call, DeployShape, DeployedShape, ExplainShape, ExplanationShape, Problem, Route, ServiceShape, Unknown};
+use api::{
+    Call, DeployShape, DeployedShape, ExplainShape, ExplanationShape, Problem, Route, ServiceShape, Unknown,
+};
 use bytes::Bytes;
 use control::{Deploy, EditError, Handle, Journal, ServiceView};
 use driver::Spec;

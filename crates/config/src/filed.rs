@@ -23,7 +23,8 @@ pub(crate) fn file_path(text: &str) -> Parsed<String> {
         return Ok(text.to_owned());
     }
     let help = "it begins at `root`, for example \"/index.html\"";
-    Err(must_be("the path of a file that begins with \"/\", without \".\", \"..\" and empty names", text).help(help))
+    Err(must_be("the path of a file that begins with \"/\", without \".\", \"..\" and empty names", text)
+        .help(help))
 }
 
 fn is_file_name(text: &str) -> bool {
@@ -60,7 +61,8 @@ pub(crate) fn content_type(text: &str) -> Parsed<String> {
     if text.len() <= MEDIA_TYPE_CHARS_MAX && is_type && is_plain && text.trim() == text {
         return Ok(text.to_owned());
     }
-    Err(must_be("a media type", text).help("for example \"application/wasm\" or \"text/plain; charset=utf-8\""))
+    Err(must_be("a media type", text)
+        .help("for example \"application/wasm\" or \"text/plain; charset=utf-8\""))
 }
 
 /// What the characters of text files are; nothing is said of them if it is empty.

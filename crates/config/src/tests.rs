@@ -11,6 +11,7 @@ use super::*;
 
 mod clients;
 mod declared;
+mod files;
 mod full;
 
 /// Cases for [`every_refusal_is_shown_as_agreed`]: `=== claim`, the file, `---`, what is shown.

@@ -119,7 +119,8 @@ impl Needs {
                 u64::from(service.max_replicas) + u64::from(service.spares)
             }
         });
-        let has_files = |service: &config::ServiceSettings| matches!(service.driver, DriverChoice::Files { .. });
+        let has_files =
+            |service: &config::ServiceSettings| matches!(service.driver, DriverChoice::Files { .. });
         let has_files = settings.services.iter().any(has_files);
         Self {
             workers: settings.workers as u64,

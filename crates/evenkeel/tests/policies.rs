@@ -14,6 +14,7 @@ mod policies {
     mod bodies;
     mod canary;
     mod compression;
+    mod files;
     mod headers;
     mod networks;
     mod passwords;

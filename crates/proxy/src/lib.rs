@@ -81,8 +81,8 @@ pub use policies::{Policies, PolicyTold};
 pub use respond::limit::Limit;
 pub use respond::response::ResponseStyle;
 pub use settings::{
-    ClientSettings, ClientTimeouts, FILE_READERS_MAX, ListenerSettings, LocalEndpoints, LocalResponse, Protocol, RequestLimits,
-    ServiceSettings, ServiceTimeouts, SharedLimits, Unmatched,
+    ClientSettings, ClientTimeouts, FILE_READERS_MAX, ListenerSettings, LocalEndpoints, LocalResponse,
+    Protocol, RequestLimits, ServiceSettings, ServiceTimeouts, SharedLimits, Unmatched,
 };
 pub use telling::access_log::AccessLog;
 pub use telling::access_log::settings::{AccessLogDestination, AccessLogFormat, AccessLogSettings};

@@ -24,7 +24,10 @@ pub(super) fn keys(keys: &mut impl Keys, it: &mut Folder) {
         &mut it.root,
     );
     let (each, example) = (Text::of("string", filed::file_name), "index = [\"index.html\"]");
-    keys.key(Key::new("index", List { each, example, most: Some(TRIES_MAX) }, "").only(OF_FILES), &mut it.index);
+    keys.key(
+        Key::new("index", List { each, example, most: Some(TRIES_MAX) }, "").only(OF_FILES),
+        &mut it.index,
+    );
     let (each, example) = (Text::of("string", filed::file_name), "suffixes = [\".html\"]");
     keys.key(
         Key::new("suffixes", List { each, example, most: Some(TRIES_MAX) }, "").only(OF_FILES),

@@ -90,7 +90,8 @@ impl FileBody {
                     Some(count) => Some(Read { bytes, count }),
                     None => {
                         let file = Arc::clone(&self.file);
-                        let aside = self.aside.insert(Aside::begin(move || read_from_disk(&file, bytes, start)));
+                        let aside =
+                            self.aside.insert(Aside::begin(move || read_from_disk(&file, bytes, start)));
                         ready!(Pin::new(aside).poll(context))
                     }
                 }

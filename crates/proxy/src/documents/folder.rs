@@ -91,10 +91,7 @@ impl Folder {
 }
 
 /// The one with the longest name of those that fit.
-fn longest(
-    all: &BTreeMap<String, String>,
-    fits: impl Fn(&[u8]) -> bool,
-) -> Option<(&String, &String)> {
+fn longest(all: &BTreeMap<String, String>, fits: impl Fn(&[u8]) -> bool) -> Option<(&String, &String)> {
     all.iter().filter(|(name, _)| fits(name.as_bytes())).max_by_key(|(name, _)| name.len())
 }
 

@@ -108,8 +108,7 @@ impl Waiting {
 impl Facts {
     #[allow(clippy::unnecessary_cast, reason = "the types differ between machines")]
     fn of(stat: &Stat) -> Self {
-        let nanoseconds =
-            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Self {
             size: stat.st_size as u64,
             modified: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),

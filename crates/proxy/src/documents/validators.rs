@@ -74,7 +74,11 @@ impl Validators {
         {
             return Outcome::Unchanged;
         }
-        if head.method() == Method::Get && self.is_still_that(fields) { Outcome::Parts } else { Outcome::Whole }
+        if head.method() == Method::Get && self.is_still_that(fields) {
+            Outcome::Parts
+        } else {
+            Outcome::Whole
+        }
     }
 
     /// Whether a part goes with the parts that a client has.
@@ -84,7 +88,8 @@ impl Validators {
             (None, _) => true,
             (Some(value), None) => {
                 let text = std::str::from_utf8(value).unwrap_or_default().trim();
-                let is_date = || self.modified.is_some() && httpdate::parse_http_date(text).ok() == self.modified;
+                let is_date =
+                    || self.modified.is_some() && httpdate::parse_http_date(text).ok() == self.modified;
                 // A weak tag does not say that the bytes are the same, and neither does the date of a weak one.
                 !is_weak(&self.tag) && (text == self.tag || is_date())
             }
