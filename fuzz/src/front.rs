@@ -90,6 +90,7 @@ fn worker() -> LoneWorker {
         scope: Scope::at("/empty"),
         path_form: PathForm::default(),
         policies: Policies::default(),
+        files: None,
         key: KeyRule::Random,
         key_hash: table.key_hash(),
         sticky: None,

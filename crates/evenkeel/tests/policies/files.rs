@@ -69,11 +69,13 @@ fn told(answer: &Answer) -> (u16, Vec<String>, usize) {
     let mut headers: Vec<String> = headers
         .map(|(name, value)| {
             let value = value.split_once("boundary=").map_or(value.as_str(), |(before, _)| before);
-            format!("{name}: {value}")
+            // A tag becomes strong when the last change is a while ago, perhaps between two requests.
+            format!("{name}: {}", value.strip_prefix("W/").unwrap_or(value))
         })
         .collect();
     headers.sort();
-    (answer.status, headers, answer.body.len())
+    let length = answer.header("content-encoding").map_or(answer.body.len(), |_| 0);
+    (answer.status, headers, length)
 }
 
 fn write(root: &Path, path: &str, bytes: &[u8]) {

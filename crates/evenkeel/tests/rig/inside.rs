@@ -54,6 +54,7 @@ impl Inside {
             scope: Default::default(),
             path_form: Default::default(),
             policies: Default::default(),
+            files: None,
             key: KeyRule::Random,
             key_hash,
             sticky: None,

@@ -20,11 +20,11 @@ impl Place {
     pub(crate) fn of(path: &[u8], has_hidden: bool) -> Result<Self, FileFault> {
         let rest = path.strip_prefix(b"/").ok_or(FileFault::Missing)?;
         let is_open = rest.is_empty() || rest.ends_with(b"/");
-        let rest = rest.strip_suffix(b"/").unwrap_or(rest);
         let mut place = Self { path: Vec::with_capacity(rest.len()), is_open };
         if rest.is_empty() {
             return Ok(place);
         }
+        let rest = rest.strip_suffix(b"/").unwrap_or(rest);
         for (number, segment) in rest.split(|byte| *byte == b'/').enumerate() {
             let name = decoded(segment).ok_or(FileFault::Missing)?;
             let is_well_known = number == 0 && name == WELL_KNOWN;
