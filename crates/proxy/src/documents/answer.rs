@@ -25,6 +25,7 @@ use crate::respond::limit::Limit;
 use crate::respond::response::Reply;
 use crate::respond::send;
 use crate::telling::access_log::line::Ending;
+use crate::telling::unread::Unread;
 use crate::travel::errand::Errand;
 use crate::travel::pace::Patience;
 use crate::travel::rounds;
@@ -136,7 +137,8 @@ async fn in_time<C: Client, T>(errand: &mut Errand<'_, C>, work: Aside<T>) -> Re
 
 fn tell_unread<C>(errand: &Errand<'_, C>, why: &dyn std::fmt::Display) {
     let Errand { request, service, head, .. } = errand;
-    request.worker.unread.tell(&service.settings.name, head.path(), why, request.deadline.now());
+    let unread = Unread { service: &service.settings.name, path: head.path(), why };
+    request.worker.unread.tell(&unread, request.deadline.now());
 }
 
 /// Where a folder is, for whoever has written it as a file. No segment of its path is empty, so that it cannot be

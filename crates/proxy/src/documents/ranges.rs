@@ -80,38 +80,47 @@ mod tests {
         Asked::of(head.fields(), size)
     }
 
+    fn told(asked: &Asked) -> String {
+        match asked {
+            Asked::Whole => "whole".to_owned(),
+            Asked::Nothing => "nothing".to_owned(),
+            Asked::Parts(parts) => {
+                parts.iter().map(|part| format!("{part:?}")).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
     #[test]
     fn ranges_are_read_as_the_rfc_has_them() {
-        let parts = |parts: &[Range<u64>]| Asked::Parts(parts.to_vec());
         for (value, expected) in [
-            ("bytes=0-499", parts(&[0..500])),
-            ("bytes=500-999", parts(&[500..1000])),
-            ("Bytes = 0-0", parts(&[0..1])),
-            ("bytes=-500", parts(&[500..1000])),
-            ("bytes=-5000", parts(&[0..1000])),
-            ("bytes=900-", parts(&[900..1000])),
-            ("bytes=999-99999999999999999999999", parts(&[999..1000])),
-            ("bytes=0-0,-1", parts(&[0..1, 999..1000])),
-            ("bytes= 0-4 , ,10-14,", parts(&[0..5, 10..15])),
-            ("bytes=0-4,2000-", parts(&[0..5])),
-            ("bytes=1000-", Asked::Nothing),
-            ("bytes=2000-3000,4000-", Asked::Nothing),
-            ("bytes=-0", Asked::Nothing),
-            ("bytes=5-4", Asked::Whole),
-            ("bytes=", Asked::Whole),
-            ("bytes=,", Asked::Whole),
-            ("bytes=a-b", Asked::Whole),
-            ("bytes=--1", Asked::Whole),
-            ("bytes=+1-2", Asked::Whole),
-            ("bytes=1", Asked::Whole),
-            ("bytes 0-1", Asked::Whole),
-            ("lines=0-1", Asked::Whole),
-            ("bytes=0-4,x", Asked::Whole),
+            ("bytes=0-499", "0..500"),
+            ("bytes=500-999", "500..1000"),
+            ("Bytes = 0-0", "0..1"),
+            ("bytes=-500", "500..1000"),
+            ("bytes=-5000", "0..1000"),
+            ("bytes=900-", "900..1000"),
+            ("bytes=999-99999999999999999999999", "999..1000"),
+            ("bytes=0-0,-1", "0..1, 999..1000"),
+            ("bytes= 0-4 , ,10-14,", "0..5, 10..15"),
+            ("bytes=0-4,2000-", "0..5"),
+            ("bytes=1000-", "nothing"),
+            ("bytes=2000-3000,4000-", "nothing"),
+            ("bytes=-0", "nothing"),
+            ("bytes=5-4", "whole"),
+            ("bytes=", "whole"),
+            ("bytes=,", "whole"),
+            ("bytes=a-b", "whole"),
+            ("bytes=--1", "whole"),
+            ("bytes=+1-2", "whole"),
+            ("bytes=1", "whole"),
+            ("bytes 0-1", "whole"),
+            ("lines=0-1", "whole"),
+            ("bytes=0-4,x", "whole"),
             // More than there is, by parts that overlap.
-            ("bytes=0-,0-", Asked::Whole),
-            ("bytes=0-799,100-899", Asked::Whole),
+            ("bytes=0-,0-", "whole"),
+            ("bytes=0-799,100-899", "whole"),
         ] {
-            assert_eq!(asked(&format!("Range: {value}\r\n"), 1000), expected, "{value}");
+            assert_eq!(told(&asked(&format!("Range: {value}\r\n"), 1000)), expected, "{value}");
         }
         assert_eq!(asked("", 1000), Asked::Whole);
         assert_eq!(asked("Range: bytes=0-1\r\nRange: bytes=0-1\r\n", 1000), Asked::Whole);

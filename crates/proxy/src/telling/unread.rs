@@ -17,15 +17,24 @@ pub(crate) struct UnreadLog {
     untold: Cell<u64>,
 }
 
+/// A file that cannot be read.
+pub(crate) struct Unread<'a> {
+    pub(crate) service: &'a str,
+    /// As it was asked for.
+    pub(crate) path: &'a [u8],
+    pub(crate) why: &'a dyn Display,
+}
+
 impl UnreadLog {
     /// Tells of one, if its turn has come.
-    pub(crate) fn tell(&self, service: &str, path: &[u8], why: &dyn Display, now: Instant) {
+    pub(crate) fn tell(&self, unread: &Unread<'_>, now: Instant) {
         let is_due = self.since.get().is_none_or(|since| now.saturating_duration_since(since) >= PERIOD);
         if !is_due {
             self.untold.set(self.untold.get() + 1);
             return;
         }
         self.since.set(Some(now));
+        let Unread { service, path, why } = unread;
         let (path, untold) = (String::from_utf8_lossy(path), self.untold.take());
         tracing::warn!(service, path = %harmless(&path), untold, "a file cannot be read: {why}");
     }
