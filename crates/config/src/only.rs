@@ -16,6 +16,9 @@ pub(crate) const OF_PROCESS: Only = Only::Drivers(&[DriverKind::Process]);
 /// Keys of services that somebody else runs.
 pub(crate) const OF_STATIC: Only = Only::Drivers(&[DriverKind::Static]);
 
+/// Keys of services that answer with files.
+pub(crate) const OF_FILES: Only = Only::Drivers(&[DriverKind::Files]);
+
 /// A driver by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum DriverKind {

@@ -225,11 +225,6 @@ impl Settings {
         {
             settle(path);
         }
-        for service in &mut self.services {
-            if let DriverChoice::Files { folder } = &mut service.driver {
-                settle(&mut folder.root);
-            }
-        }
         for tls in self.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
             tls.client_authority.iter_mut().for_each(settle);
             for files in &mut tls.certificates {

@@ -21,8 +21,8 @@ use crate::owner::{self, OwnerLock};
 use crate::services::{self, Begun, END_MARGIN, Services};
 use crate::signals::EndSignals;
 use crate::{
-    Outcome, Stopped, deploy, descriptors, explain, failed, folders, log, orphans, passwords, say, settings, state,
-    token, warnings, wiring,
+    Outcome, Stopped, deploy, descriptors, explain, failed, folders, log, orphans, passwords, say, settings,
+    state, token, warnings, wiring,
 };
 
 /// Checks a configuration file, and the certificates and passwords that it names.

@@ -366,9 +366,9 @@ fn all_networks(first: &str, further: &[String]) -> Vec<String> {
 
 impl DriverChoice {
     /// Takes relative paths to begin at this folder.
-    pub(super) fn in_folder(&mut self, folder: &Path) {
+    pub(super) fn in_folder(&mut self, base: &Path) {
         let settle = |path: &mut String| {
-            let joined = folder.join(&*path);
+            let joined = base.join(&*path);
             // An engine has no folder to begin at.
             *path = absolute(&joined).unwrap_or(joined).to_string_lossy().into_owned();
         };
@@ -380,6 +380,7 @@ impl DriverChoice {
                     Source::Named(_) => {}
                 });
             }
+            Self::Files { folder } => folder.root = base.join(&folder.root),
             Self::Process { .. } | Self::Static { .. } => {}
         }
     }

@@ -4,12 +4,9 @@ use proxy::{Coding, Folder};
 
 use crate::form::{Choice, Flag, List, Maybe, Text};
 use crate::keys::{Key, Keys, Told};
-use crate::only::{DriverKind, Only};
+use crate::only::OF_FILES;
 use crate::texts::TextTable;
 use crate::{fields, filed, value};
-
-/// Keys of services that answer with files.
-const OF_FILES: Only = Only::Drivers(&[DriverKind::Files]);
 
 /// Each is a look at the disk for a file that is not there.
 const TRIES_MAX: usize = 8;
