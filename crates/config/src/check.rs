@@ -5,6 +5,7 @@
 //! What comes out may be used only when no problem was noted.
 
 mod canaries;
+mod asked;
 mod clients;
 mod container;
 mod driver;
@@ -61,6 +62,7 @@ impl Checker<'_, '_> {
             self.compare(&services[..=later], &tables[..=later]);
         }
         self.canaries(&mut services, tables);
+        self.asked(&services, tables);
         services
     }
 

@@ -34,6 +34,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("### `[service.timeouts]`", "[service.timeouts]"),
     ("### `[service.limits]`", "[service.limits]"),
     ("### `[service.rate_limit]`", "[service.rate_limit]"),
+    ("### `[service.forward_auth]`", "[service.forward_auth]"),
     ("### `[[service.location]]`", "[[service.location]]"),
     ("### `[service.request_headers]`", "[service.request_headers]"),
     ("### `[service.response_headers]`", "[service.response_headers]"),

@@ -25,6 +25,15 @@ pub(crate) fn response_field(text: &str) -> Parsed<String> {
     name(text, Direction::Response)
 }
 
+/// The name of a field that replicas get from whoever is asked about a request.
+pub(crate) fn copied_field(text: &str) -> Parsed<String> {
+    let name = request_field(text)?;
+    if name == "host" {
+        return Err(Wrong::new("cannot have `Host`: it is the client's, or `request_headers` sets it"));
+    }
+    Ok(name)
+}
+
 fn name(text: &str, direction: Direction) -> Parsed<String> {
     let is_name = text.len() <= NAME_CHARS_MAX && HeaderName::from_bytes(text.as_bytes()).is_ok();
     if !is_name {

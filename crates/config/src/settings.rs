@@ -11,6 +11,7 @@ mod fittings;
 mod driver;
 mod folder;
 mod scope;
+mod forward_auth;
 mod headers;
 mod compression;
 mod canary;

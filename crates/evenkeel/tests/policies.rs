@@ -15,6 +15,7 @@ mod policies {
     mod canary;
     mod compression;
     mod files;
+    mod forward_auth;
     mod headers;
     mod networks;
     mod passwords;

@@ -70,6 +70,7 @@ pub use policies::basic_auth::passwords::{PasswordFileError, check_password_file
 pub use policies::canary::{Canary, Sign};
 pub use policies::compression::CompressionSettings;
 pub use policies::compression::coding::Coding;
+pub use policies::forward_auth::ForwardAuth;
 pub use policies::headers::{Direction, FieldEdits, FixedField};
 pub use policies::mark::Mark;
 pub use policies::networks::Networks;

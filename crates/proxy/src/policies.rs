@@ -10,6 +10,7 @@ pub(crate) mod redirect;
 pub(crate) mod networks;
 pub(crate) mod rate;
 pub(crate) mod basic_auth;
+pub(crate) mod forward_auth;
 pub(crate) mod vouched;
 pub(crate) mod protection;
 pub(crate) mod headers;
@@ -20,6 +21,7 @@ pub(crate) mod canary;
 use basic_auth::BasicAuth;
 use canary::Canary;
 use compression::CompressionSettings;
+use forward_auth::ForwardAuth;
 use headers::FieldEdits;
 use mark::Mark;
 use networks::Networks;
@@ -81,12 +83,13 @@ impl Protection {
         let rate = self.rate_limit.as_ref().map(RateLimit::to_string);
         let body = self.max_body.map(|bytes| format!("at most {bytes} bytes"));
         let sign_in = self.basic_auth.as_ref().map(BasicAuth::to_string);
-        let sign_in = if self.is_public { Some("asks nobody".into()) } else { sign_in };
+        let sign_in = if self.is_public { Some("nobody is asked".into()) } else { sign_in };
         let all = [
             (Mark::NetworkRefused, networks),
             (Mark::RateLimited, rate),
             (Mark::BodyRefused, body),
             (Mark::SignInRefused, sign_in),
+            (Mark::ForwardRefused, self.forward_auth.as_ref().map(ForwardAuth::to_string)),
         ];
         let told = |(mark, does): (Mark, Option<String>)| {
             Some(PolicyTold { policy: mark.policy(), does: format!("{place}{}", does?) })

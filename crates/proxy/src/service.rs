@@ -96,6 +96,11 @@ impl Services {
         self.routes.as_ref().is_some_and(|routes| routes.know_host(head))
     }
 
+    /// The one with this name.
+    pub(crate) fn named(&self, name: &str) -> Option<Rc<Service>> {
+        self.services.iter().find(|service| service.settings.name == name).cloned()
+    }
+
     /// What is kept of the one with this name.
     pub(crate) fn kept(&self, name: &str) -> Option<Kept> {
         let service = self.services.iter().find(|service| service.settings.name == name)?;

@@ -11,6 +11,8 @@ pub(crate) mod path_form;
 pub(crate) mod paths;
 pub(crate) mod guards;
 pub(crate) mod sign_in;
+pub(crate) mod inquiry;
+pub(crate) mod asker;
 pub(crate) mod diversion;
 
 // It is let in, or waits in line.

@@ -134,6 +134,11 @@ impl Worker {
         self.services.borrow().find(head, listener)
     }
 
+    /// The service with this name.
+    pub(crate) fn service(&self, name: &str) -> Option<Rc<Service>> {
+        self.services.borrow().named(name)
+    }
+
     /// Whether anybody is for the host of this request, whatever its path and its listener.
     pub(crate) fn knows_host(&self, head: &RequestHead) -> bool {
         self.services.borrow().know_host(head)

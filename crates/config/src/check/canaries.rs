@@ -23,7 +23,7 @@ impl Checker<'_, '_> {
             };
             let Some(own) = table.table("canary") else { continue };
             let canary = canary.clone();
-            services[place].scope = nothing();
+            services[place].scope = Scope::nothing();
             self.refuse_own_door(&canary.of, table);
             if !own.has("of") {
                 let wrong = Wrong::new("a canary needs the name of a service, `of`");
@@ -83,11 +83,6 @@ impl Checker<'_, '_> {
             }
         }
     }
-}
-
-/// Nobody is for these requests.
-fn nothing() -> Scope {
-    Scope { hosts: Vec::new(), paths: Vec::new(), listeners: Vec::new(), is_default: false }
 }
 
 /// A canary behind the door of this service.

@@ -85,9 +85,11 @@ impl Checker<'_, '_> {
             let wrong = Wrong::new("`basic_auth_realm` needs `basic_auth` beside it");
             self.note(at, wrong.help("add basic_auth = \"FILE\", the passwords that it is for"));
         }
-        if let (Some(at), true) = (table.key_at("public"), keys.is_public && table.has("basic_auth")) {
-            let wrong = Wrong::new("`public` and `basic_auth` are the contrary of each other");
-            self.note(at, wrong.help("remove one of them"));
+        for key in ["basic_auth", "forward_auth"].into_iter().filter(|key| table.has(key)) {
+            if let (Some(at), true) = (table.key_at("public"), keys.is_public) {
+                let wrong = Wrong::new(format!("`public` and `{key}` are the contrary of each other"));
+                self.note(at, wrong.help("remove one of them"));
+            }
         }
     }
 }

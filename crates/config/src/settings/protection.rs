@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use proxy::{
-    BasicAuth, Location, Networks, PathPattern, Policies, Protection, RateKey, RateLimit, RatePeriod,
+    BasicAuth, ForwardAuth, Location, Networks, PathPattern, Policies, Protection, RateKey, RateLimit,
+    RatePeriod,
 };
 
 use crate::form::{Choice, Flag, List, Maybe, Size, Text, Whole};
@@ -27,6 +28,7 @@ pub(crate) struct ProtectionKeys {
     pub(crate) rate_limit: Option<RateKeys>,
     pub(crate) basic_auth: Option<PathBuf>,
     pub(crate) basic_auth_realm: Option<String>,
+    pub(crate) forward_auth: Option<ForwardAuth>,
     /// Only some paths have it.
     pub(crate) is_public: bool,
 }
@@ -61,6 +63,7 @@ impl ProtectionKeys {
             rate_limit,
             basic_auth: protection.basic_auth.as_ref().map(|it| it.file.clone()),
             basic_auth_realm: protection.basic_auth.as_ref().map(|it| it.realm.clone()),
+            forward_auth: protection.forward_auth.clone(),
             is_public: protection.is_public,
         }
     }
@@ -80,11 +83,12 @@ impl ProtectionKeys {
                 file,
                 realm: self.basic_auth_realm.unwrap_or_else(|| REALM_DEFAULT.into()),
             }),
+            forward_auth: self.forward_auth,
             is_public: self.is_public,
         }
     }
 
-    fn walk_keys(&mut self, keys: &mut impl Keys, rate_limit: Table) {
+    fn walk_keys(&mut self, keys: &mut impl Keys, rate_limit: Table, forward_auth: Table) {
         let list = |example| List {
             each: Text::of("string", value::address_range),
             example,
@@ -120,6 +124,7 @@ impl ProtectionKeys {
         );
         self.walk_sign_in(keys);
         keys.optional(rate_limit, &mut self.rate_limit);
+        keys.optional(forward_auth, &mut self.forward_auth);
     }
 
     fn walk_sign_in(&mut self, keys: &mut impl Keys) {
@@ -148,7 +153,11 @@ impl ProtectionKeys {
     /// The keys of a service.
     pub(crate) fn walk(&mut self, keys: &mut impl Keys) {
         let says = "how often requests may come; more get 429";
-        self.walk_keys(keys, Table::new("rate_limit", "[service.rate_limit]", says).default("no limit"));
+        let rate_limit = Table::new("rate_limit", "[service.rate_limit]", says).default("no limit");
+        let says = "which other service is asked whether a request may pass";
+        let forward_auth =
+            Table::new("forward_auth", "[service.forward_auth]", says).default("nobody is asked");
+        self.walk_keys(keys, rate_limit, forward_auth);
     }
 }
 
@@ -224,12 +233,15 @@ impl Level for LocationKeys {
             Key::new(
                 "public",
                 Flag,
-                "whether nobody is asked here who they are, though elsewhere in the service they are (`basic_auth`)",
+                "whether nobody is asked here who they are, though elsewhere in the service they are (`basic_auth`, `forward_auth`)",
             ),
             &mut self.protection.is_public,
         );
         let says = "the same, for these paths";
         let rate_limit = Table::new("rate_limit", "[service.location.rate_limit]", says);
-        self.protection.walk_keys(keys, rate_limit.default("as for the service"));
+        let forward_auth = Table::new("forward_auth", "[service.location.forward_auth]", says);
+        let [rate_limit, forward_auth] =
+            [rate_limit, forward_auth].map(|it| it.default("as for the service"));
+        self.protection.walk_keys(keys, rate_limit, forward_auth);
     }
 }

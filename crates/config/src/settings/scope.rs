@@ -20,17 +20,23 @@ pub(crate) struct ScopeKeys {
     pub(crate) paths: Vec<PathPattern>,
     pub(crate) listeners: Vec<String>,
     pub(crate) is_default: bool,
+    /// No client can ask for it. Only services have this.
+    pub(crate) is_internal: bool,
 }
 
 impl ScopeKeys {
     /// The keys that stand for a scope.
     pub(crate) fn of(scope: &Scope) -> Self {
+        let is_internal = *scope == Scope::nothing();
         let Scope { hosts, paths, listeners, is_default } = scope.clone();
-        Self { hosts, paths, listeners, is_default, ..Self::default() }
+        Self { hosts, paths, listeners, is_default, is_internal, ..Self::default() }
     }
 
     /// What they say together.
     pub(crate) fn scope(self) -> Scope {
+        if self.is_internal {
+            return Scope::nothing();
+        }
         let hosts: Vec<String> = self.host.into_iter().chain(self.hosts).collect();
         let paths: Vec<PathPattern> = self.path.into_iter().chain(self.paths).collect();
         let all = Scope::default();
@@ -42,6 +48,18 @@ impl ScopeKeys {
             }
         };
         Scope { hosts, paths, listeners: self.listeners, is_default: self.is_default }
+    }
+
+    /// The key of a service that is there for others.
+    pub(crate) fn walk_internal(&mut self, keys: &mut impl Keys) {
+        keys.key(
+            Key::new(
+                "internal",
+                Flag,
+                "whether no client's request comes here, so that only `forward_auth` of other services asks it",
+            ),
+            &mut self.is_internal,
+        );
     }
 
     pub(crate) fn walk(&mut self, keys: &mut impl Keys) {

@@ -209,6 +209,7 @@ fn routing(keys: &mut impl Keys, it: &mut ServiceKeys) {
         &mut it.settings.name,
     );
     it.scope.walk(keys);
+    it.scope.walk_internal(keys);
     path_form(keys, &mut it.settings);
     let it = &mut it.settings;
     keys.key(
@@ -239,6 +240,7 @@ fn path_form(keys: &mut impl Keys, it: &mut ServiceSettings) {
 pub(crate) fn keys_at_the_door(keys: &mut impl Keys) {
     let mut it = ServiceKeys::blank();
     it.scope.walk(keys);
+    it.scope.walk_internal(keys);
     path_form(keys, &mut it.settings);
     key(keys, &mut it.settings);
     sticky::sticky(keys, &mut it.settings.sticky);

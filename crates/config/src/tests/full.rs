@@ -150,6 +150,11 @@ pub(super) const FULL: &str = r#"
         per = "minute"
         burst = 20
         by = "header:X-Api-Key"
+        [service.forward_auth]
+        service = "old"
+        path = "/verify?a"
+        copy = ["X-User", "Authorization"]
+        timeout = "1s"
         [[service.location]]
         path = "/shop/upload"
         max_body = "1GiB"
@@ -220,7 +225,7 @@ pub(super) const FULL: &str = r#"
         table_size = 1009
         [[service]]
         name = "jobs"
-        path = "/jobs"
+        internal = true
         user = "app"
         group = "staff"
     "#;
@@ -446,7 +451,7 @@ fn a_full_file_is_understood() {
         ..ServiceSettings::named("envoy")
     };
     let jobs = ServiceSettings {
-        scope: Scope::at("/jobs"),
+        scope: Scope::nothing(),
         driver: DriverChoice::Process {
             command: None,
             socket: false,

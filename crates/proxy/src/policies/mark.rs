@@ -17,6 +17,10 @@ pub enum Mark {
     SignInRefused,
     /// Whether its password is right could not be found out.
     SignInBusy,
+    /// Another service has answered it, which lets only some pass.
+    ForwardRefused,
+    /// That service did not say whether it may pass.
+    NotVouchedFor,
     /// Its replica gets another path.
     Rewritten,
     /// Fields were set, added or removed on its way in.
@@ -43,13 +47,15 @@ pub enum Mark {
 
 impl Mark {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Redirected,
         Self::NetworkRefused,
         Self::RateLimited,
         Self::BodyRefused,
         Self::SignInRefused,
         Self::SignInBusy,
+        Self::ForwardRefused,
+        Self::NotVouchedFor,
         Self::Rewritten,
         Self::RequestEdited,
         Self::ResponseEdited,
@@ -71,6 +77,7 @@ impl Mark {
             Self::RateLimited => "rate_limit",
             Self::BodyRefused => "max_body",
             Self::SignInRefused | Self::SignInBusy => "basic_auth",
+            Self::ForwardRefused | Self::NotVouchedFor => "forward_auth",
             Self::Rewritten => "rewrite",
             Self::RequestEdited => "request_headers",
             Self::ResponseEdited => "response_headers",
@@ -85,7 +92,8 @@ impl Mark {
         match self {
             Self::Redirected => "redirected",
             Self::NetworkRefused | Self::RateLimited | Self::BodyRefused => "refused",
-            Self::SignInRefused => "refused",
+            Self::SignInRefused | Self::ForwardRefused => "refused",
+            Self::NotVouchedFor => "unanswered",
             Self::SignInBusy => "busy",
             Self::Rewritten => "rewritten",
             Self::RequestEdited | Self::ResponseEdited => "edited",
@@ -105,6 +113,7 @@ impl Mark {
         match self {
             Self::Redirected | Self::NetworkRefused | Self::RateLimited | Self::BodyRefused => self.policy(),
             Self::SignInRefused | Self::SignInBusy => self.policy(),
+            Self::ForwardRefused | Self::NotVouchedFor => self.policy(),
             Self::Rewritten | Self::RequestEdited | Self::ResponseEdited => self.policy(),
             Self::SessionBegun => "sticky begun",
             Self::SessionKept => "sticky kept",
@@ -154,7 +163,7 @@ mod tests {
             assert_eq!(mark as usize, place, "{mark:?}");
             assert!(marks.add(mark) && !marks.add(mark), "{mark:?}");
         }
-        let all = "redirect, networks, rate_limit, max_body, basic_auth, rewrite, request_headers, response_headers, \
+        let all = "redirect, networks, rate_limit, max_body, basic_auth, forward_auth, rewrite, request_headers, response_headers, \
                    sticky begun, sticky kept, sticky away, sticky moved, compression, canary asked, canary session, canary share";
         assert_eq!(marks.text().as_deref(), Some(all));
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::policies::basic_auth::files::PasswordFiles;
 use crate::policies::basic_auth::{BasicAuth, SignIn};
+use crate::policies::forward_auth::ForwardAuth;
 use crate::policies::networks::Networks;
 use crate::policies::rate::{RateLimit, RateLimiter};
 use crate::travel::path_rule::{PathRule, Reading};
@@ -23,6 +24,8 @@ pub struct Protection {
     pub max_body: Option<u64>,
     /// Whose names and passwords are asked for.
     pub basic_auth: Option<BasicAuth>,
+    /// Which other service is asked.
+    pub forward_auth: Option<ForwardAuth>,
     /// Whether nobody is asked who they are, though elsewhere in the service they are.
     pub is_public: bool,
 }
@@ -63,6 +66,14 @@ pub(crate) struct Guard {
     pub(crate) rate: Option<Arc<RateLimiter>>,
     pub(crate) max_body: Option<u64>,
     pub(crate) sign_in: Option<Arc<SignIn>>,
+    pub(crate) forward_auth: Option<ForwardAuth>,
+}
+
+impl Guard {
+    /// Whether it must be found out who sends a request, which may take time.
+    pub(crate) fn asks_who(&self) -> bool {
+        self.sign_in.is_some() || self.forward_auth.is_some()
+    }
 }
 
 impl Guards {
@@ -78,16 +89,19 @@ impl Guards {
             rate: protection.rate_limit.as_ref().map(|limit| limiter(limit, path)),
             max_body: protection.max_body,
             sign_in: protection.basic_auth.as_ref().map(|it| Arc::new(SignIn::new(it, files))),
+            forward_auth: protection.forward_auth.clone(),
         };
         let general = guard(all.general, None);
         let located = all.locations.iter().map(|Location { path, protection }| {
             let own = guard(protection, Some(path));
             let sign_in = own.sign_in.or_else(|| general.sign_in.clone());
+            let forward_auth = own.forward_auth.or_else(|| general.forward_auth.clone());
             let guard = Guard {
                 networks: own.networks.or_else(|| general.networks.clone()),
                 rate: own.rate.or_else(|| general.rate.clone()),
                 max_body: own.max_body.or(general.max_body),
                 sign_in: sign_in.filter(|_| !protection.is_public),
+                forward_auth: forward_auth.filter(|_| !protection.is_public),
             };
             Located { path: PathRule::new(path), guard }
         });

@@ -39,6 +39,8 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) style: Cell<ResponseStyle>,
     /// How much of its body is taken, in bytes.
     pub(crate) body_max: Cell<u64>,
+    /// It is a question of ours about a request.
+    is_inner: bool,
     /// Whom it is for, once that is known.
     service: OnceCell<Rc<Service>>,
     /// The canary that gets it instead.
@@ -84,10 +86,20 @@ impl<'a> RequestContext<'a> {
             begun: deadline.now(),
             style: Cell::default(),
             body_max: Cell::new(u64::MAX),
+            is_inner: false,
             service: OnceCell::new(),
             canary: OnceCell::new(),
             account: Account::default(),
         }
+    }
+
+    /// A question to a service about this request, in its name.
+    pub(crate) fn about(&self, service: Rc<Service>) -> RequestContext<'a> {
+        let Self { worker, origin, listener, deadline, .. } = self;
+        let question =
+            RequestContext { is_inner: true, ..RequestContext::begin(worker, origin, listener, deadline) };
+        question.set_service(service);
+        question
     }
 
     /// Says whom it is for, once and for all.
@@ -118,6 +130,10 @@ impl<'a> RequestContext<'a> {
     /// Edits the head of a response that is about to be sent, whoever it comes from, as policies would have it:
     /// those of the service first.
     pub(crate) fn edit_response(&self, head: &mut ResponseHead) {
+        // What comes of a question goes to nobody as it is.
+        if self.is_inner {
+            return;
+        }
         let of_service =
             self.service().and_then(|service| service.settings.policies.response_headers.as_ref());
         for edits in of_service.into_iter().chain(&self.listener.response_headers) {

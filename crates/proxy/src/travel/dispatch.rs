@@ -15,6 +15,7 @@ use crate::travel::context::{Asked, Beginning, RequestContext};
 use crate::travel::diversion;
 use crate::travel::errand::Errand;
 use crate::travel::guards::{self, Addressee, Objection};
+use crate::travel::inquiry::Denial;
 use crate::travel::rounds;
 use crate::travel::sign_in;
 use crate::travel::written::Written;
@@ -93,11 +94,13 @@ async fn forward<C: Client>(
         Ok(service) => service,
         Err(objection) => return object(request, head, client, objection).await,
     };
-    if let Some(sign_in) = &service.guards.at(location).sign_in {
+    let guard = service.guards.at(location);
+    if guard.asks_who() {
         // Boxed, as whatever is seldom needed: requests carry the room for all of their way.
-        let asked = Box::pin(sign_in::pass(request, sign_in, head, client)).await;
-        if let Err(objection) = asked {
-            return object(request, head, client, objection).await;
+        match Box::pin(sign_in::pass(request, guard, head, client)).await {
+            Ok(()) => {}
+            Err(Denial::Objection(objection)) => return object(request, head, client, objection).await,
+            Err(Denial::Reply(reply)) => return send::reply(request, head, client, reply).await,
         }
     }
     let service = if canaries.is_empty() { service } else { divert(request, service, &canaries, head) };

@@ -30,6 +30,11 @@ impl Scope {
     pub fn at(path: &str) -> Self {
         Self { paths: vec![PathPattern::Prefix(path.to_owned())], ..Self::default() }
     }
+
+    /// No request.
+    pub fn nothing() -> Self {
+        Self { hosts: Vec::new(), paths: Vec::new(), ..Self::default() }
+    }
 }
 
 impl Default for Scope {

@@ -12,21 +12,39 @@ use crate::clients::client::Client;
 use crate::policies::basic_auth::passwords::Finding;
 use crate::policies::basic_auth::porters::Ticket;
 use crate::policies::basic_auth::{Look, SignIn, took_too_long};
+use crate::policies::protection::Guard;
 use crate::policies::vouched::Vouched;
 use crate::respond::failure::Failure;
 use crate::travel::context::RequestContext;
 use crate::travel::guards::Objection;
+use crate::travel::inquiry::{self, Denial};
 
 /// How long a request waits for its turn, and for what comes of it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Lets those pass who say who they are, and notes it.
+/// Lets those pass who say who they are, or whom another service lets pass, and notes it.
 pub(crate) async fn pass<C: Client>(
+    request: &RequestContext<'_>,
+    guard: &Guard,
+    head: &RequestHead,
+    client: &mut C,
+) -> Result<(), Denial> {
+    if let Some(sign_in) = &guard.sign_in {
+        let user = user(request, sign_in, head, client).await?;
+        *request.account.vouched.borrow_mut() = Some(Box::new(Vouched::for_user(&user)));
+    }
+    if let Some(auth) = &guard.forward_auth {
+        inquiry::ask(request, auth, head, client).await?;
+    }
+    Ok(())
+}
+
+async fn user<C: Client>(
     request: &RequestContext<'_>,
     sign_in: &SignIn,
     head: &RequestHead,
     client: &mut C,
-) -> Result<(), Objection> {
+) -> Result<Arc<str>, Objection> {
     let finding = match sign_in.look(head) {
         Look::Known(finding) => finding,
         Look::Refused(answer) => return Err(answer.into()),
@@ -35,9 +53,7 @@ pub(crate) async fn pass<C: Client>(
             wait(request, &ticket, client).await?
         }
     };
-    let user = sign_in.judge(finding)?;
-    *request.account.vouched.borrow_mut() = Some(Box::new(Vouched::for_user(user)));
-    Ok(())
+    Ok(sign_in.judge(finding)?)
 }
 
 async fn wait<C: Client>(

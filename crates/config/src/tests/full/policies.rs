@@ -1,8 +1,8 @@
 //! What the requests of the first service go through.
 
 use proxy::{
-    BasicAuth, Coding, CompressionSettings, Location, Networks, PathRewrite, Protection, RateKey, RateLimit,
-    RatePeriod,
+    BasicAuth, Coding, CompressionSettings, ForwardAuth, Location, Networks, PathRewrite, Protection,
+    RateKey, RateLimit, RatePeriod,
 };
 
 use super::*;
@@ -36,6 +36,12 @@ fn protection() -> Protection {
         rate_limit: Some(RateLimit { requests: 100, per: RatePeriod::Minute, burst: 20, by }),
         max_body: Some(10 << 20),
         basic_auth: Some(BasicAuth { file: "staff.htpasswd".into(), realm: "The shop's staff".into() }),
+        forward_auth: Some(ForwardAuth {
+            service: "old".into(),
+            path: "/verify?a".into(),
+            copy: vec!["x-user".into(), "authorization".into()],
+            timeout: Duration::from_secs(1),
+        }),
         is_public: false,
     }
 }
