@@ -18,6 +18,7 @@ mod canary;
 mod listeners;
 mod redirects;
 mod rewrite;
+mod rights;
 mod operators;
 mod placing;
 mod protection;
@@ -25,16 +26,18 @@ mod service;
 mod sticky;
 mod tables;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
+use ::driver::Pull;
 use fleet::{Address, ReplicaName};
 use proxy::{AccessLogDestination, AccessLogSettings, ClientSettings, Policies, Redirect};
 
 pub(crate) use driver::DriverKeys;
-pub use driver::{DriverChoice, OnExit, Rights};
+pub use driver::{DriverChoice, OnExit};
 pub use limits::CONNECTIONS_MAX;
 pub(crate) use limits::{
     CERTIFICATES_MAX, LISTENERS_MAX, LOCATIONS_MAX, REDIRECTS_MAX, REPLICAS_MAX, ROUTES_MAX, SERVICES_MAX,
@@ -45,7 +48,9 @@ pub use placing::Algorithm;
 pub(crate) use placing::PlacingKeys;
 pub(crate) use protection::{LocationKeys, ProtectionKeys};
 pub(crate) use redirects::RedirectKeys;
+pub use rights::Rights;
 pub(crate) use scope::ScopeKeys;
+pub(crate) use service::ENV_RESERVED;
 pub use service::ServiceSettings;
 pub(crate) use service::{ServiceKeys, keys_at_the_door};
 pub use sticky::StickySettings;
@@ -142,6 +147,8 @@ impl Settings {
                 capabilities: Vec::new(),
                 new_privileges: false,
                 fittings: Box::default(),
+                secrets: BTreeMap::new(),
+                pull: Pull::default(),
             };
             service.on_exit = service.driver.on_exit_default();
         }
@@ -234,6 +241,7 @@ impl Settings {
             }
         }
         for service in &mut self.services {
+            service.env_files.iter_mut().for_each(settle);
             service.driver.in_folder(folder);
             let Policies { protection, locations, .. } = &mut service.policies;
             let of_paths = locations.iter_mut().map(|location| &mut location.protection);

@@ -1,15 +1,17 @@
 //! Replicas as containers of the local Docker engine.
 //!
-//! Owns the order of the engine calls behind each deed of the driver. It never pulls an image,
+//! Owns the order of the engine calls behind each deed of the driver. It pulls no image unless it is told to,
 //! never touches what it cannot prove to have made, and never waits for the engine without a
 //! limit.
 
 mod container_name;
+mod contents;
 mod create;
 mod fittings;
 mod furnish;
 mod labels;
 mod records;
+mod secrets;
 mod settings;
 
 mod ledger;
@@ -18,6 +20,7 @@ mod seal;
 mod strangers;
 
 mod attend;
+mod credentials;
 mod engine;
 mod errors;
 mod presence;
@@ -28,6 +31,7 @@ mod lives;
 mod follow;
 mod network;
 mod output;
+mod pull;
 mod pinned;
 mod recipe;
 mod witness;
@@ -64,7 +68,8 @@ use lives::Container;
 use pinned::release_in;
 use starting::{CONTACT_PAUSE, CONTACTS_MAX};
 
-pub use fittings::{Device, Fittings, Gpus, Source, Tmpfs, Ulimit, Volume};
+pub use contents::Contents;
+pub use fittings::{Device, Fittings, Gpus, Pull, Source, Tmpfs, Ulimit, Volume};
 pub use orphans::{EndedContainers, end_orphaned_containers, remove_unused_networks};
 pub use recipe::DockerRecipe;
 pub use records::DockerRecords;

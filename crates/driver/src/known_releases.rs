@@ -64,6 +64,11 @@ impl<S> KnownReleases<S> {
         settings.ok_or_else(|| DriverError::new(format!("nothing is known of release {release}")))
     }
 
+    /// All that are known.
+    pub(crate) fn all(&self) -> Vec<Arc<S>> {
+        self.known().settings.values().cloned().collect()
+    }
+
     /// What the driver was made with.
     pub(crate) fn first(&self) -> Release {
         self.known().first

@@ -69,8 +69,8 @@ mod scripted;
 mod stationary;
 
 pub use docker::{
-    Device, DockerDriver, DockerRecipe, DockerRecords, DockerSettings, EndedContainers, Fittings, Gpus,
-    Source, Tmpfs, Ulimit, Volume, end_orphaned_containers, remove_unused_networks,
+    Contents, Device, DockerDriver, DockerRecipe, DockerRecords, DockerSettings, EndedContainers, Fittings,
+    Gpus, Pull, Source, Tmpfs, Ulimit, Volume, end_orphaned_containers, remove_unused_networks,
 };
 pub use driver::{Driver, EVENTS_CAPACITY, EventSender};
 pub use environment::{ReplicaEnvironment, ServerId};

@@ -245,7 +245,7 @@ async fn a_missing_image_is_a_clear_error() {
     let Some(rig) = Rig::up("image", |_| {}).await else { return };
     let (driver, _events) = rig.sibling(|settings| settings.image = "evenkeel-no-such:1".into()).await;
     let expected = "image 'evenkeel-no-such:1' is not on this host; build or pull it first \
-                    (`docker pull evenkeel-no-such:1`)";
+                    (`docker pull evenkeel-no-such:1`), or say pull = \"missing\"";
     assert_eq!(driver.prepare().await.unwrap_err().in_full(), expected);
     assert_eq!(driver.start(rig.order(1)).await.unwrap_err().in_full(), expected);
 }

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use driver::{
-    DockerDriver, DockerRecords, DockerSettings, Driver, EVENTS_CAPACITY, Fittings, ReplicaEnvironment,
-    ServerId, StartOrder,
+    Contents, DockerDriver, DockerRecords, DockerSettings, Driver, EVENTS_CAPACITY, Fittings, Pull,
+    ReplicaEnvironment, ServerId, StartOrder,
 };
 use files::Secret;
 use fleet::{Event, Exit, FoundState, Life, Release, ReplicaName, StopHow};
@@ -396,6 +396,8 @@ fn settings(directory: &Path) -> DockerSettings {
         capabilities: Vec::new(),
         new_privileges: false,
         fittings: Fittings::default(),
+        contents: Contents::default(),
+        pull: Pull::Never,
         stop_timeout: Duration::from_secs(1),
         stop_signal: None,
     }

@@ -18,6 +18,7 @@ mod stopped;
 mod descriptors;
 mod memory;
 mod folders;
+mod named;
 mod entrance;
 mod neighbours;
 mod owner;

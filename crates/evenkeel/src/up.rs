@@ -21,11 +21,11 @@ use crate::owner::{self, OwnerLock};
 use crate::services::{self, Begun, END_MARGIN, Services};
 use crate::signals::EndSignals;
 use crate::{
-    Outcome, Stopped, deploy, descriptors, explain, failed, folders, log, orphans, passwords, say, settings,
-    state, token, warnings, wiring,
+    Outcome, Stopped, deploy, descriptors, explain, failed, folders, log, named, orphans, passwords, say,
+    settings, state, token, warnings, wiring,
 };
 
-/// Checks a configuration file, and the certificates and passwords that it names.
+/// Checks a configuration file, and the certificates, passwords, variables and secrets that it names.
 pub(crate) fn validate(path: &Path) -> Outcome {
     log::begin_warnings();
     let settings = config::read(path).map_err(|error| {
@@ -36,6 +36,7 @@ pub(crate) fn validate(path: &Path) -> Outcome {
     let doors = entrance::load(&settings).map_err(Stopped::BadConfiguration)?;
     passwords::check(&settings).map_err(Stopped::BadConfiguration)?;
     folders::check(&settings).map_err(Stopped::BadConfiguration)?;
+    named::check(&settings).map_err(Stopped::BadConfiguration)?;
     warnings::tell(&settings, Some(path));
     let names: Vec<&str> = settings.services.iter().map(|service| service.name.as_str()).collect();
     let addresses: Vec<String> = doors.iter().map(|door| door.address.to_string()).collect();

@@ -8,15 +8,16 @@ use std::time::Duration;
 use config::{Algorithm, DriverChoice, OnExit, Rights, ServiceSettings, Settings};
 use control::{Control, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings};
 use driver::{
-    Account, DockerDriver, DockerSettings, Driver, DriverError, EventSender, KeepSettings, ListenedBy,
-    ProcessDriver, ProcessSettings, ReplicaEnvironment, ServerId, Spec, StaticDriver,
+    Account, Contents, DockerDriver, DockerSettings, Driver, DriverError, EventSender, Fittings,
+    KeepSettings, ListenedBy, ProcessDriver, ProcessSettings, ReplicaEnvironment, ServerId, Spec,
+    StaticDriver,
 };
 use fleet::FleetSettings;
 use placement::{Classic, ClassicSettings, Named, NamedAlgorithm, Placement, Rendezvous, SeatChoice};
 use proxy::{ResponseStyle, Sticky};
 
 use crate::identity::Identity;
-use crate::{descriptors, state, tether};
+use crate::{descriptors, named, state, tether};
 
 /// How long replicas of a service that is configured no more may take to end; what they were promised
 /// is not known any more.
@@ -138,7 +139,7 @@ pub(crate) fn spec(service: &ServiceSettings, identity: &Identity) -> Result<Opt
     let environment = ReplicaEnvironment {
         service: service.name.clone(),
         server_id: service.server_id,
-        extra: service.env.clone(),
+        extra: named::environment(service)?,
     };
     Ok(Some(match &service.driver {
         DriverChoice::Process { command, socket, listened_by, rights } => {
@@ -176,22 +177,29 @@ pub(crate) fn spec(service: &ServiceSettings, identity: &Identity) -> Result<Opt
             capabilities,
             new_privileges,
             fittings,
-        } => Spec::Docker(Box::new(DockerSettings {
-            image: image.clone(),
-            command: command.clone(),
-            port: service.port,
-            network: network.clone(),
-            publish: *publish,
-            owner: identity.owner.clone(),
-            records: identity.docker_records()?,
-            environment,
-            memory: *memory,
-            cpus: *cpus,
-            capabilities: capabilities.clone(),
-            new_privileges: *new_privileges,
-            fittings: (**fittings).clone(),
-            stop_timeout: service.stop_timeout,
-            stop_signal: service.stop_signal.clone(),
+            secrets,
+            pull,
+        } => Spec::Docker(Box::new({
+            let (contents, secrets) = Contents::of(named::secrets(secrets)?, &identity.secret);
+            DockerSettings {
+                image: image.clone(),
+                command: command.clone(),
+                port: service.port,
+                network: network.clone(),
+                publish: *publish,
+                owner: identity.owner.clone(),
+                records: identity.docker_records()?,
+                environment,
+                memory: *memory,
+                cpus: *cpus,
+                capabilities: capabilities.clone(),
+                new_privileges: *new_privileges,
+                fittings: Fittings { secrets, ..(**fittings).clone() },
+                contents,
+                pull: *pull,
+                stop_timeout: service.stop_timeout,
+                stop_signal: service.stop_signal.clone(),
+            }
         })),
         DriverChoice::Static { .. } | DriverChoice::Files { .. } => return Ok(None),
     }))

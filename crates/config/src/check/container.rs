@@ -12,6 +12,9 @@ use crate::settings::DriverKeys;
 /// What the engine itself has in every container.
 const OF_THE_ENGINE: [&str; 6] = ["/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
+/// Where secrets are in a container.
+const SECRETS: &str = "/run/secrets";
+
 impl Checker<'_, '_> {
     pub(super) fn container(&mut self, table: &Found, keys: &DriverKeys) {
         self.check_places(table);
@@ -58,7 +61,8 @@ impl Checker<'_, '_> {
         let volume = |part: &Part| container::volume(&part.text).map(|volume| volume.target);
         let tmpfs = |part: &Part| container::tmpfs(&part.text).map(|tmpfs| tmpfs.target);
         let volumes = table.parts("volumes").iter().map(|part| (volume(part), part));
-        let all = volumes.chain(table.parts("tmpfs").iter().map(|part| (tmpfs(part), part)));
+        let secrets = table.parts("secrets").iter().map(|part| (Ok(format!("{SECRETS}/{}", part.key)), part));
+        let all = secrets.chain(volumes).chain(table.parts("tmpfs").iter().map(|part| (tmpfs(part), part)));
         let mut earlier = BTreeMap::new();
         for (target, part) in all {
             let Ok(target) = target else { continue };

@@ -9,11 +9,8 @@ use super::Checker;
 use super::protection::Protected;
 use crate::found::Found;
 use crate::problem::Wrong;
-use crate::settings::{Heartbeat, ServiceKeys, ServiceSettings};
+use crate::settings::{ENV_RESERVED, Heartbeat, ServiceKeys, ServiceSettings};
 use crate::suggest;
-
-/// What every replica is told; the operator's own value would never arrive.
-const ENV_RESERVED: [&str; 5] = ["SERVER_ID", "PORT", "EVENKEEL_SERVICE", "EVENKEEL_SEAT", "EVENKEEL_LIFE"];
 
 impl Checker<'_, '_> {
     pub(super) fn service(&mut self, keys: ServiceKeys, table: &Found) -> ServiceSettings {

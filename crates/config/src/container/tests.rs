@@ -1,5 +1,6 @@
 //! What is legal in the forms of what containers have beside, and what is said of what is not.
 
+use super::tables::ulimit;
 use super::*;
 
 /// What a text comes to, as it would be written, or what is wrong with it.

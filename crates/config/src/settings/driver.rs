@@ -1,13 +1,16 @@
 //! How replicas are run: the choice between the drivers, and the keys that not every driver has.
 
+use std::collections::BTreeMap;
 use std::path::{Path, absolute};
 
-use driver::{Fittings, ListenedBy, Source};
+use driver::{Fittings, ListenedBy, Pull, Source};
 use fleet::Address;
 use proxy::Folder;
 
 use super::fittings;
 use super::folder;
+use super::rights::Rights;
+use crate::container::tables::Secrets;
 use crate::form::{Choice, Flag, List, Maybe, Number, Size, Text};
 use crate::keys::{Effect, Key, Keys, Told};
 use crate::only::{DriverKind, OF_DOCKER, OF_OWNED, OF_PROCESS, OF_STATIC};
@@ -18,8 +21,6 @@ pub(crate) const NETWORK_DEFAULT: &str = "evenkeel";
 /// The container engine takes no less.
 const MEMORY_BYTES_MIN: u64 = 6 << 20;
 const MEMORY_BYTES_MAX: u64 = 16 << 40;
-/// No environment of ours has more that is worth passing on.
-const INHERIT_MAX: usize = 256;
 const CPUS_MIN: f64 = 0.01;
 const CPUS_MAX: f64 = 1024.0;
 const CAPABILITIES_MAX: usize = 64;
@@ -60,6 +61,10 @@ pub enum DriverChoice {
         new_privileges: bool,
         /// What it has beside.
         fittings: Box<Fittings>,
+        /// The files whose contents they have as secrets, by the names that those have inside.
+        secrets: BTreeMap<String, String>,
+        /// When the image is fetched.
+        pull: Pull,
     },
     /// Somebody else runs them.
     Static {
@@ -71,19 +76,6 @@ pub enum DriverChoice {
         /// Which.
         folder: Folder,
     },
-}
-
-/// What a process may do, and what it gets to know of its balancer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rights {
-    /// The account that it runs as; the balancer's own without it.
-    pub user: Option<String>,
-    /// The group; the account's own without it.
-    pub group: Option<String>,
-    /// Whether it may get more rights than it was started with.
-    pub new_privileges: bool,
-    /// The variables of the balancer's environment that it gets, beside the few that all get.
-    pub inherit: Vec<String>,
 }
 
 /// What becomes of the replicas when the balancer ends.
@@ -115,6 +107,8 @@ pub(crate) struct DriverKeys {
     /// But for users and networks, which have keys of their own.
     pub(crate) fittings: Fittings,
     pub(crate) folder: Folder,
+    pub(crate) secrets: BTreeMap<String, String>,
+    pub(crate) pull: Pull,
     pub(crate) on_exit: Option<OnExit>,
 }
 
@@ -136,6 +130,8 @@ impl Default for DriverKeys {
             capabilities: Vec::new(),
             fittings: Fittings::default(),
             folder: Folder::default(),
+            secrets: BTreeMap::new(),
+            pull: Pull::default(),
             on_exit: None,
         }
     }
@@ -241,6 +237,10 @@ impl DriverKeys {
             &mut self.capabilities,
         );
         fittings::walk(keys, &mut self.fittings);
+        keys.key(Key::new("secrets", Secrets, "").only(OF_DOCKER).effect(Effect::Deploy), &mut self.secrets);
+        let words =
+            Choice::between(["never", "missing", "always"], [Pull::Never, Pull::Missing, Pull::Always]);
+        keys.key(Key::new("pull", words, "").only(OF_DOCKER).effect(Effect::Deploy), &mut self.pull);
     }
 
     /// The keys that stand for a choice that was made.
@@ -262,6 +262,8 @@ impl DriverKeys {
                 capabilities,
                 new_privileges,
                 fittings,
+                secrets,
+                pull,
             } => Self {
                 kind: DriverKind::Docker,
                 image,
@@ -274,6 +276,8 @@ impl DriverKeys {
                 capabilities,
                 rights: Rights { new_privileges, user: fittings.user.clone(), ..Rights::default() },
                 fittings: Fittings { user: None, networks: Vec::new(), ..*fittings },
+                secrets,
+                pull,
                 ..base
             },
             DriverChoice::Static { addresses } => Self { kind: DriverKind::Static, addresses, ..base },
@@ -312,49 +316,12 @@ impl DriverKeys {
                     networks: it.networks.into_iter().skip(1).collect(),
                     ..it.fittings
                 }),
+                secrets: it.secrets,
+                pull: it.pull,
             },
             DriverKind::Static => DriverChoice::Static { addresses: it.addresses },
             DriverKind::Files => DriverChoice::Files { folder: it.folder },
         }
-    }
-}
-
-impl Rights {
-    /// Both as an engine takes them.
-    fn in_container(&self) -> Option<String> {
-        let user = self.user.as_ref()?;
-        Some(self.group.as_ref().map_or_else(|| user.clone(), |group| format!("{user}:{group}")))
-    }
-
-    fn walk(&mut self, keys: &mut impl Keys) {
-        let own = |what| Told::Instead(what);
-        keys.key(
-            Key::new("user", Maybe(Text::of("string", value::account_and_group)), "")
-                .only(OF_OWNED)
-                .effect(Effect::Deploy)
-                .default(own("the balancer's own account; for containers, what the image says")),
-            &mut self.user,
-        );
-        keys.key(
-            Key::new("group", Maybe(Text::of("string", value::account)), "")
-                .only(OF_OWNED)
-                .effect(Effect::Deploy)
-                .default(own("the group of `user`")),
-            &mut self.group,
-        );
-        keys.key(
-            Key::new("new_privileges", Flag, "").only(OF_OWNED).effect(Effect::Deploy),
-            &mut self.new_privileges,
-        );
-        let example = "inherit = [\"DATABASE_URL\"]";
-        let names = List { each: Text::of("string", value::variable), example, most: Some(INHERIT_MAX) };
-        keys.key(
-            Key::new("inherit", names, "")
-                .only(OF_PROCESS)
-                .effect(Effect::Deploy)
-                .default(Told::Instead("none")),
-            &mut self.inherit,
-        );
     }
 }
 
@@ -373,7 +340,8 @@ impl DriverChoice {
             *path = absolute(&joined).unwrap_or(joined).to_string_lossy().into_owned();
         };
         match self {
-            Self::Docker { fittings, .. } => {
+            Self::Docker { fittings, secrets, .. } => {
+                secrets.values_mut().for_each(settle);
                 let sources = fittings.volumes.iter_mut().map(|volume| &mut volume.source);
                 sources.for_each(|source| match source {
                     Source::Host(path) => settle(path),

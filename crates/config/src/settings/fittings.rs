@@ -3,7 +3,8 @@
 
 use driver::Fittings;
 
-use crate::container::{self, Graphics, StringTable, Ulimits};
+use crate::container;
+use crate::container::tables::{Graphics, StringTable, Ulimits};
 use crate::form::{Flag, Form, List, Maybe, Text};
 use crate::keys::{Effect, Key, Keys, Told};
 use crate::only::OF_DOCKER;

@@ -2,6 +2,7 @@
 //! key is a field of [`ServiceSettings`], its default, and its declaration in this file.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use driver::ServerId;
@@ -19,12 +20,17 @@ use super::rewrite;
 use super::scope::ScopeKeys;
 use super::sticky::{self, StickySettings};
 use super::tables::{self, Heartbeat};
-use crate::form::{Choice, Maybe, Named, Text, Time, Whole};
+use crate::form::{Choice, List, Maybe, Named, Text, Time, Whole};
 use crate::keys::{Effect, Key, Keys, Level, Table, Told};
 use crate::only::{OF_DOCKER, OF_OWNED};
 use crate::value;
 
+/// What every replica is told; the operator's own value would never arrive.
+pub(crate) const ENV_RESERVED: [&str; 5] =
+    ["SERVER_ID", "PORT", "EVENKEEL_SERVICE", "EVENKEEL_SEAT", "EVENKEEL_LIFE"];
 const START_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+const ENV_FILES_MAX: usize = 16;
+
 /// One fleet and the requests that belong to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceSettings {
@@ -44,6 +50,8 @@ pub struct ServiceSettings {
     pub port: u16,
     /// The operator's own environment variables.
     pub env: BTreeMap<String, String>,
+    /// Files with more of them; those of `env` win.
+    pub env_files: Vec<PathBuf>,
     /// What requests are placed by.
     pub key: KeyRule,
     /// How its sessions are kept where they are.
@@ -113,6 +121,7 @@ impl ServiceSettings {
             replicas: 3,
             port: 5000,
             env: BTreeMap::new(),
+            env_files: Vec::new(),
             key: KeyRule::Random,
             sticky: StickySettings::default(),
             algorithm: Algorithm::Rendezvous,
@@ -136,6 +145,12 @@ impl ServiceSettings {
             rollout: RolloutSettings::default(),
             driver,
         }
+    }
+
+    /// Variables that its replicas are given by us, whatever anybody else says.
+    pub fn reserved_variables(&self) -> impl Iterator<Item = &'static str> {
+        let has_sockets = matches!(self.driver, DriverChoice::Process { socket: true, .. });
+        ENV_RESERVED.into_iter().chain(has_sockets.then_some("SOCKET"))
     }
 
     /// Whether its replicas are ours to start and stop.
@@ -289,6 +304,14 @@ fn port(keys: &mut impl Keys, it: &mut ServiceSettings) {
 
 fn placed_by(keys: &mut impl Keys, it: &mut ServiceSettings) {
     keys.key(Key::new("env", Named, "").only(OF_OWNED).effect(Effect::Deploy), &mut it.env);
+    let example = "env_file = [\"app.env\"]";
+    let each = Text { kind: "string", ..Text::path(value::file) };
+    keys.key(
+        Key::new("env_file", List { each, example, most: Some(ENV_FILES_MAX) }, "")
+            .only(OF_OWNED)
+            .effect(Effect::Deploy),
+        &mut it.env_files,
+    );
     key(keys, it);
     sticky::sticky(keys, &mut it.sticky);
 }

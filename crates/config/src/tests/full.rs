@@ -119,7 +119,10 @@ pub(super) const FULL: &str = r#"
         gpus = 2
         log_driver = "local"
         log_options = { max-size = "1m" }
+        secrets = { password = "secrets/password" }
+        pull = "missing"
         env = { GREETING = "hello" }
+        env_file = ["app.env", "/etc/app.env"]
         key = "header:X-User"
         sticky = "seat"
         sticky_lifetime = "2h"
@@ -253,6 +256,8 @@ fn full_docker() -> DriverChoice {
         capabilities: vec!["NET_BIND_SERVICE".into(), "CHOWN".into()],
         new_privileges: true,
         fittings: Box::new(full_fittings()),
+        secrets: BTreeMap::from([("password".into(), "secrets/password".into())]),
+        pull: driver::Pull::Missing,
     }
 }
 
@@ -277,6 +282,7 @@ fn full_web() -> ServiceSettings {
         driver: full_docker(),
         port: 8080,
         env: BTreeMap::from([("GREETING".into(), "hello".into())]),
+        env_files: vec!["app.env".into(), "/etc/app.env".into()],
         key: KeyRule::Header("x-user".parse().unwrap()),
         sticky: StickySettings {
             cookie: Some("seat".into()),

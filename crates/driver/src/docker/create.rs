@@ -61,7 +61,7 @@ pub(super) fn body(
         }),
         ..Default::default()
     };
-    furnish(&mut body, &settings.fittings, order, &Endpoint::Port(settings.port));
+    furnish(&mut body, settings, order, &Endpoint::Port(settings.port));
     body
 }
 

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bollard::auth::DockerCredentials;
 use bollard::container::LogOutput;
 use bollard::errors::Error as LibraryError;
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, EventMessage, NetworkConnectRequest,
-    NetworkCreateRequest, NetworkInspect,
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, CreateImageInfo, EventMessage,
+    NetworkConnectRequest, NetworkCreateRequest, NetworkInspect,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, EventsOptions, ListContainersOptions, ListNetworksOptions,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptions, ListContainersOptions,
+    ListNetworksOptions, LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
     WaitContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
@@ -134,6 +135,17 @@ impl Engine {
             Err(error) if error.is_missing() => Ok(false),
             Err(error) => Err(error.during(format!("cannot look for image '{image}'"))),
         }
+    }
+
+    /// Has the engine fetch an image, and tells how that goes on. Without a limit: the caller has one.
+    pub(super) fn pull(
+        &self,
+        name: &str,
+        tag: &str,
+        credentials: Option<DockerCredentials>,
+    ) -> impl Stream<Item = Result<CreateImageInfo, LibraryError>> + use<> {
+        let options = CreateImageOptionsBuilder::default().from_image(name).tag(tag).build();
+        self.docker.create_image(Some(options), None, credentials)
     }
 
     /// The ports that an image says its programs listen on, such as `8080/tcp`.

@@ -71,6 +71,7 @@ impl From<LibraryError> for CallError {
             | LibraryError::HyperLegacyError { .. }
             | LibraryError::SocketNotFoundError(_)
             | LibraryError::RequestTimeoutError => Self::Lost(innermost(&error)),
+            LibraryError::DockerStreamError { error } => Self::Broken(error.trim().to_string()),
             other => Self::Broken(innermost(&other)),
         }
     }
@@ -97,7 +98,7 @@ pub(super) fn unreachable(socket: &Path, cause: CallError) -> DriverError {
 /// The image is not here, and we do not fetch it.
 pub(super) fn no_image(image: &str) -> DriverError {
     DriverError::new(format!(
-        "image '{image}' is not on this host; build or pull it first (`docker pull {image}`)"
+        "image '{image}' is not on this host; build or pull it first (`docker pull {image}`), or say pull = \"missing\""
     ))
 }
 

@@ -57,6 +57,21 @@ pub struct Fittings {
     /// Processors for graphics.
     #[serde(skip_serializing_if = "is_default")]
     pub gpus: Option<Gpus>,
+    /// Its secrets: under their names, the digests by which their contents are kept.
+    #[serde(skip_serializing_if = "is_default")]
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// When an image is fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pull {
+    /// Never: it is here, or somebody brings it here.
+    #[default]
+    Never,
+    /// When it is not here.
+    Missing,
+    /// Before each deployment, so that a name means what it means where it comes from.
+    Always,
 }
 
 /// A volume, or a folder or file of the host, in a container.
@@ -152,6 +167,7 @@ impl Fittings {
             log_options,
             devices,
             gpus,
+            secrets,
         } = self;
         differences
             .note("volumes", volumes, &asked.volumes)
@@ -169,6 +185,7 @@ impl Fittings {
             .note("log_options", log_options, &asked.log_options)
             .note("devices", devices, &asked.devices)
             .note("gpus", gpus, &asked.gpus)
+            .note("secrets", secrets, &asked.secrets)
     }
 
     /// All of it in words. What is not given is not in them, so that they stay what they are when there is more to

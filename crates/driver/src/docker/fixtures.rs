@@ -7,7 +7,8 @@ use files::Secret;
 use fleet::{Life, Release, ReplicaName};
 use placement::Seat;
 
-use super::fittings::Fittings;
+use super::contents::Contents;
+use super::fittings::{Fittings, Pull};
 use super::records::DockerRecords;
 use super::settings::DockerSettings;
 use crate::{ReplicaEnvironment, ServerId, StartOrder};
@@ -32,6 +33,8 @@ pub(super) fn settings() -> DockerSettings {
         capabilities: Vec::new(),
         new_privileges: false,
         fittings: Fittings::default(),
+        contents: Contents::default(),
+        pull: Pull::Never,
         stop_timeout: Duration::from_millis(1500),
         stop_signal: None,
     }

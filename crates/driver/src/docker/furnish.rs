@@ -10,6 +10,8 @@ use bollard::models::{
 };
 
 use super::fittings::{Device, Fittings, Gpus, Source, Tmpfs, Ulimit, Volume};
+use super::secrets;
+use super::settings::DockerSettings;
 use crate::order::{Endpoint, StartOrder};
 
 /// The engine's usual way to keep logs, which grows without end unless told otherwise.
@@ -26,10 +28,11 @@ pub(super) fn log_bounds() -> HashMap<String, String> {
 /// Adds it to a request that has all else.
 pub(super) fn furnish(
     body: &mut ContainerCreateBody,
-    fittings: &Fittings,
+    settings: &DockerSettings,
     order: &StartOrder,
     endpoint: &Endpoint,
 ) {
+    let fittings = &settings.fittings;
     let fill_in = |words: &Vec<String>| words.iter().map(|word| order.fill_in(word, endpoint)).collect();
     body.entrypoint = fittings.entrypoint.as_ref().map(fill_in);
     body.user.clone_from(&fittings.user);
@@ -40,7 +43,7 @@ pub(super) fn furnish(
         labels.entry(name.clone()).or_insert_with(|| value.clone());
     }
     let host = body.host_config.get_or_insert_default();
-    files(host, fittings);
+    files(host, fittings, &secrets::mounts(settings));
     kernel(host, fittings);
     if let Some(driver) = &fittings.log_driver {
         let mut options = match driver == BOUNDED_LOGGING_DRIVER {
@@ -53,8 +56,8 @@ pub(super) fn furnish(
     host.extra_hosts = some(fittings.extra_hosts.clone());
 }
 
-fn files(host: &mut HostConfig, fittings: &Fittings) {
-    host.mounts = some(fittings.volumes.iter().map(mount).collect());
+fn files(host: &mut HostConfig, fittings: &Fittings, secrets: &[Volume]) {
+    host.mounts = some(fittings.volumes.iter().chain(secrets).map(mount).collect());
     let tmpfs = |Tmpfs { target, options }: &Tmpfs| (target.clone(), options.clone());
     let tmpfs: HashMap<_, _> = fittings.tmpfs.iter().map(tmpfs).collect();
     host.tmpfs = (!tmpfs.is_empty()).then_some(tmpfs);
@@ -110,13 +113,14 @@ fn some<T>(all: Vec<T>) -> Option<Vec<T>> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::fixtures::order;
+    use super::super::fixtures::{order, settings};
     use super::*;
 
     fn made(fittings: &Fittings) -> ContainerCreateBody {
         let labels = Some(HashMap::from([("evenkeel.owner".to_owned(), "me".to_owned())]));
         let mut body = ContainerCreateBody { labels, ..Default::default() };
-        furnish(&mut body, fittings, &order(), &Endpoint::Port(5000));
+        let settings = DockerSettings { fittings: fittings.clone(), ..settings() };
+        furnish(&mut body, &settings, &order(), &Endpoint::Port(5000));
         body
     }
 

@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use fleet::Release;
 
 use super::engine::Engine;
-use super::labels;
+use super::fittings::Pull;
+use super::pull::pull;
 use super::settings::DockerSettings;
+use super::{labels, secrets};
 use crate::DriverError;
 use crate::keyed::Keyed;
 
@@ -19,8 +21,17 @@ pub(super) struct Pinned {
 }
 
 impl Pinned {
-    /// What these settings mean now. Fails if the image is not on this host.
+    /// What these settings mean now. Fails if the image is not on this host, and is not to be fetched or cannot be.
     pub(super) async fn now(settings: DockerSettings, engine: &Engine) -> Result<Self, DriverError> {
+        let is_to_be_pulled = match settings.pull {
+            Pull::Never => false,
+            Pull::Missing => !engine.has_image(&settings.image).await?,
+            Pull::Always => true,
+        };
+        if is_to_be_pulled {
+            pull(engine, &settings.image).await?;
+        }
+        secrets::keep(&settings)?;
         let image_id = engine.find_image(&settings.image).await?;
         Ok(Self { settings, image_id })
     }

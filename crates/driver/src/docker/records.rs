@@ -19,6 +19,11 @@ impl DockerRecords {
         self.folder.join("containers")
     }
 
+    /// Where a folder is for each service, with a file for each of its secrets.
+    pub(super) fn secrets(&self) -> PathBuf {
+        self.folder.join("secrets")
+    }
+
     /// Where a file is for each network.
     pub(super) fn networks(&self) -> PathBuf {
         self.folder.join("networks")

@@ -6,7 +6,7 @@ use fleet::{Life, Release};
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::pinned::Pinned;
-use super::{DockerDriver, DockerRecipe, network};
+use super::{DockerDriver, DockerRecipe, network, secrets};
 use crate::known_releases::KnownReleases;
 use crate::{DriverError, Recipe, Releases, Spec};
 
@@ -53,7 +53,11 @@ impl Releases for DockerDriver {
             let pinned = Pinned::now(*settings, &self.containers.engine).await?;
             network::ensure(&self.containers.engine, &pinned.settings).await?;
             let release = pinned.release();
-            self.containers.releases().await?.learn(release, pinned).map(|()| release)
+            let releases = self.containers.releases().await?;
+            releases.learn(release, pinned)?;
+            let known = releases.all();
+            secrets::forget_others(&self.containers.settings, known.iter().map(|one| &one.settings));
+            Ok(release)
         }
         .boxed()
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use fleet::ReplicaName;
 
 use super::container_name::container_name;
-use super::fittings::Fittings;
+use super::contents::Contents;
+use super::fittings::{Fittings, Pull};
 use super::records::DockerRecords;
 use crate::ReplicaEnvironment;
 use crate::keyed::Keyed;
@@ -41,6 +42,10 @@ pub struct DockerSettings {
     pub new_privileges: bool,
     /// What a replica has beside.
     pub fittings: Fittings,
+    /// What its secrets hold, as far as that was read now; what was kept earlier is kept still.
+    pub contents: Contents,
+    /// When the image is fetched.
+    pub pull: Pull,
     /// How long a replica may take to end before it is killed.
     pub stop_timeout: Duration,
     /// The signal that asks a replica to end, in place of the image's own.
@@ -78,6 +83,8 @@ impl DockerSettings {
             capabilities,
             new_privileges,
             fittings,
+            contents: _,
+            pull: _,
             stop_timeout: _,
             stop_signal,
         } = self;

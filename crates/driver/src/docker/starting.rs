@@ -13,11 +13,13 @@ use fleet::{Address, Event, ReplicaName};
 use super::containers::Containers;
 use super::create::Alias;
 use super::errors::{self, CallError};
+use super::fittings::Pull;
 use super::found::{self, Sighting};
 use super::lives::Container;
 use super::names::Standing;
 use super::pinned::Pinned;
 use super::proof::Shown;
+use super::pull::pull;
 use super::settings::DockerSettings;
 use super::{create, labels, network, seal, strangers};
 use crate::abort_on_drop::AbortOnDrop;
@@ -128,7 +130,7 @@ impl Containers {
         body.image = pinned.image(&self.engine).await?;
         if body.image.is_none() {
             self.proof.ledger().withdraw(seal).await;
-            self.look_out_for_image(pinned.image_id.clone());
+            self.look_out_for_image(pinned);
             return Err(errors::image_gone(&pinned.settings.image, &pinned.image_id));
         }
         if let Some(labels) = &mut body.labels {
@@ -159,7 +161,7 @@ impl Containers {
                 },
                 Err(error) if errors::is_no_image(&error) => {
                     self.proof.ledger().withdraw(seal).await;
-                    self.look_out_for_image(pinned.image_id.clone());
+                    self.look_out_for_image(pinned);
                     return Err(errors::no_image(image));
                 }
                 Ok(id) => {
@@ -224,14 +226,20 @@ impl Containers {
         }
     }
 
-    /// Reports when the image is there again. Once is enough, however many starts want it.
-    fn look_out_for_image(&self, image: String) {
+    /// Reports when the image is there again, and fetches it if that is wanted: what its name means by then may be
+    /// another one, which is not run instead. Once is enough, however many starts want it.
+    fn look_out_for_image(&self, pinned: &Pinned) {
         let mut lookout = self.lookout.lock().unwrap_or_else(PoisonError::into_inner);
         if lookout.as_ref().is_some_and(|lookout| !lookout.0.is_finished()) {
             return;
         }
         let (engine, events) = (self.engine.clone(), self.events.clone());
+        let (image, name) = (pinned.image_id.clone(), pinned.settings.image.clone());
+        let is_pulled = pinned.settings.pull != Pull::Never;
         *lookout = Some(AbortOnDrop(tokio::spawn(async move {
+            if is_pulled && let Err(error) = pull(&engine, &name).await {
+                tracing::warn!("{}", error.in_full());
+            }
             while engine.find_image(&image).await.is_err() {
                 tokio::time::sleep(IMAGE_LOOK_EVERY).await;
             }

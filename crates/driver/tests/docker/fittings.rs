@@ -1,6 +1,6 @@
 //! What containers have beside: volumes that outlive them, rights that they keep or lose, further networks.
 
-use driver::{DockerSettings, Driver, Fittings, Source, Tmpfs, Ulimit, Volume};
+use driver::{Contents, DockerSettings, Driver, Fittings, Source, Tmpfs, Ulimit, Volume};
 use fleet::StopHow;
 
 use crate::rig::{Guard, Rig, docker, shell, succeeds};
@@ -82,6 +82,38 @@ async fn a_container_has_what_it_was_given_and_writes_nowhere_else() {
     let found = rig.driver.list().await.unwrap();
     assert_eq!(found.len(), 1, "its labels are right");
     rig.driver.stop(order.life, StopHow::Now).await.unwrap();
+}
+
+#[tokio::test]
+async fn secrets_are_files_that_whoever_it_runs_as_reads_and_nothing_shows() {
+    let script = "read secret </run/secrets/password; echo \"${#secret} characters\"; \
+                  (: >/run/secrets/password) 2>/dev/null && echo writes; \
+                  trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    let change = |settings: &mut DockerSettings| {
+        settings.command = shell(script);
+        let secrets = [("password".to_owned(), b"s3cr3t-w0rd\n".to_vec())].into();
+        let (contents, secrets) = Contents::of(secrets, &settings.records.secret);
+        settings.contents = contents;
+        let tmpfs = vec![Tmpfs { target: "/run".into(), options: String::new() }];
+        settings.fittings = Fittings { secrets, tmpfs, user: Some("4711".into()), ..Fittings::default() };
+    };
+    let Some(rig) = Rig::up("secrets", change).await else { return };
+    let order = rig.order(1);
+    rig.driver.start(order.clone()).await.unwrap();
+    rig.has_written(&order, "11 characters").await;
+    rig.has_written(&order, "up").await;
+    let written = docker(&["logs", &rig.container(&order)]);
+    assert!(!written.contains("writes"), "{written}");
+    let told = docker(&["inspect", &rig.container(&order)]);
+    assert!(!told.contains("s3cr3t"), "{told}");
+    rig.driver.stop(order.life, StopHow::Now).await.unwrap();
+    // A driver that has the recipe alone starts them with what was deployed.
+    let (later, _events) = rig.sibling(|settings| settings.contents = Contents::default()).await;
+    later.prepare().await.unwrap();
+    let order = rig.order(2);
+    later.start(order.clone()).await.unwrap();
+    rig.has_written(&order, "11 characters").await;
+    later.stop(order.life, StopHow::Now).await.unwrap();
 }
 
 #[tokio::test]

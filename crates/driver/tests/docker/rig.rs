@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use driver::{
-    DockerDriver, DockerRecords, DockerSettings, Driver, EVENTS_CAPACITY, Fittings, ReplicaEnvironment,
-    ServerId, StartOrder,
+    Contents, DockerDriver, DockerRecords, DockerSettings, Driver, EVENTS_CAPACITY, Fittings, Pull,
+    ReplicaEnvironment, ServerId, StartOrder,
 };
 use files::Secret;
 use fleet::{Address, Event, Exit, Found, FoundState, Life, Release, ReplicaName, StopHow};
@@ -177,6 +177,8 @@ pub(crate) fn settings(purpose: &str) -> DockerSettings {
         capabilities: Vec::new(),
         new_privileges: false,
         fittings: Fittings::default(),
+        contents: Contents::default(),
+        pull: Pull::Never,
         stop_timeout: Duration::from_secs(5),
         stop_signal: None,
     }

@@ -27,6 +27,7 @@ pub(super) fn full_fittings() -> Fittings {
         labels: pair("team", "shop"),
         log_driver: Some("local".into()),
         log_options: pair("max-size", "1m"),
+        secrets: BTreeMap::new(),
         devices: vec![Device { host: "/dev/fuse".into(), target: "/dev/fuse".into(), rights: "rwm".into() }],
         gpus: Some(Gpus::Count(2)),
     }
@@ -58,6 +59,12 @@ fn what_containers_have_beside_is_checked_together() {
             "`network` and `networks` say the same\n --> evenkeel.toml:6:12",
         ),
         ("networks = [\"aa\", \"aa\"]", "`networks` lists \"aa\" twice"),
+        (
+            "volumes = [\"aa:/run/secrets/x\"]\nsecrets = { x = \"y\" }",
+            "mounts a second time at /run/secrets/x",
+        ),
+        ("secrets = { \"a/b\" = \"s3cret\" }", "`secrets` must be named by 1 to 64 characters"),
+        ("pull = \"often\"", "`pull` cannot be \"often\""),
         ("networks = []", "`networks` must list at least one network"),
         ("log_options = { a = \"b\" }", "`log_options` are of no `log_driver`"),
         ("labels = { \"evenkeel.owner\" = \"me\" }", "by `evenkeel.*` the balancer knows its own containers"),
