@@ -26,13 +26,11 @@ mod service;
 mod sticky;
 mod tables;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use ::driver::Pull;
 use fleet::{Address, ReplicaName};
 use proxy::{AccessLogDestination, AccessLogSettings, ClientSettings, Policies, Redirect};
 
@@ -57,12 +55,12 @@ pub use sticky::StickySettings;
 pub use tables::Heartbeat;
 
 use clients::Limits;
-use driver::NETWORK_DEFAULT;
 use limits::WORKERS_MAX;
 use operators::{Admin, Contract};
 
 use crate::form::{Flag, List, Maybe, Text, Whole};
 use crate::keys::{Key, Keys, Level, Table, Told};
+use crate::only::DriverKind;
 use crate::problem::Wrong;
 use crate::source::ContractSource;
 use crate::value;
@@ -137,19 +135,12 @@ impl Settings {
     /// Runs the demo as containers instead of processes.
     pub fn use_docker_for_demo(&mut self) {
         for service in &mut self.services {
-            service.driver = DriverChoice::Docker {
+            let keys = DriverKeys {
+                kind: DriverKind::Docker,
                 image: DEMO_IMAGE.to_owned(),
-                command: None,
-                network: NETWORK_DEFAULT.to_owned(),
-                publish: false,
-                memory: None,
-                cpus: None,
-                capabilities: Vec::new(),
-                new_privileges: false,
-                fittings: Box::default(),
-                secrets: BTreeMap::new(),
-                pull: Pull::default(),
+                ..DriverKeys::default()
             };
+            service.driver = keys.choice();
             service.on_exit = service.driver.on_exit_default();
         }
     }

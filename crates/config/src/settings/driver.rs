@@ -17,7 +17,7 @@ use crate::only::{DriverKind, OF_DOCKER, OF_OWNED, OF_PROCESS, OF_STATIC};
 use crate::{capability, value};
 
 /// The network that containers join unless told otherwise.
-pub(crate) const NETWORK_DEFAULT: &str = "evenkeel";
+const NETWORK_DEFAULT: &str = "evenkeel";
 /// The container engine takes no less.
 const MEMORY_BYTES_MIN: u64 = 6 << 20;
 const MEMORY_BYTES_MAX: u64 = 16 << 40;
