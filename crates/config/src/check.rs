@@ -4,9 +4,9 @@
 //! A wrong value is noted and its default stands in for it, so that one run finds all problems.
 //! What comes out may be used only when no problem was noted.
 
-mod canaries;
 mod asked;
 mod clients;
+mod companions;
 mod container;
 mod driver;
 mod folder;
@@ -61,7 +61,7 @@ impl Checker<'_, '_> {
         for later in 1..services.len() {
             self.compare(&services[..=later], &tables[..=later]);
         }
-        self.canaries(&mut services, tables);
+        self.companions(&mut services, tables);
         self.asked(&services, tables);
         services
     }

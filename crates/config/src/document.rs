@@ -40,6 +40,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("### `[service.response_headers]`", "[service.response_headers]"),
     ("### `[service.compression]`", "[service.compression]"),
     ("### `[service.canary]`", "[service.canary]"),
+    ("### `[service.mirror]`", "[service.mirror]"),
 ];
 
 /// All tables of keys.

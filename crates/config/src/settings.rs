@@ -14,7 +14,7 @@ mod scope;
 mod forward_auth;
 mod headers;
 mod compression;
-mod canary;
+mod companions;
 mod listeners;
 mod redirects;
 mod rewrite;

@@ -58,8 +58,8 @@ pub(crate) fn explainer(sources: Explained, limits: HeadLimits) -> Explainer {
             DriverChoice::Files { folder } => Some(folder.to_string()),
             DriverChoice::Process { .. } | DriverChoice::Docker { .. } | DriverChoice::Static { .. } => None,
         };
-        let canaries = routes.canaries(name, &head, client);
-        let policies = of_listener.chain(service.policies.told()).chain(of_session).chain(canaries);
+        let companions = routes.companions(name, &head, client);
+        let policies = of_listener.chain(service.policies.told()).chain(of_session).chain(companions);
         let policies = policies.map(policy).collect();
         let routes = ways(&routes, &head, listener);
         let explained = ExplanationShape { routes, policies, folder, ..explained };

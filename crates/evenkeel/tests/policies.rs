@@ -17,6 +17,7 @@ mod policies {
     mod files;
     mod forward_auth;
     mod headers;
+    mod mirror;
     mod networks;
     mod passwords;
     mod rates;

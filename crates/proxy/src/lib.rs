@@ -73,6 +73,7 @@ pub use policies::compression::coding::Coding;
 pub use policies::forward_auth::ForwardAuth;
 pub use policies::headers::{Direction, FieldEdits, FixedField};
 pub use policies::mark::Mark;
+pub use policies::mirror::Mirror;
 pub use policies::networks::Networks;
 pub use policies::protection::{Location, Protection};
 pub use policies::rate::{RateKey, RateLimit, RatePeriod};

@@ -17,6 +17,7 @@ pub(crate) mod headers;
 pub(crate) mod rewrite;
 pub(crate) mod compression;
 pub(crate) mod canary;
+pub(crate) mod mirror;
 
 use basic_auth::BasicAuth;
 use canary::Canary;
@@ -24,6 +25,7 @@ use compression::CompressionSettings;
 use forward_auth::ForwardAuth;
 use headers::FieldEdits;
 use mark::Mark;
+use mirror::Mirror;
 use networks::Networks;
 use protection::{Location, Protection};
 use rate::RateLimit;
@@ -50,6 +52,8 @@ pub struct Policies {
     pub compression: Option<CompressionSettings>,
     /// Of which service it takes a part of the requests, beside or instead of having some of its own.
     pub canary: Option<Canary>,
+    /// Of which service it gets copies of requests.
+    pub mirror: Option<Mirror>,
 }
 
 impl Policies {
@@ -68,6 +72,10 @@ impl Policies {
             self.compression
                 .as_ref()
                 .map(|settings| PolicyTold { policy: Mark::Compressed.policy(), does: settings.to_string() }),
+        );
+        let mirror = self.mirror.as_ref();
+        all.extend(
+            mirror.map(|it| PolicyTold { policy: Mark::Mirrored.policy(), does: format!("it gets {it}") }),
         );
         let canary = self.canary.as_ref();
         all.extend(canary.map(|it| PolicyTold { policy: Mark::CanaryShare.policy(), does: it.to_string() }));

@@ -51,14 +51,23 @@ pub(crate) struct Found {
     pub(crate) service: Option<Rc<Service>>,
     /// The place of its location among those of the service.
     pub(crate) location: Option<usize>,
-    /// Those that take a part of the requests of the service.
-    pub(crate) canaries: Vec<Rc<Service>>,
+    /// Who else may get it.
+    pub(crate) companions: Companions,
     /// Where it is sent instead.
     pub(crate) redirection: Option<Arc<Redirection>>,
     /// Why it does not get there all the same.
     pub(crate) odd: Option<OddPath>,
     /// The target as the client wrote it, if it may be sent on in another form.
     pub(crate) sent: Option<Vec<u8>>,
+}
+
+/// Who has to do with the requests of another service.
+#[derive(Default)]
+pub(crate) struct Companions {
+    /// Those that take a part of them.
+    pub(crate) canaries: Vec<Rc<Service>>,
+    /// Those that get copies of them.
+    pub(crate) mirrors: Vec<Rc<Service>>,
 }
 
 /// What a service keeps when its routes change.
@@ -82,13 +91,20 @@ impl Services {
         let found = Found { location, odd, sent, ..Found::default() };
         match way {
             Some(Way::Service(place)) => {
-                let of_place = |place| self.services.get(place).cloned();
-                let canaries = routes.canaries(place).filter_map(of_place).collect();
-                Found { service: of_place(place), canaries, ..found }
+                let companions = routes.at(place).map(|route| self.companions(route)).unwrap_or_default();
+                Found { service: self.services.get(place).cloned(), companions, ..found }
             }
             Some(Way::Redirect(place)) => Found { redirection: routes.redirection(place).cloned(), ..found },
             None => found,
         }
+    }
+
+    /// Who has to do with its requests beside it.
+    fn companions(&self, route: &Route) -> Companions {
+        // Without any, nothing is allocated.
+        let at =
+            |places: &[usize]| places.iter().filter_map(|place| self.services.get(*place).cloned()).collect();
+        Companions { canaries: at(&route.canaries), mirrors: at(&route.mirrors) }
     }
 
     /// Whether anybody is for the host of this request, whatever its path and its listener.

@@ -14,6 +14,7 @@ pub(crate) mod sign_in;
 pub(crate) mod inquiry;
 pub(crate) mod asker;
 pub(crate) mod diversion;
+pub(crate) mod copies;
 
 // It is let in, or waits in line.
 pub(crate) mod limits;

@@ -25,6 +25,7 @@ use crate::telling::loss::LossLog;
 use crate::telling::policies::PolicyTally;
 use crate::telling::refusals::Refusals;
 use crate::telling::unread::UnreadLog;
+use crate::travel::copies::Copies;
 use crate::travel::routes::{Route, Routes, RoutesReader};
 use crate::wire::buffers::Buffers;
 use crate::wire::date::Date;
@@ -50,6 +51,8 @@ pub(crate) struct Worker {
     pub(crate) lingering: Cell<usize>,
     /// How many responses are being compressed.
     pub(crate) compressing: Rc<Compressing>,
+    /// Copies of requests, for mirrors.
+    pub(crate) copies: Copies,
     pub(crate) sockets: Rc<WorkerSockets>,
     pub(crate) memory: Rc<Ledger>,
     pub(crate) buffers: Rc<Buffers>,
@@ -113,6 +116,7 @@ impl Worker {
             unread: UnreadLog::default(),
             lingering: Cell::new(0),
             compressing: Rc::default(),
+            copies: Copies::default(),
             sockets: WorkerSockets::new(sockets),
             memory,
             buffers,

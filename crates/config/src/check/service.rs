@@ -169,6 +169,7 @@ fn policies(keys: Policies, protections: Policies) -> Policies {
         request_headers: unless_empty(keys.request_headers),
         response_headers: unless_empty(keys.response_headers),
         canary: keys.canary,
+        mirror: keys.mirror,
         compression: keys.compression.filter(|settings| !settings.codings.is_empty()),
         ..protections
     }

@@ -9,7 +9,7 @@ use driver::ServerId;
 use fleet::{HealthSettings, RolloutSettings};
 use proxy::{Direction, KeyRule, PathForm, Policies, Protocol, RequestLimits, Scope, ServiceTimeouts};
 
-use super::canary;
+use super::companions;
 use super::compression;
 use super::driver::{DriverChoice, DriverKeys, OnExit};
 use super::headers;
@@ -208,7 +208,7 @@ impl Level for ServiceKeys {
         tables::limits(keys, &mut self.settings.limits);
         protections(keys, self);
         policies(keys, &mut self.settings.policies);
-        canary::canary(keys, &mut self.settings.policies);
+        companions::companions(keys, &mut self.settings.policies);
     }
 }
 

@@ -6,6 +6,7 @@ use h1::{FieldName, RequestHead};
 use ipnet::IpNet;
 
 /// The other end of a client connection.
+#[derive(Clone)]
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     text: Box<[u8]>,

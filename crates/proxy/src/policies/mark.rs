@@ -43,11 +43,15 @@ pub enum Mark {
     CanarySession,
     /// The same, because it is among the share that does.
     CanaryShare,
+    /// A copy of it went to a mirror.
+    Mirrored,
+    /// None did, because there are too many, or not all of it was kept.
+    MirrorSkipped,
 }
 
 impl Mark {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Redirected,
         Self::NetworkRefused,
         Self::RateLimited,
@@ -67,6 +71,8 @@ impl Mark {
         Self::CanaryAsked,
         Self::CanarySession,
         Self::CanaryShare,
+        Self::Mirrored,
+        Self::MirrorSkipped,
     ];
 
     /// The name of the policy, in the access log, in metrics and in `explain`.
@@ -84,6 +90,7 @@ impl Mark {
             Self::SessionBegun | Self::SessionKept | Self::SessionAway | Self::SessionMoved => "sticky",
             Self::Compressed => "compression",
             Self::CanaryAsked | Self::CanarySession | Self::CanaryShare => "canary",
+            Self::Mirrored | Self::MirrorSkipped => "mirror",
         }
     }
 
@@ -105,10 +112,12 @@ impl Mark {
             Self::CanaryAsked => "asked",
             Self::CanarySession => "session",
             Self::CanaryShare => "share",
+            Self::Mirrored => "copied",
+            Self::MirrorSkipped => "skipped",
         }
     }
 
-    /// What stands in the access log: the name of the policy, and of a session or a canary what became of it.
+    /// What stands in the access log: the name of the policy, and of a session, a canary or a mirror what became of it.
     fn logged(self) -> &'static str {
         match self {
             Self::Redirected | Self::NetworkRefused | Self::RateLimited | Self::BodyRefused => self.policy(),
@@ -123,6 +132,8 @@ impl Mark {
             Self::CanaryAsked => "canary asked",
             Self::CanarySession => "canary session",
             Self::CanaryShare => "canary share",
+            Self::Mirrored => "mirror copied",
+            Self::MirrorSkipped => "mirror skipped",
         }
     }
 }
@@ -163,8 +174,9 @@ mod tests {
             assert_eq!(mark as usize, place, "{mark:?}");
             assert!(marks.add(mark) && !marks.add(mark), "{mark:?}");
         }
-        let all = "redirect, networks, rate_limit, max_body, basic_auth, forward_auth, rewrite, request_headers, response_headers, \
-                   sticky begun, sticky kept, sticky away, sticky moved, compression, canary asked, canary session, canary share";
+        let all = "redirect, networks, rate_limit, max_body, basic_auth, forward_auth, rewrite, request_headers, \
+                   response_headers, sticky begun, sticky kept, sticky away, sticky moved, compression, canary asked, \
+                   canary session, canary share, mirror copied, mirror skipped";
         assert_eq!(marks.text().as_deref(), Some(all));
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct RequestContext<'a> {
     service: OnceCell<Rc<Service>>,
     /// The canary that gets it instead.
     canary: OnceCell<Rc<Service>>,
+    /// Who gets a copy of it when it is over.
+    mirrors: OnceCell<Vec<Rc<Service>>>,
     pub(crate) account: Account,
 }
 
@@ -89,6 +91,7 @@ impl<'a> RequestContext<'a> {
             is_inner: false,
             service: OnceCell::new(),
             canary: OnceCell::new(),
+            mirrors: OnceCell::new(),
             account: Account::default(),
         }
     }
@@ -110,6 +113,19 @@ impl<'a> RequestContext<'a> {
     /// Says who gets it instead, once and for all.
     pub(crate) fn divert(&self, canary: Rc<Service>) {
         let _ = self.canary.set(canary);
+    }
+
+    /// Draws lots which of these get a copy of it when it is over, once and for all.
+    pub(crate) fn set_mirrors(&self, mut mirrors: Vec<Rc<Service>>) {
+        mirrors.retain(|service| {
+            service.settings.policies.mirror.as_ref().is_some_and(|mirror| mirror.is_meant(fastrand::f64()))
+        });
+        let _ = self.mirrors.set(mirrors);
+    }
+
+    /// Who gets a copy of it.
+    pub(crate) fn mirrors(&self) -> &[Rc<Service>] {
+        self.mirrors.get().map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Who gets it, if that is known.

@@ -9,7 +9,7 @@ use crate::documents;
 use crate::respond::failure::Failure;
 use crate::respond::local;
 use crate::respond::send;
-use crate::service::{Found, Service};
+use crate::service::{Companions, Found, Service};
 use crate::settings::Unmatched;
 use crate::travel::context::{Asked, Beginning, RequestContext};
 use crate::travel::diversion;
@@ -24,7 +24,7 @@ use crate::travel::written::Written;
 /// sees that what it got is not whole.
 pub(crate) async fn answer<C: Client>(request: &RequestContext<'_>, head: &mut RequestHead, client: &mut C) {
     let mut written = Written::begin(request, head, client);
-    let Found { service, location, canaries, redirection, odd, sent } =
+    let Found { service, location, companions, redirection, odd, sent } =
         request.worker.find(written.head, &request.listener.name);
     written.sent = sent;
     if let Some(service) = service {
@@ -35,7 +35,7 @@ pub(crate) async fn answer<C: Client>(request: &RequestContext<'_>, head: &mut R
             local::answer(local.as_ref(), request, written.head, client).await;
         }
         _ => {
-            let addressee = Addressee { location, redirection, odd, canaries };
+            let addressee = Addressee { location, redirection, odd, companions };
             forward(request, addressee, written.head, client).await;
             if let Some(service) = request.service() {
                 service.counters.count_response(request.account.status.get());
@@ -85,7 +85,7 @@ async fn forward<C: Client>(
     head: &RequestHead,
     client: &mut C,
 ) {
-    let canaries = std::mem::take(&mut addressee.canaries);
+    let Companions { canaries, mirrors } = std::mem::take(&mut addressee.companions);
     if let Some(service) = request.service() {
         request.style.set(service.settings.style);
     }
@@ -102,6 +102,9 @@ async fn forward<C: Client>(
             Err(Denial::Objection(objection)) => return object(request, head, client, objection).await,
             Err(Denial::Reply(reply)) => return send::reply(request, head, client, reply).await,
         }
+    }
+    if !mirrors.is_empty() {
+        request.set_mirrors(mirrors);
     }
     let service = if canaries.is_empty() { service } else { divert(request, service, &canaries, head) };
     let errand = Errand { request, service, head, client: &mut *client };

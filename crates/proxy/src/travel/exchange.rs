@@ -218,7 +218,10 @@ impl<C: Client> Exchange<'_, C> {
     /// Passes the response on to its end. Whatever goes wrong now, the client has seen the head of the
     /// response: it must see that the rest is missing.
     pub(crate) async fn relay(&mut self) -> Exchanged {
-        self.upload.will_not_be_sent_again();
+        // A mirror gets it once more.
+        if self.errand.request.mirrors().is_empty() {
+            self.upload.will_not_be_sent_again();
+        }
         let length = self.response.body(self.errand.head.method());
         self.lease.expect_body(length);
         self.finish_head();

@@ -2,7 +2,6 @@
 //! first objection is the last word. Each policy that may answer instead of a replica is one line here, and what
 //! it asks stands in its own file in `policies`. Nothing is read from the client, and no replica is chosen.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use h1::{BadHead, BodyLength, Method, OddPath, RequestHead};
@@ -12,7 +11,7 @@ use crate::policies::rate::Asking;
 use crate::policies::redirect::{NoHost, Redirection};
 use crate::policies::refusal::PolicyAnswer;
 use crate::respond::failure::Failure;
-use crate::service::Service;
+use crate::service::{Companions, Service};
 use crate::travel::context::RequestContext;
 
 /// What is known of where a request goes, beside its service.
@@ -22,8 +21,8 @@ pub(crate) struct Addressee {
     pub(crate) location: Option<usize>,
     /// It is sent there.
     pub(crate) redirection: Option<Arc<Redirection>>,
-    /// Those that take a part of the requests of its service.
-    pub(crate) canaries: Vec<Rc<Service>>,
+    /// Who else may get it.
+    pub(crate) companions: Companions,
     /// Why its path does not say where it goes.
     pub(crate) odd: Option<OddPath>,
 }

@@ -12,6 +12,7 @@ use crate::respond::failure::Failure;
 use crate::respond::limit::Limit;
 use crate::telling::counters::add_one;
 use crate::travel::attempt::Delivery;
+use crate::travel::copies;
 use crate::travel::errand::Errand;
 use crate::travel::history::{Attempt, History};
 use crate::travel::limits::Admission;
@@ -41,6 +42,9 @@ pub(crate) async fn travel<C: Client>(mut errand: Errand<'_, C>) -> Result<(), F
     let outcome = rounds.go().await;
     if let Err(failure) = outcome {
         note_unserved(&rounds.delivery.errand, failure, rounds.history.len());
+    }
+    if !request.mirrors().is_empty() && outcome != Err(Failure::ClientLeft) {
+        copies::send(&rounds.delivery.errand, rounds.delivery.upload.kept());
     }
     request.worker.buffers.put_response(rounds.delivery.response);
     outcome

@@ -37,6 +37,8 @@ pub(crate) struct Route {
     pub(crate) guards: Arc<Guards>,
     /// The places of those that take a part of its requests.
     pub(crate) canaries: Vec<usize>,
+    /// Of those that get copies of them.
+    pub(crate) mirrors: Vec<usize>,
 }
 
 /// Where requests may go: what routes are made of.
@@ -152,13 +154,14 @@ impl Routes {
             guards: guards(&settings),
             settings: settings.into(),
             canaries: Vec::new(),
+            mirrors: Vec::new(),
         };
         let mut routes =
             Self { routes: to.services.into_iter().map(route).collect(), ..Self::redirecting(&to.redirects) };
         for (place, route) in routes.routes.iter().enumerate() {
             routes.rules.add(&route.settings.scope, Way::Service(place));
         }
-        routes.join_canaries();
+        routes.join_companions();
         routes.divide(&common.requests);
         routes
     }
@@ -178,19 +181,25 @@ impl Routes {
         Self { routes: Vec::new(), redirections, rules }
     }
 
-    fn join_canaries(&mut self) {
+    /// Canaries and mirrors are known to those whose requests they get.
+    fn join_companions(&mut self) {
         for place in 0..self.routes.len() {
-            let Some(canary) = &self.routes[place].settings.policies.canary else { continue };
-            let of = self.routes.iter().position(|route| route.settings.name == canary.of);
-            if let Some(of) = of {
+            let Policies { canary, mirror, .. } = &self.routes[place].settings.policies;
+            let find = |name: &str| self.routes.iter().position(|route| route.settings.name == name);
+            let tried = canary.as_ref().and_then(|canary| find(&canary.of));
+            let copied = mirror.as_ref().and_then(|mirror| find(&mirror.of));
+            if let Some(of) = tried {
                 self.routes[of].canaries.push(place);
+            }
+            if let Some(of) = copied {
+                self.routes[of].mirrors.push(place);
             }
         }
     }
 
-    /// Those that take a part of the requests of the service in this place.
-    pub(crate) fn canaries(&self, place: usize) -> impl Iterator<Item = usize> {
-        self.routes.get(place).map(|route| route.canaries.as_slice()).unwrap_or_default().iter().copied()
+    /// The way to the service in this place.
+    pub(crate) fn at(&self, place: usize) -> Option<&Route> {
+        self.routes.get(place)
     }
 
     fn divide(&self, all: &AllRequests) {

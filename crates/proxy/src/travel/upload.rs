@@ -68,8 +68,8 @@ impl Upload {
         };
         // HTTP/2 says of what has come to a replica that it was not looked at; HTTP/1 has no words for that.
         let kept_max = match errand.service.settings.protocol {
-            Protocol::Http1 => 0,
-            Protocol::H2c => usize::try_from(whole_max).unwrap_or(usize::MAX),
+            Protocol::Http1 if request.mirrors().is_empty() => 0,
+            Protocol::Http1 | Protocol::H2c => usize::try_from(whole_max).unwrap_or(usize::MAX),
         };
         match head.body() {
             BodyLength::None => Ok(Self::whole(Vec::new())),
@@ -115,6 +115,16 @@ impl Upload {
         match self {
             Self::Whole(_) => true,
             Self::Streamed(streamed) => streamed.kept.is_all(),
+        }
+    }
+
+    /// All of it, if it was kept.
+    pub(crate) fn kept(&self) -> Option<&[u8]> {
+        match self {
+            Self::Whole(whole) => Some(&whole.body),
+            Self::Streamed(Streamed { kept, copy }) => {
+                Some(&*kept.bytes).filter(|_| kept.is_all() && copy.is_finished())
+            }
         }
     }
 

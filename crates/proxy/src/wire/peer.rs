@@ -65,6 +65,11 @@ impl Default for BodyCopy {
 }
 
 impl BodyCopy {
+    /// Whether all of it has passed.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
     /// One of which no more than this passes. Of what would be too much, nothing does.
     pub(crate) fn of_at_most(most: u64) -> Self {
         Self { bytes: 0, most, is_finished: false, is_held_up: false }

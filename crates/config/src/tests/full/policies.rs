@@ -17,6 +17,7 @@ pub(super) fn full_policies() -> Policies {
         request_headers: Some(FieldEdits { set: vec![field("host", "app.internal")], ..edits() }),
         response_headers: Some(FieldEdits { add: vec![field("link", "</x>; rel=preload")], ..edits() }),
         canary: None,
+        mirror: None,
         compression: Some(CompressionSettings {
             codings: vec![Coding::Gzip],
             types: vec!["text/*".into(), "+json".into()],

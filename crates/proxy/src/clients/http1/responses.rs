@@ -103,6 +103,8 @@ impl Client for Http1Client<'_> {
         }
         forward::write_length(output, framing);
         output.extend_from_slice(b"\r\n");
+        // What is still to be told of this request goes by its name.
+        self.request_id = request_id;
         self.connection.promise_body(framing);
     }
 

@@ -50,20 +50,26 @@ impl RoutesReader {
         note.collect()
     }
 
-    /// The canaries of a service, and which of them this request would go to, from this client.
-    pub fn canaries(&self, service: &str, head: &RequestHead, client: IpAddr) -> Vec<PolicyTold> {
+    /// The canaries and mirrors of a service, and which canary this request would go to, from this client.
+    pub fn companions(&self, service: &str, head: &RequestHead, client: IpAddr) -> Vec<PolicyTold> {
         let routes = self.routes();
         let Some(route) = routes.iter().find(|route| route.settings.name == service) else {
             return Vec::new();
         };
-        let all = || route.canaries.iter().filter_map(|place| routes.settings(Some(Way::Service(*place))));
+        let at = |place: &usize| routes.at(*place).map(|route| &*route.settings);
+        let all = || route.canaries.iter().filter_map(at);
         let diversion = diversion::choose(&route.settings, all(), head, client);
         let told = all().enumerate().filter_map(|(place, settings)| {
             let gets_it = diversion.filter(|diversion| diversion.place == place);
             told(settings, gets_it.map(|diversion| diversion.mark))
         });
-        told.collect()
+        told.chain(route.mirrors.iter().filter_map(at).filter_map(told_of_mirror)).collect()
     }
+}
+
+fn told_of_mirror(mirror: &ServiceSettings) -> Option<PolicyTold> {
+    let gets = mirror.policies.mirror.as_ref()?;
+    Some(PolicyTold { policy: Mark::Mirrored.policy(), does: format!("'{}' gets {gets}", mirror.name) })
 }
 
 fn told(canary: &ServiceSettings, gets_it: Option<Mark>) -> Option<PolicyTold> {

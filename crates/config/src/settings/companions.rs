@@ -1,7 +1,7 @@
-//! A service that takes a part of another one's requests: the keys of that.
+//! A service that takes a part of another one's requests, or gets copies of them: the keys of that.
 
 use http::HeaderName;
-use proxy::{Canary, Policies, Sign};
+use proxy::{Canary, Mirror, Policies, Sign};
 
 use crate::form::{Maybe, Number, Text};
 use crate::keys::{Key, Keys, Level, Table, Told};
@@ -9,11 +9,43 @@ use crate::value;
 
 const SHARE_LIMITS: std::ops::RangeInclusive<f64> = 0.0..=100.0;
 
-/// Of whom, how many, and who else.
-pub(super) fn canary(keys: &mut impl Keys, it: &mut Policies) {
+/// Both kinds.
+pub(super) fn companions(keys: &mut impl Keys, it: &mut Policies) {
     let says =
         "makes the service a canary: it takes a part of another one's requests, see [Canaries](#canaries)";
     keys.optional(Table::new("canary", "[service.canary]", says).default("none"), &mut it.canary);
+    let says =
+        "makes the service a mirror: it gets copies of another one's requests, see [Mirrors](#mirrors)";
+    keys.optional(Table::new("mirror", "[service.mirror]", says).default("none"), &mut it.mirror);
+}
+
+/// Whose requests they are.
+fn of(keys: &mut impl Keys, it: &mut String) {
+    keys.key(
+        Key::new(
+            "of",
+            Text::of("string", value::service_name),
+            "the name of the service whose requests they are",
+        )
+        .default(Told::Instead("required"))
+        .limits(Told::Instead("another `[[service]]`, which has requests of its own")),
+        it,
+    );
+}
+
+impl Level for Mirror {
+    fn blank() -> Self {
+        Self { of: String::new(), share: 100.0 }
+    }
+
+    fn walk(&mut self, keys: &mut impl Keys) {
+        of(keys, &mut self.of);
+        let share = Number { limits: SHARE_LIMITS, or_zero: None };
+        keys.key(
+            Key::new("share", share, "of how many of them there are copies, in per cent"),
+            &mut self.share,
+        );
+    }
 }
 
 impl Level for Canary {
@@ -22,16 +54,7 @@ impl Level for Canary {
     }
 
     fn walk(&mut self, keys: &mut impl Keys) {
-        keys.key(
-            Key::new(
-                "of",
-                Text::of("string", value::service_name),
-                "the name of the service whose requests they are",
-            )
-            .default(Told::Instead("required"))
-            .limits(Told::Instead("another `[[service]]`, which is no canary")),
-            &mut self.of,
-        );
+        of(keys, &mut self.of);
         keys.key(
             Key::new(
                 "share",
