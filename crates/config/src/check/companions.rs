@@ -12,7 +12,7 @@ use crate::form::Form;
 use crate::found::Found;
 use crate::keys::{Key, Keys, Level, Table};
 use crate::problem::Wrong;
-use crate::settings::{ServiceSettings, keys_at_the_door};
+use crate::settings::{DriverChoice, ServiceSettings, keys_at_the_door};
 use crate::suggest;
 
 /// A service that stands behind another one's door.
@@ -40,6 +40,12 @@ impl Checker<'_, '_> {
             }
             self.refuse_own_door(&companion);
             if let Some(service) = self.of(&companion, services) {
+                let has_files = |one: &ServiceSettings| matches!(one.driver, DriverChoice::Files { .. });
+                if companion.kind == "mirror" && (has_files(service) || has_files(&settings)) {
+                    let wrong =
+                        Wrong::new("only requests to replicas have copies, and only replicas get them");
+                    self.note(&companion.own.at, wrong.help("neither service can have driver = \"files\""));
+                }
                 services[place] = behind(service, &settings, companion.table);
             }
         }

@@ -19,13 +19,16 @@ fn copy(lines: &str, backend: &Backend) -> String {
 }
 
 fn counted(balancer: &Balancer, outcome: &str) -> u64 {
-    balancer.figure(&format!("evenkeel_policies_total{{service=\"web\",policy=\"mirror\",outcome=\"{outcome}\"}}"))
+    balancer.figure(&format!(
+        "evenkeel_policies_total{{service=\"web\",policy=\"mirror\",outcome=\"{outcome}\"}}"
+    ))
 }
 
 #[test]
 fn a_mirror_gets_what_the_replica_got_and_its_answer_is_for_nobody() {
     let [original, mirror] = [named("web"), named("copy")];
-    let lines = "path = \"/shop\"\nstrip_prefix = \"/shop\"\n[service.request_headers.set]\nX-Api-Key = \"k\"\n";
+    let lines =
+        "path = \"/shop\"\nstrip_prefix = \"/shop\"\n[service.request_headers.set]\nX-Api-Key = \"k\"\n";
     let balancer = Rig::new().config(&format!("{}{}", web(lines, &original), copy("", &mirror))).up();
     for (version, answer) in both(balancer.address, "/shop/a?b=c", &[("X-One", "1")]) {
         assert_eq!(answer.body, "web /a?b=c", "{version}");
@@ -84,7 +87,8 @@ fn nobody_waits_for_a_mirror_and_there_are_not_more_copies_than_places() {
 #[test]
 fn a_share_is_drawn_by_lot_and_what_cannot_be_copied_is_left_out() {
     let [original, mirror] = [named("web"), named("copy")];
-    let config = format!("[limits]\nreplay_body = \"1KiB\"\n{}{}", web("", &original), copy("share = 50\n", &mirror));
+    let config =
+        format!("[limits]\nreplay_body = \"1KiB\"\n{}{}", web("", &original), copy("share = 50\n", &mirror));
     let balancer = Rig::new().config(&config).up();
     for _ in 0..100 {
         assert_eq!(ask_with(balancer.address, "/", &[]).body, "web /");

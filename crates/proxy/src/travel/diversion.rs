@@ -50,7 +50,8 @@ pub(crate) fn choose<'a>(
         own_place < end
     })?;
     // Whoever did not ask for something new is not to wait for it.
-    let takes_requests = chosen.settings.table.load().replicas().any(|replica| replica.gate.is_open());
+    let has_replica = || chosen.settings.table.load().replicas().any(|replica| replica.gate.is_open());
+    let takes_requests = chosen.settings.files.is_some() || has_replica();
     takes_requests.then_some(Diversion { place: chosen.place, mark: Mark::CanaryShare })
 }
 
