@@ -41,6 +41,9 @@ pub(crate) mod history;
 pub(crate) mod replay;
 pub(crate) mod budget;
 
+// It is over, and goes to others once more.
+pub(crate) mod mirrored;
+
 // No replica can be asked now.
 pub(crate) mod wait;
 pub(crate) mod waiting_room;

@@ -16,7 +16,7 @@ use crate::replicas::sockets::Sockets;
 use crate::settings::{ClientSettings, FILE_READERS_MAX, LocalEndpoints, SharedLimits};
 use crate::telling::access_log::AccessLog;
 use crate::telling::counters::{ServiceCounters, Shared};
-use crate::travel::copies::Copies;
+use crate::travel::mirrored;
 use crate::travel::routes::RoutesReader;
 use crate::worker::{Start, Worker};
 
@@ -135,7 +135,7 @@ pub(crate) fn tend(worker: &Rc<Worker>, tasks: &LocalSet) {
     let giving_way = Rc::clone(worker);
     tasks.spawn_local(async move { giving_way.give_way().await });
     let copying = Rc::clone(worker);
-    tasks.spawn_local(async move { Copies::keep(&copying).await });
+    tasks.spawn_local(async move { mirrored::send_all(&copying).await });
     let minding = Rc::clone(worker);
     tasks.spawn_local(async move { minding.memory.keep(&minding.defences).await });
     let recording = Rc::clone(worker);

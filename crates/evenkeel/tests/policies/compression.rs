@@ -198,6 +198,7 @@ fn what_a_replica_has_compressed_is_left_to_it_and_so_is_what_is_counted_in_byte
     let balancer = balancer(&head, BOTH);
     let got = ask(&balancer, "HEAD", "/", "Accept-Encoding: gzip\r\n");
     assert!(got.head.contains("content-length: 3000") && got.body.is_empty(), "{}", got.head);
+    assert!(got.head.contains("vary: accept-encoding"), "as for GET: {}", got.head);
 }
 
 #[test]

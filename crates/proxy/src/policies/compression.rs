@@ -66,32 +66,34 @@ impl CompressionSettings {
         response: &mut ResponseHead,
         compressing: &Rc<Compressing>,
     ) -> Option<Encoding> {
-        if !self.is_worth_it(asked, response) {
+        if !self.is_worth_it(response) {
             return None;
         }
         let coding = accepted::preferred(asked.fields(), &self.codings);
-        // Who has asked in another way would get it in another form.
+        // Who has asked in another way would get it in another form. That is also to be said where there is nothing to
+        // compress, and what is said counts for what a cache has.
         add_vary(response);
-        let coding = coding.filter(|_| asked.version() != Version::Http10)?;
+        let has_body = asked.method() != Method::Head && response.status() != 304;
+        let coding = coding.filter(|_| has_body && asked.version() != Version::Http10)?;
         let permit = Permit::take(compressing)?;
         let is_stream = !matches!(response.body(asked.method()), BodyLength::Exact(_));
         into_compressed(response, coding);
         Some(Encoding::new(coding, is_stream, permit))
     }
 
-    /// Whether a response would be sent compressed to somebody.
-    fn is_worth_it(&self, asked: &RequestHead, response: &ResponseHead) -> bool {
-        let is_large = match response.body(asked.method()) {
-            BodyLength::None => false,
+    /// Whether a response, or the one that it stands for, would be sent compressed to somebody.
+    fn is_worth_it(&self, response: &ResponseHead) -> bool {
+        let is_unchanged = response.status() == 304;
+        let is_large = match response.body(Method::Get) {
+            BodyLength::None => is_unchanged,
             BodyLength::Exact(length) => length >= self.min_bytes.max(1),
             BodyLength::Chunked | BodyLength::UntilClose => true,
         };
         is_large
             && !self.codings.is_empty()
-            && asked.method() != Method::Head
-            && !matches!(response.status(), 204 | 205 | 206 | 304)
+            && !matches!(response.status(), 204 | 205 | 206)
             && !is_bound_to_its_bytes(response)
-            && self.is_type(response)
+            && (self.is_type(response) || is_unchanged && has_no_type(response))
     }
 
     fn is_type(&self, response: &ResponseHead) -> bool {
@@ -101,6 +103,10 @@ impl CompressionSettings {
         let media_type = media_type[..end].trim_ascii();
         self.types.iter().any(|pattern| is_match(media_type, pattern.as_bytes()))
     }
+}
+
+fn has_no_type(response: &ResponseHead) -> bool {
+    response.fields().all_named(b"content-type").next().is_none()
 }
 
 fn is_match(media_type: &[u8], pattern: &[u8]) -> bool {
@@ -174,8 +180,12 @@ mod tests {
     use super::*;
 
     fn request(fields: &str) -> RequestHead {
+        asking("GET", fields)
+    }
+
+    fn asking(method: &str, fields: &str) -> RequestHead {
         let mut head = RequestHead::default();
-        let text = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+        let text = format!("{method} / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
         head.parse(text.as_bytes(), &HeadLimits::default()).unwrap();
         head
     }
@@ -242,7 +252,6 @@ mod tests {
             ("200 OK", &format!("{PAGE}Cache-Control: public, No-Transform\r\n")),
             ("200 OK", &format!("{PAGE}Repr-Digest: sha-256=:AA==:\r\n")),
             ("206 Partial Content", &format!("{PAGE}Content-Range: bytes 0-4999/9000\r\n")),
-            ("304 Not Modified", PAGE),
             ("204 No Content", "Content-Type: text/html\r\n"),
         ] {
             let mut head = response(status, fields);
@@ -251,6 +260,26 @@ mod tests {
             assert!(all().begin(&asked, &mut head, &Rc::default()).is_none(), "{fields}");
             assert_eq!(text(&head), before);
         }
+    }
+
+    #[test]
+    fn what_stands_for_a_compressed_one_says_that_there_are_others() {
+        for (method, status, fields) in [
+            ("HEAD", "200 OK", PAGE),
+            ("GET", "304 Not Modified", PAGE),
+            ("GET", "304 Not Modified", "ETag: \"1\"\r\n"),
+            ("HEAD", "304 Not Modified", ""),
+        ] {
+            let mut head = response(status, fields);
+            let before = text(&head);
+            let asked = asking(method, "Accept-Encoding: gzip\r\n");
+            assert!(all().begin(&asked, &mut head, &Rc::default()).is_none());
+            assert_eq!(text(&head), format!("{before}vary: accept-encoding\n"), "{method} {status} {fields}");
+        }
+        let mut image = response("304 Not Modified", "Content-Type: image/png\r\n");
+        let before = text(&image);
+        assert!(all().begin(&request("Accept-Encoding: gzip\r\n"), &mut image, &Rc::default()).is_none());
+        assert_eq!(text(&image), before);
     }
 
     #[test]

@@ -1,13 +1,11 @@
-//! Copies of requests, for services that mirror others. A copy begins its way when the original has ended its own, so
-//! that nobody waits for it; what comes of it is counted, and thrown away. How many there are is bounded, and beyond
-//! that they are left out.
+//! Copies of requests, for services that mirror others: when one is made, and when none is. It is made when the original
+//! has ended its way, so that nobody waits for it. How many there are is bounded, and beyond that they are left out.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use h1::{BodyLength, Fields, RequestHead, ResponseHead};
+use h1::{BodyLength, RequestHead};
 use tokio::sync::Notify;
 
 use crate::clients::client::Client;
@@ -15,13 +13,7 @@ use crate::clients::origin::Origin;
 use crate::policies::mark::Mark;
 use crate::policies::vouched::Vouched;
 use crate::service::Service;
-use crate::settings::ListenerSettings;
-use crate::travel::context::RequestContext;
 use crate::travel::errand::Errand;
-use crate::travel::rounds;
-use crate::wire::connection::Connection;
-use crate::wire::peer::{Broken, Peer};
-use crate::worker::Worker;
 
 /// How many copies a worker has at a time. Each has a body of up to `limits.replay_body`.
 const COPIES_MAX: usize = 64;
@@ -36,18 +28,19 @@ pub(crate) struct Copies {
 }
 
 /// A request once more.
-struct Copy {
-    service: Rc<Service>,
-    head: RequestHead,
-    body: Vec<u8>,
-    origin: Origin,
-    request_id: Option<Vec<u8>>,
-    vouched: Option<Box<Vouched>>,
-    _place: Place,
+pub(crate) struct Copy {
+    pub(crate) service: Rc<Service>,
+    pub(crate) head: RequestHead,
+    pub(crate) body: Vec<u8>,
+    pub(crate) origin: Origin,
+    pub(crate) request_id: Option<Vec<u8>>,
+    pub(crate) vouched: Option<Box<Vouched>>,
+    /// Held until the copy has ended its way.
+    pub(crate) place: Place,
 }
 
 /// One of the places that there are for copies.
-struct Place(Rc<Cell<usize>>);
+pub(crate) struct Place(Rc<Cell<usize>>);
 
 impl Place {
     fn take(all: &Rc<Cell<usize>>) -> Option<Self> {
@@ -87,7 +80,7 @@ pub(crate) fn send<C: Client>(errand: &Errand<'_, C>, body: Option<&[u8]>) {
             origin: request.origin.clone(),
             request_id: errand.client.request_id().map(<[u8]>::to_vec),
             vouched: request.account.vouched.borrow().clone(),
-            _place: place,
+            place,
         });
         request.mark(Mark::Mirrored);
         copies.has_come.notify_one();
@@ -95,94 +88,14 @@ pub(crate) fn send<C: Client>(errand: &Errand<'_, C>, body: Option<&[u8]>) {
 }
 
 impl Copies {
-    /// Sends copies on their way, each in a task of its own.
-    pub(crate) async fn keep(worker: &Rc<Worker>) {
+    /// The next one that is about to leave.
+    pub(crate) async fn next(&self) -> Copy {
         loop {
-            worker.copies.has_come.notified().await;
-            while let Some(copy) = { worker.copies.waiting.borrow_mut().pop_front() } {
-                let worker = Rc::clone(worker);
-                tokio::task::spawn_local(async move { copy.travel(&worker).await });
+            let next = self.waiting.borrow_mut().pop_front();
+            match next {
+                Some(copy) => return copy,
+                None => self.has_come.notified().await,
             }
         }
-    }
-}
-
-impl Copy {
-    async fn travel(self, worker: &Worker) {
-        let Self { service, head, body, origin, request_id, vouched, _place } = self;
-        let deadline = worker.deadlines.join();
-        let listener = ListenerSettings::plain(origin.address);
-        let request = RequestContext::begin(worker, &origin, &listener, &deadline);
-        request.set_service(Rc::clone(&service));
-        *request.account.vouched.borrow_mut() = vouched;
-        let mut client = Nobody { body, used: 0, request_id };
-        let errand = Errand { request: &request, service: &service, head: &head, client: &mut client };
-        let status = match rounds::travel(errand).await {
-            Ok(()) => request.account.status.get(),
-            Err(failure) => failure.status(),
-        };
-        service.counters.count_response(status);
-    }
-}
-
-/// Who has sent a copy, and takes its answer for nobody.
-struct Nobody {
-    body: Vec<u8>,
-    /// How much of it was sent.
-    used: usize,
-    request_id: Option<Vec<u8>>,
-}
-
-impl Client for Nobody {
-    fn request_id(&self) -> Option<&[u8]> {
-        self.request_id.as_deref()
-    }
-
-    fn begin_response(&mut self, _: &ResponseHead, _: BodyLength) {}
-
-    fn send_interim(&mut self, _: &ResponseHead) {}
-
-    fn poll_left(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-
-    fn end_after_this(&mut self) {}
-
-    fn spoil(&mut self) {}
-
-    fn become_raw(&mut self) -> bool {
-        false
-    }
-
-    fn own_connection(&mut self) -> Option<&mut Connection> {
-        None
-    }
-
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-}
-
-impl Peer for Nobody {
-    fn poll_body(&mut self, _: &mut Context<'_>) -> Poll<Result<&[u8], Broken>> {
-        Poll::Ready(Ok(&self.body[self.used..]))
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.used += count;
-    }
-
-    fn trailers(&self) -> Option<&Fields> {
-        None
-    }
-
-    fn poll_send(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Broken>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn finish(&mut self, _: Option<&Fields>) {}
-
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        Poll::Ready(Ok(()))
     }
 }
