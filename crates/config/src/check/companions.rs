@@ -34,7 +34,7 @@ impl Checker<'_, '_> {
             let Some(companion) = tables.get(place).and_then(|table| companion(&settings, table)) else {
                 continue;
             };
-            services[place].scope = nothing();
+            services[place].scope = Scope::nothing();
             if let (Some(_), Some(table)) = (&settings.policies.canary, companion.table.table("mirror")) {
                 self.note(&table.at, Wrong::new("a service is a canary or a mirror, not both"));
             }
@@ -133,11 +133,6 @@ fn companion<'a>(settings: &'a ServiceSettings, table: &'a Found) -> Option<Comp
     Some(Companion { kind, of, table, own: table.table(kind)? })
 }
 
-/// Nobody is for these requests.
-fn nothing() -> Scope {
-    Scope { hosts: Vec::new(), paths: Vec::new(), listeners: Vec::new(), is_default: false }
-}
-
 /// A canary or a mirror behind the door of this service.
 fn behind(service: &ServiceSettings, companion: &ServiceSettings, table: &Found) -> ServiceSettings {
     let have_equal_work = service.health.have_equal_work;
@@ -147,7 +142,7 @@ fn behind(service: &ServiceSettings, companion: &ServiceSettings, table: &Found)
     // Nobody reads the answers of a mirror.
     let compression = service.policies.compression.clone().filter(|_| mirror.is_none());
     ServiceSettings {
-        scope: nothing(),
+        scope: Scope::nothing(),
         path_form: service.path_form,
         key: service.key.clone(),
         sticky: service.sticky.clone(),
