@@ -54,6 +54,10 @@ mod tests {
         let key = "k".repeat(60_000);
         let body = format!("{{\"{key}\": 1}}");
         let problem = crate::bodies::parse_json::<api::EditShape>(body.as_bytes()).unwrap_err();
-        assert!(problem.detail.contains("unknown field `kkk") && problem.detail.len() < 1024, "{}", problem.detail);
+        assert!(
+            problem.detail.contains("unknown field `kkk") && problem.detail.len() < 1024,
+            "{}",
+            problem.detail
+        );
     }
 }
