@@ -91,7 +91,7 @@ impl CompressionSettings {
         };
         is_large
             && !self.codings.is_empty()
-            && !matches!(response.status(), 204 | 205 | 206)
+            && !matches!(response.status(), 204..=206)
             && !is_bound_to_its_bytes(response)
             && (self.is_type(response) || is_unchanged && has_no_type(response))
     }
