@@ -14,7 +14,6 @@ pub(crate) mod sign_in;
 pub(crate) mod inquiry;
 pub(crate) mod asker;
 pub(crate) mod diversion;
-pub(crate) mod copies;
 
 // It is let in, or waits in line.
 pub(crate) mod limits;
@@ -42,6 +41,8 @@ pub(crate) mod replay;
 pub(crate) mod budget;
 
 // It is over, and goes to others once more.
+pub(crate) mod copies;
+pub(crate) mod copying;
 pub(crate) mod mirrored;
 
 // No replica can be asked now.

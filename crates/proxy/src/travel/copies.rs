@@ -1,19 +1,16 @@
-//! Copies of requests, for services that mirror others: when one is made, and when none is. It is made when the original
-//! has ended its way, so that nobody waits for it. How many there are is bounded, and beyond that they are left out.
+//! Copies of requests, for services that mirror others. How many there are is bounded; when one is made is not known
+//! here.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use h1::{BodyLength, RequestHead};
+use h1::RequestHead;
 use tokio::sync::Notify;
 
-use crate::clients::client::Client;
 use crate::clients::origin::Origin;
-use crate::policies::mark::Mark;
 use crate::policies::vouched::Vouched;
 use crate::service::Service;
-use crate::travel::errand::Errand;
 
 /// How many copies a worker has at a time. Each has a body of up to `limits.replay_body`.
 const COPIES_MAX: usize = 64;
@@ -58,36 +55,18 @@ impl Drop for Place {
     }
 }
 
-/// Copies a request that is over for all who are to have it. Without a body, not all of it was kept.
-pub(crate) fn send<C: Client>(errand: &Errand<'_, C>, body: Option<&[u8]>) {
-    let (request, copies) = (errand.request, &errand.request.worker.copies);
-    for service in request.mirrors() {
-        let has_words = errand.head.expects_continue() || errand.head.upgrades().next().is_some();
-        let body = body.filter(|_| !has_words && !request.worker.memory.is_short());
-        let place = body.and_then(|_| Place::take(&copies.count));
-        let (Some(body), Some(place)) = (body, place) else {
-            request.mark(Mark::MirrorSkipped);
-            continue;
-        };
-        let mut head = errand.head.clone();
-        if head.body() != BodyLength::None {
-            head.set_body(BodyLength::Exact(body.len() as u64));
-        }
-        copies.waiting.borrow_mut().push_back(Copy {
-            service: Rc::clone(service),
-            head,
-            body: body.to_vec(),
-            origin: request.origin.clone(),
-            request_id: errand.client.request_id().map(<[u8]>::to_vec),
-            vouched: request.account.vouched.borrow().clone(),
-            place,
-        });
-        request.mark(Mark::Mirrored);
-        copies.has_come.notify_one();
-    }
-}
-
 impl Copies {
+    /// A place for another one, if there is one left.
+    pub(crate) fn place(&self) -> Option<Place> {
+        Place::take(&self.count)
+    }
+
+    /// Adds one that is to leave.
+    pub(crate) fn add(&self, copy: Copy) {
+        self.waiting.borrow_mut().push_back(copy);
+        self.has_come.notify_one();
+    }
+
     /// The next one that is about to leave.
     pub(crate) async fn next(&self) -> Copy {
         loop {

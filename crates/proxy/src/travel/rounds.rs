@@ -12,7 +12,7 @@ use crate::respond::failure::Failure;
 use crate::respond::limit::Limit;
 use crate::telling::counters::add_one;
 use crate::travel::attempt::Delivery;
-use crate::travel::copies;
+use crate::travel::copying;
 use crate::travel::errand::Errand;
 use crate::travel::history::{Attempt, History};
 use crate::travel::limits::Admission;
@@ -44,7 +44,7 @@ pub(crate) async fn travel<C: Client>(mut errand: Errand<'_, C>) -> Result<(), F
         note_unserved(&rounds.delivery.errand, failure, rounds.history.len());
     }
     if !request.mirrors().is_empty() && outcome != Err(Failure::ClientLeft) {
-        copies::send(&rounds.delivery.errand, rounds.delivery.upload.kept());
+        copying::send(&rounds.delivery.errand, rounds.delivery.upload.kept());
     }
     request.worker.buffers.put_response(rounds.delivery.response);
     outcome
