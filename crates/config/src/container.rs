@@ -182,6 +182,12 @@ pub(crate) fn log_option(text: &str) -> Parsed<()> {
     is_plain_name(text).then_some(()).ok_or_else(|| must_be("the name of an option", text))
 }
 
+/// The value of a label, or what a logging driver is told.
+pub(crate) fn table_value(text: &str) -> Parsed<()> {
+    let is_fine = !text.contains('\0');
+    is_fine.then_some(()).ok_or_else(|| Wrong::new("must have no NUL characters"))
+}
+
 /// The name of a label that an operator gives.
 pub(crate) fn label(text: &str) -> Parsed<()> {
     if text.to_ascii_lowercase().starts_with(OWN_LABELS) {

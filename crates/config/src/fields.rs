@@ -10,6 +10,19 @@ use crate::problem::Wrong;
 use crate::value::{Parsed, must_be};
 use crate::web;
 
+/// What the prober itself writes, or nobody.
+const OF_THE_CONNECTION: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 const NAME_CHARS_MAX: usize = 128;
 const VALUE_CHARS_MAX: usize = 4096;
 /// The most fields of one table.
@@ -70,6 +83,38 @@ pub(crate) fn plain_value(text: &str) -> Parsed<String> {
         return Err(Wrong::new("must not be empty"));
     }
     value("", text)
+}
+
+/// What a heartbeat calls a replica.
+pub(crate) fn host_field(text: &str) -> Parsed<String> {
+    let help = "for example \"shop.example\" or \"shop.example:8080\"";
+    let wrong = || must_be("the name of a host, and maybe a port", text).help(help);
+    is_host(text).then(|| text.to_owned()).ok_or_else(wrong)
+}
+
+/// The name of a further field of a heartbeat. Whatever says how a request came here may be among them: nobody else
+/// says it.
+pub(crate) fn question_field(text: &str) -> Parsed<()> {
+    let is_name = text.len() <= NAME_CHARS_MAX && HeaderName::from_bytes(text.as_bytes()).is_ok();
+    if !is_name {
+        return Err(must_be("the name of a header", text));
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower == "host" {
+        return Err(Wrong::new("cannot have `Host`").help("`host` says what replicas are called"));
+    }
+    let is_of_the_connection = OF_THE_CONNECTION.contains(&lower.as_str());
+    let wrong = || {
+        Wrong::new(format!(
+            "cannot have `{text}`: it is about the connection or the body, of which there is none"
+        ))
+    };
+    if is_of_the_connection { Err(wrong()) } else { Ok(()) }
+}
+
+/// The value of a further field of a heartbeat.
+pub(crate) fn question_value(text: &str) -> Parsed<()> {
+    value("", text).map(drop)
 }
 
 fn is_host(text: &str) -> bool {

@@ -26,6 +26,7 @@ mod form;
 mod web;
 mod filed;
 mod fields;
+mod statuses;
 mod texts;
 mod only;
 mod keys;
@@ -52,6 +53,7 @@ pub use settings::{
     Settings, StickySettings,
 };
 pub use source::ContractSource;
+pub use statuses::StatusRange;
 
 use fleet::Address;
 use proxy::KeyRule;

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use network::Network;
 use probe::Probe;
-pub use prober::{HeartbeatProtocol, HeartbeatSettings, Probed, Prober};
+pub use prober::{HeartbeatProtocol, HeartbeatSettings, Probed, Prober, Question};
 
 /// Whom to probe, as a reconciler sees it now.
 pub(crate) type Targets = BTreeMap<Life, Address>;

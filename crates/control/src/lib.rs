@@ -39,7 +39,7 @@ pub use beginning::{Beginning, Begun};
 pub use ejections::Ejections;
 pub use handle::{Deploy, EditError, Handle};
 pub use happening::{Departure, Happening, PauseEnd, Record, Subject};
-pub use heartbeat::{HeartbeatProtocol, HeartbeatSettings, Heartbeats, Probed, Prober};
+pub use heartbeat::{HeartbeatProtocol, HeartbeatSettings, Heartbeats, Probed, Prober, Question};
 pub use journal::Journal;
 pub use reconciler::{Control, MakeDriver, PAUSE_MAX, ReconcilerSettings, driver_maker};
 pub use registry::{Entries, Entry, Registry, ServiceTaken};

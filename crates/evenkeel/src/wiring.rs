@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Algorithm, DriverChoice, OnExit, Rights, ServiceSettings, Settings};
-use control::{Control, HeartbeatSettings, Heartbeats, Journal, ReconcilerSettings};
+use control::{Control, HeartbeatSettings, Heartbeats, Journal, Question, ReconcilerSettings};
 use driver::{
     Account, Contents, DockerDriver, DockerSettings, Driver, DriverError, EventSender, Fittings,
     KeepSettings, ListenedBy, ProcessDriver, ProcessSettings, ReplicaEnvironment, ServerId, Spec,
     StaticDriver,
 };
 use fleet::FleetSettings;
+use hyper::header::{HeaderName, HeaderValue};
 use placement::{Classic, ClassicSettings, Named, NamedAlgorithm, Placement, Rendezvous, SeatChoice};
 use proxy::{ResponseStyle, Sticky};
 
@@ -61,6 +62,7 @@ pub(crate) fn start_control(service: &ServiceSettings, is_contract: bool, shared
         replicas: service.replicas,
         heartbeat: HeartbeatSettings {
             path: service.heartbeat.path.clone(),
+            question: question(&service.heartbeat),
             protocol: match service.protocol {
                 proxy::Protocol::Http1 => control::HeartbeatProtocol::Http1,
                 proxy::Protocol::H2c => control::HeartbeatProtocol::H2c,
@@ -80,6 +82,22 @@ pub(crate) fn start_control(service: &ServiceSettings, is_contract: bool, shared
     let (service, identity) = (service.clone(), shared.identity.clone());
     let make_driver = control::driver_maker(move |events| driver(service.clone(), identity.clone(), events));
     Control::start(reconciler, &shared.heartbeats, make_driver)
+}
+
+/// How replicas are asked whether they are well.
+fn question(heartbeat: &config::Heartbeat) -> Question {
+    let usual = Question::default();
+    let header = |(name, value): (&String, &String)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        Some((name, HeaderValue::from_str(value).ok()?))
+    };
+    Question {
+        method: heartbeat.method.parse().unwrap_or(usual.method),
+        host: heartbeat.host.as_ref().and_then(|host| HeaderValue::from_str(host).ok()),
+        headers: heartbeat.headers.iter().filter_map(header).collect(),
+        port: heartbeat.port,
+        statuses: heartbeat.statuses.iter().map(|range| range.first..=range.last).collect(),
+    }
 }
 
 /// What keeps the sessions of a service where they are. Where there is a state directory, cookies are valid

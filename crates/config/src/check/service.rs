@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use fleet::HealthSettings;
-use proxy::{FieldEdits, KeyRule, Policies, SameSite};
+use fleet::{Address, HealthSettings};
+use proxy::{FieldEdits, KeyRule, Policies, Protocol, SameSite};
 
 use super::Checker;
 use super::protection::Protected;
 use crate::found::Found;
 use crate::problem::Wrong;
-use crate::settings::{ENV_RESERVED, Heartbeat, ServiceKeys, ServiceSettings};
+use crate::settings::{DriverChoice, ENV_RESERVED, Heartbeat, ServiceKeys, ServiceSettings};
 use crate::suggest;
+
+/// The question of gRPC, which is asked in its own way.
+const GRPC_HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 impl Checker<'_, '_> {
     pub(super) fn service(&mut self, keys: ServiceKeys, table: &Found) -> ServiceSettings {
@@ -66,6 +69,7 @@ impl Checker<'_, '_> {
         }
         if let Some(table) = table.table("heartbeat") {
             self.fit_heartbeat(&service.heartbeat, table);
+            self.check_question(&service, table);
         }
         // What stands in for a wrong value is not the operator's, and need not fit.
         if table.is_sound("max_replicas") {
@@ -143,6 +147,32 @@ impl Checker<'_, '_> {
             }
             if env.get(name).is_some_and(|value| value.contains('\0')) {
                 self.note(&part.at, Wrong::new(format!("`{name}` must be without NUL characters")));
+            }
+        }
+    }
+
+    /// Notes another port where each replica has its own, or none, and what gRPC's question has no room for.
+    fn check_question(&mut self, service: &ServiceSettings, table: &Found) {
+        let why = match &service.driver {
+            DriverChoice::Process { socket: true, .. } => Some("replicas listen on sockets"),
+            DriverChoice::Process { .. } => {
+                Some("each process has a port of its own, and this would be the same for all")
+            }
+            DriverChoice::Docker { publish: true, .. } => Some("with `publish`, no other port is reached"),
+            DriverChoice::Static { addresses } => {
+                let has_socket = addresses.iter().any(|address| matches!(address, Address::Unix(_)));
+                has_socket.then_some("some of the addresses are sockets")
+            }
+            DriverChoice::Docker { .. } | DriverChoice::Files { .. } => None,
+        };
+        if let (Some(at), Some(why)) = (table.key_at("port"), why) {
+            self.note(at, Wrong::new(format!("`port` of a heartbeat cannot be: {why}")).help("leave it out"));
+        }
+        let is_grpc = service.protocol == Protocol::H2c && service.heartbeat.path == GRPC_HEALTH;
+        for key in ["method", "statuses"] {
+            if let (Some(at), true) = (table.key_at(key), is_grpc) {
+                let wrong = Wrong::new(format!("`{key}` does not go with gRPC's health check"));
+                self.note(at, wrong.help("that is a POST, and `SERVING` is its good answer"));
             }
         }
     }

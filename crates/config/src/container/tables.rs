@@ -38,6 +38,7 @@ const ULIMITS: [&str; 15] = [
 #[derive(Clone, Copy)]
 pub(crate) struct StringTable {
     pub(crate) name: fn(&str) -> Parsed<()>,
+    pub(crate) value: fn(&str) -> Parsed<()>,
 }
 
 impl Form<BTreeMap<String, String>> for StringTable {
@@ -65,10 +66,7 @@ impl Form<BTreeMap<String, String>> for StringTable {
                 entry.problems.add(Some(&name.span()), Wrong { what, ..wrong });
                 continue;
             }
-            let read = |text: &str| match text.contains('\0') {
-                true => Err(Wrong::new("must have no NUL characters")),
-                false => Ok(text.to_owned()),
-            };
+            let read = |text: &str| (self.value)(text).map(|()| text.to_owned());
             let mut inner = entry.named(name, given);
             let text = inner.value(Kind::Text, |value| read(value.as_str().unwrap_or_default()));
             pairs.extend(text.map(|text| (name.get_ref().clone().into_owned(), text)));

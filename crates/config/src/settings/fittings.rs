@@ -49,7 +49,10 @@ fn begins(keys: &mut impl Keys, it: &mut Fittings) {
     let hosts =
         List { each: Text::of("string", container::extra_host), example, most: Some(EXTRA_HOSTS_MAX) };
     keys.key(key("extra_hosts", hosts), &mut it.extra_hosts);
-    keys.key(key("labels", StringTable { name: container::label }), &mut it.labels);
+    keys.key(
+        key("labels", StringTable { name: container::label, value: container::table_value }),
+        &mut it.labels,
+    );
 }
 
 fn kernel(keys: &mut impl Keys, it: &mut Fittings) {
@@ -64,5 +67,8 @@ fn kernel(keys: &mut impl Keys, it: &mut Fittings) {
 fn logs(keys: &mut impl Keys, it: &mut Fittings) {
     let name = Maybe(Text::of("string", container::log_driver));
     keys.key(key("log_driver", name).default(Told::Instead("what the engine is set to")), &mut it.log_driver);
-    keys.key(key("log_options", StringTable { name: container::log_option }), &mut it.log_options);
+    keys.key(
+        key("log_options", StringTable { name: container::log_option, value: container::table_value }),
+        &mut it.log_options,
+    );
 }

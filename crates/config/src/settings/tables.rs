@@ -1,16 +1,21 @@
 //! The tables of a service: how replicas are asked whether they are well, what is thought of their
 //! responses, and how long things may take. Each key is declared once, here.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleet::{HealthSettings, RolloutSettings};
 use proxy::{RequestLimits, ServiceTimeouts};
 
 use super::limits::{QUEUE_MAX, REPLICAS_MAX, REQUESTS_MAX, WAIT_MAX};
-use crate::form::{Maybe, Number, Text, Time, TimeOrNone, Whole};
+use crate::container::tables::StringTable;
+use crate::fields;
+use crate::form::{Choice, Maybe, Number, Text, Time, TimeOrNone, Whole};
 use crate::keys::{Effect, Key, Keys, Table, Told};
+use crate::statuses::{StatusRange, Statuses};
 use crate::web;
 
+const HEARTBEAT_METHODS: [&str; 4] = ["GET", "HEAD", "OPTIONS", "POST"];
 const MISSES_MAX: u32 = 100;
 const FAILURES_MAX: u32 = 1000;
 const SLOW_FACTOR_MIN: f64 = 2.0;
@@ -34,6 +39,16 @@ pub struct Heartbeat {
     pub every: Duration,
     /// How long a response may take; at most `every`.
     pub timeout: Duration,
+    /// The method of the request.
+    pub method: String,
+    /// What replicas are called, in the place of their addresses.
+    pub host: Option<String>,
+    /// Further headers of the request.
+    pub headers: BTreeMap<String, String>,
+    /// Where replicas are asked, if not where requests are sent.
+    pub port: Option<u16>,
+    /// The statuses of good answers.
+    pub statuses: Vec<StatusRange>,
 }
 
 impl Default for Heartbeat {
@@ -42,6 +57,11 @@ impl Default for Heartbeat {
             path: "/heartbeat".to_owned(),
             every: Duration::from_millis(500),
             timeout: Duration::from_millis(250),
+            method: HEARTBEAT_METHODS[0].to_owned(),
+            host: None,
+            headers: BTreeMap::new(),
+            port: None,
+            statuses: vec![StatusRange { first: 200, last: 299 }],
         }
     }
 }
@@ -53,7 +73,7 @@ pub(super) fn heartbeat(keys: &mut impl Keys, it: &mut Heartbeat, health: &mut H
             Key::new(
                 "path",
                 Text::of("string", web::heartbeat_path),
-                "what is requested; a query is allowed; any status from 200 to 299 is a good answer",
+                "what is requested; a query is allowed",
             )
             .limits(Told::Instead("at most 1024 characters, begins with `/`")),
             &mut it.path,
@@ -69,11 +89,31 @@ pub(super) fn heartbeat(keys: &mut impl Keys, it: &mut Heartbeat, health: &mut H
             .limits(Told::Instead("1ms – `every`")),
             &mut it.timeout,
         );
+        question(keys, it);
         let says = "after how many misses in a row a replica counts as silent";
         keys.key(Key::new("misses", Whole(1..=MISSES_MAX), says), &mut health.misses);
         let says = "after how many good answers in a row one that was silent counts as well again";
         keys.key(Key::new("rise", Whole(1..=MISSES_MAX), says), &mut health.rise);
     });
+}
+
+/// How they are asked, and which answers are good ones.
+fn question(keys: &mut impl Keys, it: &mut Heartbeat) {
+    let says = "the statuses of good answers, as `200`, `\"200-399\"` or an array of them";
+    let statuses = Key::new("statuses", Statuses, says).default(Told::Instead("`\"200-299\"`"));
+    keys.key(statuses, &mut it.statuses);
+    let methods = Choice::between(HEARTBEAT_METHODS, HEARTBEAT_METHODS.map(str::to_owned));
+    keys.key(Key::new("method", methods, "the method of the request, which has no body"), &mut it.method);
+    let says = "what `Host` says (with HTTP/2, `:authority`), for replicas that serve certain hosts only";
+    let host = Maybe(Text::of("string", fields::host_field));
+    keys.key(Key::new("host", host, says).default(Told::Instead("the replica's address")), &mut it.host);
+    let says = "further headers, for example `{ X-Forwarded-Proto = \"https\" }` for replicas that send everybody else there";
+    let table = StringTable { name: fields::question_field, value: fields::question_value };
+    keys.key(Key::new("headers", table, says), &mut it.headers);
+    let says = "where it is asked, if not at the port that requests are sent to: for containers that are reached at their own \
+                address, and for `static` ones";
+    let port = Key::new("port", Maybe(Whole(1..=u32::from(u16::MAX))), says);
+    keys.key(port.default(Told::Instead("that of requests")), &mut it.port);
 }
 
 /// What is thought of responses to requests.

@@ -194,6 +194,10 @@ pub(super) const FULL: &str = r#"
         path = "/well?really"
         every = "1s"
         timeout = "1s"
+        statuses = [200, "300-399"]
+        method = "HEAD"
+        host = "shop.example:8080"
+        headers = { X-Forwarded-Proto = "https" }
         misses = 5
         rise = 3
         [service.responses]
@@ -315,6 +319,11 @@ fn full_web() -> ServiceSettings {
             path: "/well?really".into(),
             every: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
+            method: "HEAD".into(),
+            host: Some("shop.example:8080".into()),
+            headers: BTreeMap::from([("X-Forwarded-Proto".into(), "https".into())]),
+            port: None,
+            statuses: vec![StatusRange { first: 200, last: 200 }, StatusRange { first: 300, last: 399 }],
         },
         health: HealthSettings {
             busy_patience: HealthSettings::default().busy_patience,

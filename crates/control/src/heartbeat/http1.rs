@@ -2,9 +2,11 @@
 //! replica whose answers do not pass is not well, whatever a more lenient reader would make of them.
 
 use h1::{BadHead, HeadEnd, HeadLimits, ResponseHead, Underscores};
-use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::header::{HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Method, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::prober::{AGENT, HeartbeatSettings, Question};
 
 /// The most answers before the one that counts.
 const INTERIM_MAX: usize = 100;
@@ -24,15 +26,16 @@ pub(super) enum NoAnswer {
     Interims,
 }
 
-/// Asks for a path, over a connection that is for this alone; the head of the answer.
-pub(super) async fn ask<S>(mut stream: S, host: &str, path: &str) -> Result<Response<()>, NoAnswer>
+/// Asks over a connection that is for this alone; the head of the answer.
+pub(super) async fn ask<S>(
+    mut stream: S,
+    host: &str,
+    settings: &HeartbeatSettings,
+) -> Result<Response<()>, NoAnswer>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let question = format!(
-        "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\nuser-agent: evenkeel-heartbeat\r\n\r\n"
-    );
-    stream.write_all(question.as_bytes()).await?;
+    stream.write_all(&head(host, settings)).await?;
     let limits = HeadLimits { underscores: Underscores::Keep, ..HeadLimits::default() };
     let (mut bytes, mut head) = (Vec::with_capacity(USUAL_BYTES), ResponseHead::default());
     for _ in 0..=INTERIM_MAX {
@@ -54,6 +57,26 @@ where
     Err(NoAnswer::Interims)
 }
 
+/// The head of the question. There is no body, and whoever may expect one is told so.
+fn head(host: &str, settings: &HeartbeatSettings) -> Vec<u8> {
+    let Question { method, host: called, headers, .. } = &settings.question;
+    let mut bytes = format!("{method} {} HTTP/1.1\r\n", settings.path).into_bytes();
+    let mut add = |name: &[u8], value: &[u8]| {
+        [name, b": ", value, b"\r\n"].iter().for_each(|part| bytes.extend_from_slice(part));
+    };
+    add(b"host", called.as_ref().map_or(host.as_bytes(), |called| called.as_bytes()));
+    add(b"connection", b"close");
+    if !headers.contains_key(USER_AGENT) {
+        add(b"user-agent", AGENT.as_bytes());
+    }
+    if *method == Method::POST {
+        add(b"content-length", b"0");
+    }
+    headers.iter().for_each(|(name, value)| add(name.as_str().as_bytes(), value.as_bytes()));
+    bytes.extend_from_slice(b"\r\n");
+    bytes
+}
+
 /// The same in the words of those who judge answers. What they could not read is left out.
 fn answer(head: &ResponseHead) -> Response<()> {
     let mut answer = Response::new(());
@@ -69,6 +92,11 @@ fn answer(head: &ResponseHead) -> Response<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use hyper::HeaderMap;
+
+    use super::super::prober::HeartbeatProtocol;
     use super::*;
 
     /// What a server's bytes are for who asks.
@@ -76,7 +104,51 @@ mod tests {
         let (client, mut server) = tokio::io::duplex(1 << 20);
         server.write_all(bytes).await.unwrap();
         server.shutdown().await.unwrap();
-        ask(client, "h", "/heartbeat").await.map(|answer| answer.status().as_u16())
+        ask(client, "h", &settings(Question::default())).await.map(|answer| answer.status().as_u16())
+    }
+
+    fn settings(question: Question) -> HeartbeatSettings {
+        HeartbeatSettings {
+            path: "/heartbeat".into(),
+            question,
+            protocol: HeartbeatProtocol::Http1,
+            every: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn a_question_is_asked_as_it_is_set_and_plainly_otherwise() {
+        let plain = String::from_utf8(head("10.0.0.1:80", &settings(Question::default()))).unwrap();
+        let expected = "GET /heartbeat HTTP/1.1\r\nhost: 10.0.0.1:80\r\nconnection: close\r\nuser-agent: evenkeel-heartbeat\r\n\r\n";
+        assert_eq!(plain, expected);
+        let mut headers = HeaderMap::new();
+        headers.insert("user-agent", "me".parse().unwrap());
+        headers.insert("x-forwarded-proto", "https".parse().unwrap());
+        let host = Some(HeaderValue::from_static("shop.example"));
+        let question = Question { method: Method::POST, host, headers, ..Question::default() };
+        let set = String::from_utf8(head("10.0.0.1:80", &settings(question))).unwrap();
+        let expected = "POST /heartbeat HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\ncontent-length: 0\r\n\
+                        user-agent: me\r\nx-forwarded-proto: https\r\n\r\n";
+        assert_eq!(set, expected);
+    }
+
+    #[test]
+    fn other_statuses_are_good_answers_where_they_are_said_to_be() {
+        let status = |status: u16| StatusCode::from_u16(status).unwrap();
+        let is_good = |question: &Question, code| {
+            question.judge(status(code), &HeaderMap::new()).result == fleet::ProbeResult::Good
+        };
+        let usual = Question::default();
+        assert_eq!(
+            [199, 200, 299, 300, 401].map(|code| is_good(&usual, code)),
+            [false, true, true, false, false]
+        );
+        let set = Question { statuses: vec![200..=399, 401..=401], ..Question::default() };
+        assert_eq!(
+            [200, 302, 400, 401, 402].map(|code| is_good(&set, code)),
+            [true, true, false, true, false]
+        );
     }
 
     #[tokio::test]

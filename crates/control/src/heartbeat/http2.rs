@@ -4,11 +4,11 @@ use bytes::Bytes;
 use fleet::ProbeResult;
 use h2::client;
 use hyper::Method;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::http::{Request, Response, request};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::prober::{GRPC_HEALTH, Probed};
+use super::prober::{AGENT, GRPC_HEALTH, HeartbeatSettings, Probed};
 
 /// An empty message: not compressed, no bytes. It asks for the server as a whole.
 const GRPC_QUESTION: &[u8] = &[0, 0, 0, 0, 0];
@@ -21,7 +21,7 @@ const ANSWER_BYTES_MAX: usize = 1024;
 
 /// Probes a replica. One that says nothing that we understand has missed it. The deadline is the
 /// caller's.
-pub(super) async fn probe<S>(stream: S, host: &str, path: &str) -> Probed
+pub(super) async fn probe<S>(stream: S, host: &str, settings: &HeartbeatSettings) -> Probed
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -31,8 +31,12 @@ where
     };
     // The connection is driven beside the request; whatever came of it, it ends here.
     let driven = tokio::spawn(connection);
-    let understood =
-        if path == GRPC_HEALTH { ask_grpc(sender, host).await } else { ask(sender, host, path).await };
+    let called = settings.question.host.as_ref().and_then(|called| called.to_str().ok());
+    let host = called.unwrap_or(host);
+    let understood = match settings.path == GRPC_HEALTH {
+        true => ask_grpc(sender, host, settings).await,
+        false => ask(sender, host, settings).await,
+    };
     driven.abort();
     understood.unwrap_or_else(|error| Probed::not_understood(&*error))
 }
@@ -40,22 +44,32 @@ where
 /// Whatever came instead of an answer.
 type Unanswered = Box<dyn std::error::Error + Send + Sync>;
 
-fn question(method: Method, host: &str, path: &str) -> request::Builder {
-    Request::builder()
-        .method(method)
-        .uri(format!("http://{host}{path}"))
-        .header("user-agent", "evenkeel-heartbeat")
+fn question(method: &Method, host: &str, settings: &HeartbeatSettings) -> request::Builder {
+    let mut builder = Request::builder().method(method).uri(format!("http://{host}{}", settings.path));
+    let headers = &settings.question.headers;
+    if !headers.contains_key(USER_AGENT) {
+        builder = builder.header(USER_AGENT, AGENT);
+    }
+    headers.iter().fold(builder, |builder, (name, value)| builder.header(name, value))
 }
 
-async fn ask(sender: client::SendRequest<Bytes>, host: &str, path: &str) -> Result<Probed, Unanswered> {
-    let request = question(Method::GET, host, path).body(())?;
+async fn ask(
+    sender: client::SendRequest<Bytes>,
+    host: &str,
+    settings: &HeartbeatSettings,
+) -> Result<Probed, Unanswered> {
+    let request = question(&settings.question.method, host, settings).body(())?;
     let (answer, _) = sender.ready().await?.send_request(request, true)?;
     let answer = answer.await?;
-    Ok(Probed::of_answer(answer.status(), answer.headers()))
+    Ok(settings.question.judge(answer.status(), answer.headers()))
 }
 
-async fn ask_grpc(sender: client::SendRequest<Bytes>, host: &str) -> Result<Probed, Unanswered> {
-    let request = question(Method::POST, host, GRPC_HEALTH)
+async fn ask_grpc(
+    sender: client::SendRequest<Bytes>,
+    host: &str,
+    settings: &HeartbeatSettings,
+) -> Result<Probed, Unanswered> {
+    let request = question(&Method::POST, host, settings)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(())?;
@@ -88,9 +102,13 @@ async fn ask_grpc(sender: client::SendRequest<Bytes>, host: &str) -> Result<Prob
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
     use hyper::HeaderMap;
     use tokio::io::DuplexStream;
+
+    use super::super::prober::{HeartbeatProtocol, Question};
+    use super::*;
 
     /// Answers one request, then goes on until the other side ends: with a status, and with a message and
     /// trailers if there is one.
@@ -113,9 +131,19 @@ mod tests {
     async fn result(path: &str, status: u16, message: &'static [u8]) -> ProbeResult {
         let (ours, theirs) = tokio::io::duplex(4096);
         let replica = tokio::spawn(replica(theirs, status, message));
-        let probed = probe(ours, "replica", path).await;
+        let probed = probe(ours, "replica", &settings(path)).await;
         replica.abort();
         probed.result
+    }
+
+    fn settings(path: &str) -> HeartbeatSettings {
+        HeartbeatSettings {
+            path: path.into(),
+            question: Question::default(),
+            protocol: HeartbeatProtocol::H2c,
+            every: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+        }
     }
 
     #[tokio::test]
@@ -123,6 +151,30 @@ mod tests {
         assert_eq!(result("/heartbeat", 200, b"").await, ProbeResult::Good);
         assert_eq!(result("/heartbeat", 204, b"").await, ProbeResult::Good);
         assert_eq!(result("/heartbeat", 500, b"").await, ProbeResult::Unwell);
+    }
+
+    #[tokio::test]
+    async fn it_is_asked_as_it_is_set() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let replica = tokio::spawn(async move {
+            let mut connection = h2::server::handshake(theirs).await.unwrap();
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                let authority = request.uri().authority().map(ToString::to_string);
+                let is_right = authority.as_deref() == Some("shop.example")
+                    && request.method() == Method::HEAD
+                    && request.headers().get("x-who").is_some_and(|who| who == "us");
+                let answer = Response::builder().status(if is_right { 401 } else { 200 }).body(()).unwrap();
+                respond.send_response(answer, true).unwrap();
+            }
+        });
+        let mut headers = HeaderMap::new();
+        headers.insert("x-who", HeaderValue::from_static("us"));
+        let host = Some(HeaderValue::from_static("shop.example"));
+        let question =
+            Question { method: Method::HEAD, host, headers, statuses: vec![401..=401], port: None };
+        let settings = HeartbeatSettings { question, ..settings("/up") };
+        assert_eq!(probe(ours, "replica", &settings).await.result, ProbeResult::Good);
+        replica.abort();
     }
 
     #[tokio::test]
@@ -137,6 +189,6 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(4096);
         tokio::io::AsyncWriteExt::write_all(&mut theirs, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         drop(theirs);
-        assert_eq!(probe(ours, "replica", "/").await.result, ProbeResult::Missed);
+        assert_eq!(probe(ours, "replica", &settings("/")).await.result, ProbeResult::Missed);
     }
 }

@@ -24,7 +24,7 @@ impl Prober for Network {
         settings: &'a HeartbeatSettings,
     ) -> BoxFuture<'a, Option<Probed>> {
         async move {
-            match address {
+            match &settings.place(address) {
                 Address::Tcp(address) => match TcpStream::connect(address).await {
                     Ok(stream) => Some(probe_over(stream, &address.to_string(), settings).await),
                     Err(error) => without_connection(&error),
@@ -44,10 +44,10 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     if settings.protocol == HeartbeatProtocol::H2c {
-        return http2::probe(stream, host, &settings.path).await;
+        return http2::probe(stream, host, settings).await;
     }
-    match http1::ask(stream, host, &settings.path).await {
-        Ok(answer) => Probed::of_answer(answer.status(), answer.headers()),
+    match http1::ask(stream, host, settings).await {
+        Ok(answer) => settings.question.judge(answer.status(), answer.headers()),
         Err(error) => Probed::not_understood(&error),
     }
 }

@@ -153,8 +153,9 @@ impl Probe {
         } else {
             let reason = told.reason.as_ref().filter(|(of, _)| *of == result);
             let reason = reason.map(|(_, reason)| format!("; {reason}")).unwrap_or_default();
-            let question = self.settings.question();
-            let words: Arc<str> = format!("{question} at {}: {words}{reason}", self.address).into();
+            let question = self.settings.in_words();
+            let place = self.settings.place(&self.address);
+            let words: Arc<str> = format!("{question} at {place}: {words}{reason}").into();
             if told.words.as_ref() != Some(&words) {
                 told.words = Some(Arc::clone(&words));
                 let heard = Heard { result, words };

@@ -2,27 +2,82 @@
 //! silence, is not known here.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use fleet::{Address, ProbeResult, in_full};
 use futures_util::future::BoxFuture;
-use hyper::header::LOCATION;
-use hyper::{HeaderMap, StatusCode};
+use hyper::header::{HeaderValue, LOCATION};
+use hyper::{HeaderMap, Method, StatusCode};
 
 /// The most that is told of what others wrote.
 const WORDS_CHARS_MAX: usize = 200;
 
+/// Who asks, for those who write down who does.
+pub(super) const AGENT: &str = "evenkeel-heartbeat";
+
 /// How a service's replicas are probed.
 #[derive(Clone, Debug)]
 pub struct HeartbeatSettings {
-    /// The path to ask for; any 2xx is a good answer.
+    /// The path to ask for.
     pub path: String,
+    /// How it is asked for, and what is a good answer.
+    pub question: Question,
     /// What replicas speak.
     pub protocol: HeartbeatProtocol,
     /// Time from one probe to the next.
     pub every: Duration,
     /// Time for an answer.
     pub timeout: Duration,
+}
+
+/// How a replica is asked, and which answers are good ones. gRPC's own question is not asked in another way.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The method.
+    pub method: Method,
+    /// What replicas are called, in the place of their addresses.
+    pub host: Option<HeaderValue>,
+    /// Further fields.
+    pub headers: HeaderMap,
+    /// Where they are asked, if not where requests are sent.
+    pub port: Option<u16>,
+    /// The statuses of good answers.
+    pub statuses: Vec<RangeInclusive<u16>>,
+}
+
+impl Question {
+    /// The statuses of good answers unless there are others.
+    pub const STATUSES: RangeInclusive<u16> = 200..=299;
+
+    /// Where a replica is asked that is at this address.
+    pub(super) fn place(&self, address: SocketAddr) -> SocketAddr {
+        SocketAddr::new(address.ip(), self.port.unwrap_or_else(|| address.port()))
+    }
+
+    /// What an answer comes to, by its status.
+    pub(super) fn judge(&self, status: StatusCode, fields: &HeaderMap) -> Probed {
+        if self.statuses.iter().any(|range| range.contains(&status.as_u16())) {
+            return ProbeResult::Good.into();
+        }
+        let target = fields.get(LOCATION).filter(|_| status.is_redirection());
+        let target = target.map(|target| String::from_utf8_lossy(target.as_bytes()).into_owned());
+        let target = target.map(|target| format!(" to {}", cut(&target))).unwrap_or_default();
+        Probed::new(ProbeResult::Unwell, format!("{status}{target}"))
+    }
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            method: Method::GET,
+            host: None,
+            headers: HeaderMap::new(),
+            port: None,
+            statuses: vec![Self::STATUSES],
+        }
+    }
 }
 
 /// What replicas speak when they are probed.
@@ -63,17 +118,6 @@ impl Probed {
 }
 
 impl Probed {
-    /// What an answer comes to, by its status.
-    pub(super) fn of_answer(status: StatusCode, fields: &HeaderMap) -> Self {
-        if status.is_success() {
-            return ProbeResult::Good.into();
-        }
-        let target = fields.get(LOCATION).filter(|_| status.is_redirection());
-        let target = target.map(|target| String::from_utf8_lossy(target.as_bytes()).into_owned());
-        let target = target.map(|target| format!(" to {}", cut(&target))).unwrap_or_default();
-        Self::new(ProbeResult::Unwell, format!("{status}{target}"))
-    }
-
     /// One that says nothing that we understand has missed the heartbeat.
     pub(super) fn not_understood(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::new(ProbeResult::Missed, format!("no answer that is understood: {}", cut(&in_full(error))))
@@ -100,10 +144,19 @@ impl From<ProbeResult> for Probed {
 }
 
 impl HeartbeatSettings {
+    /// Where a replica is asked.
+    pub(super) fn place(&self, address: &Address) -> Address {
+        match address {
+            Address::Tcp(address) => self.question.place(*address).into(),
+            Address::Unix(_) => address.clone(),
+        }
+    }
+
     /// The question, for people.
-    pub(super) fn question(&self) -> String {
+    pub(super) fn in_words(&self) -> String {
         let is_grpc = self.protocol == HeartbeatProtocol::H2c && self.path == GRPC_HEALTH;
-        format!("{} {}", if is_grpc { "POST" } else { "GET" }, self.path)
+        let method = if is_grpc { Method::POST } else { self.question.method.clone() };
+        format!("{method} {}", self.path)
     }
 }
 

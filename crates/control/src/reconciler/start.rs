@@ -60,6 +60,7 @@ const COMMANDS_CAPACITY: usize = 256;
 ///     heartbeat: HeartbeatSettings {
 ///         protocol: control::HeartbeatProtocol::Http1,
 ///         path: "/heartbeat".into(),
+///         question: control::Question::default(),
 ///         every: Duration::from_millis(50),
 ///         timeout: Duration::from_millis(500),
 ///     },

@@ -287,6 +287,7 @@ impl Script {
             },
             heartbeat: HeartbeatSettings {
                 path: "/heartbeat".into(),
+                question: control::Question::default(),
                 protocol: HeartbeatProtocol::Http1,
                 every,
                 timeout: every / 2,

@@ -226,6 +226,7 @@ fn settings() -> ReconcilerSettings {
         heartbeat: HeartbeatSettings {
             protocol: HeartbeatProtocol::Http1,
             path: "/heartbeat".into(),
+            question: control::Question::default(),
             every: Duration::from_millis(50),
             timeout: Duration::from_millis(50),
         },

@@ -91,6 +91,46 @@ fn what_containers_have_beside_is_checked_together() {
 }
 
 #[test]
+fn a_heartbeat_is_asked_where_and_how_it_can_be() {
+    let service = "[[service]]\nname = \"web\"\n";
+    let docker = "driver = \"docker\"\nimage = \"x\"\n";
+    let grpc = "protocol = \"h2c\"\n[service.heartbeat]\npath = \"/grpc.health.v1.Health/Check\"\n";
+    for (lines, expected) in [
+        (
+            "[service.heartbeat]\nport = 1".to_owned(),
+            "`port` of a heartbeat cannot be: each process has a port of its own",
+        ),
+        (
+            format!("{docker}publish = true\n[service.heartbeat]\nport = 1"),
+            "with `publish`, no other port is reached",
+        ),
+        (
+            "driver = \"static\"\naddresses = [\"unix:/x\"]\n[service.heartbeat]\nport = 1".to_owned(),
+            "some of the addresses are sockets",
+        ),
+        (format!("{grpc}statuses = 200"), "`statuses` does not go with gRPC's health check"),
+        ("[service.heartbeat]\nstatuses = []".to_owned(), "`statuses` must list from 1 to 32"),
+        (
+            "[service.heartbeat]\nstatuses = \"299-200\"".to_owned(),
+            "must be a status from 200 to 599, or a range",
+        ),
+        ("[service.heartbeat]\nstatuses = [200, 100]".to_owned(), "must be a status from 200 to 599"),
+        ("[service.heartbeat]\nmethod = \"PUT\"".to_owned(), "`method` cannot be \"PUT\""),
+        ("[service.heartbeat]\nhost = \"a b\"".to_owned(), "must be the name of a host"),
+        (
+            "[service.heartbeat]\nheaders = { Host = \"a\" }".to_owned(),
+            "`host` says what replicas are called",
+        ),
+        ("[service.heartbeat]\nheaders = { Connection = \"a\" }".to_owned(), "it is about the connection"),
+        ("[service.heartbeat]\nheaders = { A = \"s3cret\\n\" }".to_owned(), "of printable ASCII"),
+    ] {
+        let error = refuse(&format!("{service}{lines}")).to_string();
+        assert!(error.contains(expected) && !error.contains("s3cret"), "{lines}: {error}");
+    }
+    accept(&format!("{service}{docker}[service.heartbeat]\nport = 1\nstatuses = \"200-399\""));
+}
+
+#[test]
 fn values_of_labels_and_log_options_are_not_shown() {
     let docker = "[[service]]\nname = \"web\"\ndriver = \"docker\"\nimage = \"x\"\n";
     let lines = "log_options = { \"spl unk\" = \"s3cret\", token = \"s3cret\" }";
