@@ -16,7 +16,7 @@ use proxy::{
 };
 
 use super::*;
-use fittings::full_fittings;
+use fittings::{full_docker, full_heartbeat};
 use policies::full_policies;
 
 /// A file with every key; those of an algorithm stand in a service that has it.
@@ -247,24 +247,6 @@ fn full_scope() -> Scope {
     }
 }
 
-/// What runs its first service.
-fn full_docker() -> DriverChoice {
-    let command = ["serve", "--port={port}", "{name}", "{seat}", "{\"json\": {}}"];
-    DriverChoice::Docker {
-        image: "evenkeel-replica".into(),
-        command: Some(command.map(str::to_owned).to_vec()),
-        network: "front".into(),
-        publish: true,
-        memory: Some(64 << 20),
-        cpus: Some(2.0),
-        capabilities: vec!["NET_BIND_SERVICE".into(), "CHOWN".into()],
-        new_privileges: true,
-        fittings: Box::new(full_fittings()),
-        secrets: BTreeMap::from([("password".into(), "secrets/password".into())]),
-        pull: driver::Pull::Missing,
-    }
-}
-
 fn full_timeouts() -> ServiceTimeouts {
     ServiceTimeouts {
         connect: Duration::from_millis(10),
@@ -315,16 +297,7 @@ fn full_web() -> ServiceSettings {
             queue_timeout: Duration::from_secs(1),
         },
         retries: 0,
-        heartbeat: Heartbeat {
-            path: "/well?really".into(),
-            every: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            method: "HEAD".into(),
-            host: Some("shop.example:8080".into()),
-            headers: BTreeMap::from([("X-Forwarded-Proto".into(), "https".into())]),
-            port: None,
-            statuses: vec![StatusRange { first: 200, last: 200 }, StatusRange { first: 300, last: 399 }],
-        },
+        heartbeat: full_heartbeat(),
         health: HealthSettings {
             busy_patience: HealthSettings::default().busy_patience,
             misses: 5,

@@ -1,10 +1,42 @@
-//! What the containers of the first service have beside.
+//! What runs the first service, what its containers have beside, and how they are asked whether they are well.
 
 use driver::{Device, Fittings, Gpus, Source, Tmpfs, Ulimit, Volume};
 
 use super::*;
 
-pub(super) fn full_fittings() -> Fittings {
+/// What runs its first service.
+pub(super) fn full_docker() -> DriverChoice {
+    let command = ["serve", "--port={port}", "{name}", "{seat}", "{\"json\": {}}"];
+    DriverChoice::Docker {
+        image: "evenkeel-replica".into(),
+        command: Some(command.map(str::to_owned).to_vec()),
+        network: "front".into(),
+        publish: true,
+        memory: Some(64 << 20),
+        cpus: Some(2.0),
+        capabilities: vec!["NET_BIND_SERVICE".into(), "CHOWN".into()],
+        new_privileges: true,
+        fittings: Box::new(full_fittings()),
+        secrets: BTreeMap::from([("password".into(), "secrets/password".into())]),
+        pull: driver::Pull::Missing,
+    }
+}
+
+/// How its replicas are asked whether they are well.
+pub(super) fn full_heartbeat() -> Heartbeat {
+    Heartbeat {
+        path: "/well?really".into(),
+        every: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        method: "HEAD".into(),
+        host: Some("shop.example:8080".into()),
+        headers: BTreeMap::from([("X-Forwarded-Proto".into(), "https".into())]),
+        port: None,
+        statuses: vec![StatusRange { first: 200, last: 200 }, StatusRange { first: 300, last: 399 }],
+    }
+}
+
+fn full_fittings() -> Fittings {
     let volume = |source, target: &str, read_only| Volume { source, target: target.into(), read_only };
     let pair = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
     Fittings {
