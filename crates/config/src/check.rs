@@ -5,6 +5,7 @@
 //! What comes out may be used only when no problem was noted.
 
 mod asked;
+mod certificates;
 mod clients;
 mod companions;
 mod container;
@@ -34,6 +35,7 @@ pub(crate) fn check(keys: FileKeys, found: &Found, problems: &mut Problems<'_>) 
     settings.services = checker.services(keys.services, found);
     settings.redirects = checker.redirects(keys.redirects, found);
     checker.compare_addresses(&settings, found);
+    checker.certificates(&settings, found);
     checker.routes(&settings, found);
     checker.refuse_lost_keys(&settings, found);
     settings

@@ -6,6 +6,7 @@
 
 mod limits;
 
+mod certificate;
 mod clients;
 mod fittings;
 mod driver;

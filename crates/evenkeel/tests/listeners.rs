@@ -6,6 +6,7 @@
 mod rig;
 
 mod listeners {
+    mod certificates;
     mod handshakes;
     mod refusals;
 }

@@ -9,6 +9,7 @@ pub(crate) mod handshake;
 pub(crate) mod proxy_protocol;
 pub(crate) mod tls;
 pub(crate) mod origin;
+pub(crate) mod certificate;
 pub(crate) mod client;
 pub(crate) mod http1;
 pub(crate) mod http2;

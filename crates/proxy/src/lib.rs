@@ -68,6 +68,7 @@ pub use documents::open::check_folder;
 pub use policies::basic_auth::BasicAuth;
 pub use policies::basic_auth::passwords::{PasswordFileError, check_password_file};
 pub use policies::canary::{Canary, Sign};
+pub use policies::certificate::CertificatePart;
 pub use policies::compression::CompressionSettings;
 pub use policies::compression::coding::Coding;
 pub use policies::forward_auth::ForwardAuth;

@@ -12,6 +12,7 @@ pub(crate) mod rate;
 pub(crate) mod basic_auth;
 pub(crate) mod forward_auth;
 pub(crate) mod vouched;
+pub(crate) mod certificate;
 pub(crate) mod protection;
 pub(crate) mod headers;
 pub(crate) mod rewrite;
@@ -21,6 +22,7 @@ pub(crate) mod mirror;
 
 use basic_auth::BasicAuth;
 use canary::Canary;
+use certificate::CertificatePart;
 use compression::CompressionSettings;
 use forward_auth::ForwardAuth;
 use headers::FieldEdits;
@@ -40,6 +42,8 @@ pub struct Policies {
     pub protection: Protection,
     /// and for some paths what else does.
     pub locations: Vec<Location>,
+    /// What its replicas hear of the certificates of clients; nothing at all without a part.
+    pub certificate: Vec<CertificatePart>,
     /// What becomes of the paths that its replicas get.
     pub rewrite: Option<PathRewrite>,
     /// Whether its replicas do not hear by `Via` that there is a proxy.
@@ -64,6 +68,11 @@ impl Policies {
         };
         let mut all = self.protection.told(None);
         all.extend(self.locations.iter().flat_map(|one| one.protection.told(Some(&one.path))));
+        if !self.certificate.is_empty() {
+            let parts: Vec<&str> = self.certificate.iter().map(|part| part.name()).collect();
+            let does = format!("tells replicas {} of it", parts.join(", "));
+            all.push(PolicyTold { policy: Mark::CertificateMissing.policy(), does });
+        }
         let rewrite = self.rewrite.as_ref();
         all.extend(rewrite.map(|it| PolicyTold { policy: Mark::Rewritten.policy(), does: it.to_string() }));
         all.extend(told(Mark::RequestEdited, &self.request_headers));
@@ -90,10 +99,12 @@ impl Protection {
         let networks = self.networks.as_ref().map(Networks::to_string);
         let rate = self.rate_limit.as_ref().map(RateLimit::to_string);
         let body = self.max_body.map(|bytes| format!("at most {bytes} bytes"));
+        let certificate = self.needs_certificate.then(|| "refuses clients without one".into());
         let sign_in = self.basic_auth.as_ref().map(BasicAuth::to_string);
         let sign_in = if self.is_public { Some("nobody is asked".into()) } else { sign_in };
         let all = [
             (Mark::NetworkRefused, networks),
+            (Mark::CertificateMissing, certificate),
             (Mark::RateLimited, rate),
             (Mark::BodyRefused, body),
             (Mark::SignInRefused, sign_in),

@@ -200,6 +200,7 @@ fn policies(keys: Policies, protections: Policies) -> Policies {
         response_headers: unless_empty(keys.response_headers),
         canary: keys.canary,
         mirror: keys.mirror,
+        certificate: keys.certificate,
         compression: keys.compression.filter(|settings| !settings.codings.is_empty()),
         ..protections
     }

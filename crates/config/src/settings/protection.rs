@@ -24,6 +24,7 @@ const RATE_LIMITS: RangeInclusive<u32> = 1..=1_000_000;
 pub(crate) struct ProtectionKeys {
     pub(crate) allow: Vec<IpNet>,
     pub(crate) deny: Vec<IpNet>,
+    pub(crate) needs_certificate: bool,
     pub(crate) max_body: Option<u64>,
     pub(crate) rate_limit: Option<RateKeys>,
     pub(crate) basic_auth: Option<PathBuf>,
@@ -59,6 +60,7 @@ impl ProtectionKeys {
         Self {
             allow,
             deny,
+            needs_certificate: protection.needs_certificate,
             max_body: protection.max_body,
             rate_limit,
             basic_auth: protection.basic_auth.as_ref().map(|it| it.file.clone()),
@@ -77,6 +79,7 @@ impl ProtectionKeys {
         });
         Protection {
             networks: Some(networks).filter(|networks| !networks.are_open()),
+            needs_certificate: self.needs_certificate,
             rate_limit,
             max_body: self.max_body,
             basic_auth: self.basic_auth.map(|file| BasicAuth {
@@ -111,6 +114,15 @@ impl ProtectionKeys {
             )
             .default(Told::Instead("none")),
             &mut self.deny,
+        );
+        keys.key(
+            Key::new(
+                "require_certificate",
+                Flag,
+                "whether those alone may come who have shown a certificate that a `client_authority` vouches for; others \
+                 get 403",
+            ),
+            &mut self.needs_certificate,
         );
         keys.key(
             Key::new(

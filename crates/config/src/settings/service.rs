@@ -9,8 +9,6 @@ use driver::ServerId;
 use fleet::{HealthSettings, RolloutSettings};
 use proxy::{Direction, KeyRule, PathForm, Policies, Protocol, RequestLimits, Scope, ServiceTimeouts};
 
-use super::companions;
-use super::compression;
 use super::driver::{DriverChoice, DriverKeys, OnExit};
 use super::headers;
 use super::limits::{REPLICAS_MAX, RETRIES_MAX, SPARES_MAX, WAIT_MAX};
@@ -20,6 +18,7 @@ use super::rewrite;
 use super::scope::ScopeKeys;
 use super::sticky::{self, StickySettings};
 use super::tables::{self, Heartbeat};
+use super::{certificate, companions, compression};
 use crate::form::{Choice, List, Maybe, Named, Text, Time, Whole};
 use crate::keys::{Effect, Key, Keys, Level, Table, Told};
 use crate::only::{OF_DOCKER, OF_OWNED};
@@ -279,6 +278,7 @@ fn protections(keys: &mut impl Keys, it: &mut ServiceKeys) {
 
 /// What requests go through beside. Each policy has its keys in a file of its own.
 fn policies(keys: &mut impl Keys, it: &mut Policies) {
+    certificate::certificate(keys, it);
     rewrite::keys(keys, it);
     let says = "headers that replicas get, or do not";
     let table = Table::new("request_headers", "[service.request_headers]", says);

@@ -145,6 +145,7 @@ pub(super) const FULL: &str = r#"
         retries = 0
         allow = ["10.0.0.0/8", "::ffff:192.0.2.0/120"]
         deny = ["10.6.6.6"]
+        tell_certificate = ["subject", "pem"]
         max_body = "10MiB"
         basic_auth = "staff.htpasswd"
         basic_auth_realm = "The shop's staff"
@@ -166,6 +167,7 @@ pub(super) const FULL: &str = r#"
         path = "=/shop/login"
         allow = ["0.0.0.0/0"]
         deny = ["::1"]
+        require_certificate = true
         basic_auth = "/etc/login.htpasswd"
         [service.location.rate_limit]
         requests = 5

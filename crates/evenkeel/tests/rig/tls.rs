@@ -98,6 +98,14 @@ impl Client {
         Self(Arc::new(config))
     }
 
+    /// The same client, which goes on with sessions that it had.
+    #[allow(dead_code, reason = "not all tests speak TLS twice")]
+    pub fn resuming(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.0);
+        config.resumption = Resumption::in_memory_sessions(8);
+        Self(Arc::new(config))
+    }
+
     pub fn connect(&self, address: SocketAddr, name: &str) -> io::Result<Stream> {
         let socket = TcpStream::connect(address)?;
         socket.set_read_timeout(Some(PATIENCE))?;

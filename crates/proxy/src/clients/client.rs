@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use h1::{BodyLength, ResponseHead};
 
 use crate::clients::capacity::Admission;
+use crate::clients::certificate::ClientCertificate;
 use crate::clients::idle::Place;
 use crate::clients::origin::Origin;
 use crate::settings::ListenerSettings;
@@ -26,6 +27,8 @@ pub(crate) enum Preface {
 pub(crate) struct Visit {
     pub(crate) address: SocketAddr,
     pub(crate) is_tls: bool,
+    /// The one that it has shown, if it has.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// It comes from a proxy whose word the operator takes.
     pub(crate) is_trusted: bool,
     pub(crate) preface: Preface,
@@ -40,7 +43,7 @@ pub(crate) struct Visit {
 
 impl Visit {
     pub(crate) fn origin(&self) -> Origin {
-        Origin::new(self.address, self.is_tls, self.is_trusted)
+        Origin::new(self.address, self.is_tls, self.is_trusted).with_certificate(self.certificate.clone())
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::clients::capacity::Admission;
+use crate::clients::certificate::ClientCertificate;
 use crate::clients::client::{Preface, Visit};
 use crate::clients::http1::{self, Served};
 use crate::clients::http2;
@@ -64,6 +65,7 @@ impl ClientTask {
         let visit = Visit {
             address: peer,
             is_tls,
+            certificate: None,
             is_trusted,
             preface,
             place,
@@ -114,6 +116,9 @@ impl Future for ClientTask {
 impl Idle {
     fn new(worker: &Worker, wire: Wire, mut visit: Visit) -> Self {
         visit.is_tls = !wire.is_plain();
+        if let Wire::Tls(stream) = &wire {
+            visit.certificate = stream.client_certificate().map(|der| Arc::new(ClientCertificate::read(der)));
+        }
         visit.is_trusted = origin::is_trusted(visit.address.ip(), &worker.clients.trusted_proxies);
         Self { wire, visit }
     }

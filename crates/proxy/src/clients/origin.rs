@@ -1,9 +1,12 @@
 //! Where a request comes from, and how far that can be believed.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use h1::{FieldName, RequestHead};
 use ipnet::IpNet;
+
+use crate::clients::certificate::ClientCertificate;
 
 /// The other end of a client connection.
 #[derive(Clone)]
@@ -11,6 +14,8 @@ pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     text: Box<[u8]>,
     pub(crate) is_tls: bool,
+    /// The certificate that it has shown, and that was found to be good.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// It is a proxy whose word the operator takes.
     pub(crate) is_trusted: bool,
 }
@@ -35,7 +40,12 @@ impl Household {
 impl Origin {
     pub(crate) fn new(address: SocketAddr, is_tls: bool, is_trusted: bool) -> Self {
         let text = address.ip().to_canonical().to_string().into_bytes().into_boxed_slice();
-        Self { address, text, is_tls, is_trusted }
+        Self { address, text, is_tls, certificate: None, is_trusted }
+    }
+
+    /// The same with this certificate.
+    pub(crate) fn with_certificate(self, certificate: Option<Arc<ClientCertificate>>) -> Self {
+        Self { certificate, ..self }
     }
 
     /// The address without its port, as heads carry it.

@@ -9,6 +9,8 @@ pub enum Mark {
     Redirected,
     /// Its client comes from a network that is not let in.
     NetworkRefused,
+    /// Its client has shown no certificate.
+    CertificateMissing,
     /// It came faster than it may.
     RateLimited,
     /// Its body is larger than it may be.
@@ -51,9 +53,10 @@ pub enum Mark {
 
 impl Mark {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Redirected,
         Self::NetworkRefused,
+        Self::CertificateMissing,
         Self::RateLimited,
         Self::BodyRefused,
         Self::SignInRefused,
@@ -80,6 +83,7 @@ impl Mark {
         match self {
             Self::Redirected => "redirect",
             Self::NetworkRefused => "networks",
+            Self::CertificateMissing => "client_certificate",
             Self::RateLimited => "rate_limit",
             Self::BodyRefused => "max_body",
             Self::SignInRefused | Self::SignInBusy => "basic_auth",
@@ -99,7 +103,7 @@ impl Mark {
         match self {
             Self::Redirected => "redirected",
             Self::NetworkRefused | Self::RateLimited | Self::BodyRefused => "refused",
-            Self::SignInRefused | Self::ForwardRefused => "refused",
+            Self::SignInRefused | Self::ForwardRefused | Self::CertificateMissing => "refused",
             Self::NotVouchedFor => "unanswered",
             Self::SignInBusy => "busy",
             Self::Rewritten => "rewritten",
@@ -122,7 +126,7 @@ impl Mark {
         match self {
             Self::Redirected | Self::NetworkRefused | Self::RateLimited | Self::BodyRefused => self.policy(),
             Self::SignInRefused | Self::SignInBusy => self.policy(),
-            Self::ForwardRefused | Self::NotVouchedFor => self.policy(),
+            Self::ForwardRefused | Self::NotVouchedFor | Self::CertificateMissing => self.policy(),
             Self::Rewritten | Self::RequestEdited | Self::ResponseEdited => self.policy(),
             Self::SessionBegun => "sticky begun",
             Self::SessionKept => "sticky kept",
@@ -174,7 +178,7 @@ mod tests {
             assert_eq!(mark as usize, place, "{mark:?}");
             assert!(marks.add(mark) && !marks.add(mark), "{mark:?}");
         }
-        let all = "redirect, networks, rate_limit, max_body, basic_auth, forward_auth, rewrite, request_headers, \
+        let all = "redirect, networks, client_certificate, rate_limit, max_body, basic_auth, forward_auth, rewrite, request_headers, \
                    response_headers, sticky begun, sticky kept, sticky away, sticky moved, compression, canary asked, \
                    canary session, canary share, mirror copied, mirror skipped";
         assert_eq!(marks.text().as_deref(), Some(all));

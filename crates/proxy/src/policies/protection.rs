@@ -18,6 +18,8 @@ use crate::travel::scope::PathPattern;
 pub struct Protection {
     /// Who may come.
     pub networks: Option<Networks>,
+    /// Whether those alone who have shown a certificate.
+    pub needs_certificate: bool,
     /// How often.
     pub rate_limit: Option<RateLimit>,
     /// How large a body may be, in bytes.
@@ -63,6 +65,7 @@ struct Located {
 #[derive(Debug)]
 pub(crate) struct Guard {
     pub(crate) networks: Option<Networks>,
+    pub(crate) needs_certificate: bool,
     pub(crate) rate: Option<Arc<RateLimiter>>,
     pub(crate) max_body: Option<u64>,
     pub(crate) sign_in: Option<Arc<SignIn>>,
@@ -86,6 +89,7 @@ impl Guards {
         };
         let guard = |protection: &Protection, path| Guard {
             networks: protection.networks.clone(),
+            needs_certificate: protection.needs_certificate,
             rate: protection.rate_limit.as_ref().map(|limit| limiter(limit, path)),
             max_body: protection.max_body,
             sign_in: protection.basic_auth.as_ref().map(|it| Arc::new(SignIn::new(it, files))),
@@ -98,6 +102,7 @@ impl Guards {
             let forward_auth = own.forward_auth.or_else(|| general.forward_auth.clone());
             let guard = Guard {
                 networks: own.networks.or_else(|| general.networks.clone()),
+                needs_certificate: own.needs_certificate || general.needs_certificate,
                 rate: own.rate.or_else(|| general.rate.clone()),
                 max_body: own.max_body.or(general.max_body),
                 sign_in: sign_in.filter(|_| !protection.is_public),

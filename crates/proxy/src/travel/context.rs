@@ -11,6 +11,7 @@ use fleet::ReplicaName;
 use h1::{FieldName, RequestHead, ResponseHead, Version};
 
 use crate::clients::origin::Origin;
+use crate::policies::certificate::{self, CertificatePart};
 use crate::policies::compression::encoded::Encoding;
 use crate::policies::mark::{Mark, Marks};
 use crate::policies::vouched::Vouched;
@@ -169,6 +170,12 @@ impl<'a> RequestContext<'a> {
         Some(encoding)
     }
 
+    /// Has replicas told of its client's certificate.
+    pub(crate) fn tell_certificate(&self, parts: &[CertificatePart]) {
+        let mut vouched = self.account.vouched.borrow_mut();
+        certificate::tell(parts, self.origin.certificate.as_deref(), vouched.get_or_insert_default());
+    }
+
     /// Who has sent it, behind all proxies that are trusted.
     pub(crate) fn client(&self, head: &RequestHead) -> IpAddr {
         self.origin.client(head, &self.worker.clients.trusted_proxies)
@@ -237,6 +244,7 @@ impl RequestContext<'_> {
             client: self.client(head),
             peer: self.origin.address,
             is_tls: self.origin.is_tls,
+            certificate: self.origin.certificate.as_deref(),
             user: vouched.as_ref().and_then(|vouched| vouched.user.as_deref()),
             method: head.method_name(),
             target,

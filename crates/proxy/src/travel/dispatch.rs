@@ -103,6 +103,9 @@ async fn forward<C: Client>(
             Err(Denial::Reply(reply)) => return send::reply(request, head, client, reply).await,
         }
     }
+    if !service.settings.policies.certificate.is_empty() {
+        request.tell_certificate(&service.settings.policies.certificate);
+    }
     if !mirrors.is_empty() {
         request.set_mirrors(mirrors);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use h1::{BadHead, BodyLength, Method, OddPath, RequestHead};
 
+use crate::policies::certificate;
 use crate::policies::protection::Guard;
 use crate::policies::rate::Asking;
 use crate::policies::redirect::{NoHost, Redirection};
@@ -71,6 +72,9 @@ fn is_let_in(request: &RequestContext<'_>, guard: &Guard, head: &RequestHead) ->
         && let Some(answer) = networks.refuse(request.client(head))
     {
         return Err(answer.into());
+    }
+    if guard.needs_certificate && request.origin.certificate.is_none() {
+        return Err(certificate::missing().into());
     }
     if let Some(limiter) = &guard.rate
         && let Some(service) = request.service()

@@ -85,6 +85,9 @@ async fn travel<C: Client>(
     let question = auth.question(head).ok_or(Failure::NoService)?;
     let inner = request.about(Rc::clone(&service));
     inner.account.vouched.replace(Some(Box::new(about(head))));
+    if !service.settings.policies.certificate.is_empty() {
+        inner.tell_certificate(&service.settings.policies.certificate);
+    }
     let request_id = client.request_id().map(<[u8]>::to_vec);
     let mut left = |context: &mut std::task::Context<'_>| client.poll_left(context);
     let mut asker = Asker::new(request_id.as_deref(), &mut left);

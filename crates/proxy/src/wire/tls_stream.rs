@@ -100,6 +100,12 @@ impl TlsStream {
         &self.socket
     }
 
+    /// The certificate of the client, if it has shown one; then it was found to be good, now or when the session
+    /// began that this one goes on with.
+    pub(crate) fn client_certificate(&self) -> Option<&[u8]> {
+        self.session.peer_certificates()?.first().map(AsRef::as_ref)
+    }
+
     /// The protocol that the handshake agreed on.
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         self.session.alpn_protocol()

@@ -1,8 +1,8 @@
 //! What the requests of the first service go through.
 
 use proxy::{
-    BasicAuth, Coding, CompressionSettings, ForwardAuth, Location, Networks, PathRewrite, Protection,
-    RateKey, RateLimit, RatePeriod,
+    BasicAuth, CertificatePart, Coding, CompressionSettings, ForwardAuth, Location, Networks, PathRewrite,
+    Protection, RateKey, RateLimit, RatePeriod,
 };
 
 use super::*;
@@ -12,6 +12,7 @@ pub(super) fn full_policies() -> Policies {
     Policies {
         protection: protection(),
         locations: locations(),
+        certificate: vec![CertificatePart::Subject, CertificatePart::Pem],
         rewrite: Some(PathRewrite { strip: Some("/shop".into()), add: Some("/v2".into()) }),
         hides_via: true,
         request_headers: Some(FieldEdits { set: vec![field("host", "app.internal")], ..edits() }),
@@ -35,6 +36,7 @@ fn protection() -> Protection {
             deny: vec!["10.6.6.6/32".parse().unwrap()],
         }),
         rate_limit: Some(RateLimit { requests: 100, per: RatePeriod::Minute, burst: 20, by }),
+        needs_certificate: false,
         max_body: Some(10 << 20),
         basic_auth: Some(BasicAuth { file: "staff.htpasswd".into(), realm: "The shop's staff".into() }),
         forward_auth: Some(ForwardAuth {
@@ -55,6 +57,7 @@ fn locations() -> Vec<Location> {
             allow: vec!["0.0.0.0/0".parse().unwrap()],
             deny: vec!["::1/128".parse().unwrap()],
         }),
+        needs_certificate: true,
         rate_limit: Some(RateLimit { requests: 5, per: RatePeriod::Hour, burst: 5, by: RateKey::Key }),
         basic_auth: Some(BasicAuth { file: "/etc/login.htpasswd".into(), realm: "restricted".into() }),
         ..Protection::default()

@@ -11,6 +11,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::settings::AccessLogFormat;
+use crate::clients::certificate::ClientCertificate;
 
 /// How much is shown of each thing that a client wrote; the rest of it is left out.
 const FIELD_BYTES_MAX: usize = 8 * 1024;
@@ -28,6 +29,8 @@ pub(crate) struct Entry<'a> {
     /// The other end of the connection.
     pub(crate) peer: SocketAddr,
     pub(crate) is_tls: bool,
+    /// What its client has shown.
+    pub(crate) certificate: Option<&'a ClientCertificate>,
     /// Who has signed in, by a name that was proven.
     pub(crate) user: Option<&'a str>,
     pub(crate) method: &'a [u8],
@@ -121,6 +124,7 @@ struct JsonLine<'a> {
     client_port: Option<u16>,
     peer: IpAddr,
     tls: bool,
+    certificate: Option<&'a str>,
     user: Option<&'a str>,
     method: Cow<'a, str>,
     target: Cow<'a, str>,
@@ -153,6 +157,7 @@ fn write_json(entry: &Entry<'_>, line: &mut Vec<u8>) {
         client_port: (entry.client.to_canonical() == peer).then_some(entry.peer.port()),
         peer,
         tls: entry.is_tls,
+        certificate: entry.certificate.and_then(|it| it.subject().or(Some(&it.fingerprint))),
         user: entry.user,
         method: text(entry.method),
         target: text(entry.target),
@@ -257,6 +262,7 @@ mod tests {
             client: "192.0.2.7".parse().unwrap(),
             peer: "192.0.2.7:12345".parse().unwrap(),
             is_tls: true,
+            certificate: None,
             user: None,
             method: b"GET",
             target: b"/cart?id=7",
@@ -294,7 +300,7 @@ mod tests {
     #[test]
     fn a_request_is_one_json_object() {
         let expected = concat!(
-            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":12345,"peer":"192.0.2.7","tls":true,"user":null,"#,
+            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":12345,"peer":"192.0.2.7","tls":true,"certificate":null,"user":null,"#,
             r#""method":"GET","target":"/cart?id=7","version":"HTTP/1.1","host":"shop.example","#,
             r#""referer":"https://shop.example/","user_agent":"curl/8.5","request_id":"0123abcd","#,
             r#""service":"web","replica":"web-2","attempts":1,"waited_ms":0.0,"limit":null,"policy":null,"failure":null,"#,
@@ -327,7 +333,7 @@ mod tests {
             ..entry()
         };
         let expected = concat!(
-            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":null,"peer":"10.0.0.1","tls":false,"user":null,"#,
+            r#"{"time":"2000-02-29T01:02:03.004Z","client":"192.0.2.7","client_port":null,"peer":"10.0.0.1","tls":false,"certificate":null,"user":null,"#,
             r#""method":"GET","target":"/cart?id=7","version":"HTTP/2.0","host":null,"#,
             r#""referer":null,"user_agent":null,"request_id":null,"#,
             r#""service":null,"replica":null,"attempts":0,"waited_ms":10000.0,"limit":"limits.requests","policy":"redirect","#,

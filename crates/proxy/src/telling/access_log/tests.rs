@@ -31,6 +31,7 @@ fn record(recorder: &Recorder, target: &str) {
         client: "192.0.2.7".parse().unwrap(),
         peer: "192.0.2.7:12345".parse().unwrap(),
         is_tls: false,
+        certificate: None,
         user: None,
         method: b"GET",
         target: target.as_bytes(),
