@@ -477,6 +477,10 @@ fn a_request_that_kills_its_replica_kills_two_and_nobody_else_is_lost() {
             let told = balancer.says(|line| line.contains("died or broke off") && line.contains("killer-0"));
             let told = told.unwrap();
             assert!(told.contains("path=\"/kill\"") && told.contains("replica=web_"), "{told}");
+            let named = balancer.says(|line| line.contains("probably what they die of")).unwrap();
+            for part in ["replicas=2", "method=\"GET\"", "host=\"h\"", "killer-0", "client=127.0.0.1"] {
+                assert!(named.contains(part), "{named}");
+            }
         }
         eventually("the fleet is whole again", || {
             let replicas = balancer.replicas();

@@ -2,6 +2,7 @@
 //! A replica that dies has many, so that only some of them are told, and how many are not.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use fleet::{Replica, harmless};
@@ -11,6 +12,8 @@ use placement::Key;
 /// How many are told in how much time, by each worker.
 const TOLD_MAX: u32 = 5;
 const PERIOD: Duration = Duration::from_secs(1);
+/// How often one is named that is lost with one replica after the other.
+const ACCUSED_PERIOD: Duration = Duration::from_secs(60);
 /// How much is shown of a path.
 const PATH_SHOWN_MAX: usize = 200;
 
@@ -20,6 +23,8 @@ pub(crate) struct LossLog {
     since: Cell<Option<Instant>>,
     told: Cell<u32>,
     untold: Cell<u64>,
+    accused_at: Cell<Option<Instant>>,
+    unnamed: Cell<u64>,
 }
 
 /// A request that a replica had.
@@ -27,10 +32,23 @@ pub(crate) struct Loss<'a> {
     pub(crate) service: &'a str,
     pub(crate) replica: &'a Replica,
     pub(crate) head: &'a RequestHead,
+    /// Who has sent it.
+    pub(crate) client: IpAddr,
     pub(crate) request_id: Option<&'a [u8]>,
     pub(crate) key: Key,
     /// Whether its connection was kept from an earlier request, and may have ended for that reason.
     pub(crate) was_kept: bool,
+}
+
+/// A request that is not tried again, because more than one replica was lost with it.
+pub(crate) struct Accused<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) head: &'a RequestHead,
+    /// Who has sent it.
+    pub(crate) client: IpAddr,
+    pub(crate) request_id: Option<&'a [u8]>,
+    /// How many replicas were.
+    pub(crate) losses: usize,
 }
 
 impl LossLog {
@@ -41,11 +59,31 @@ impl LossLog {
         // A query may hold what is nobody's business.
         let path = shown(loss.head.path());
         let request_id = loss.request_id.map(shown).unwrap_or_default();
-        let Loss { service, replica, key, was_kept, .. } = loss;
+        let host = loss.head.host().map(shown).unwrap_or_default();
+        let Loss { service, replica, key, was_kept, client, .. } = loss;
         let (replica, life) = (&replica.name, replica.life);
         tracing::warn!(
-            service, %replica, %life, method, path, request_id, key = key.number(), kept_connection = was_kept, untold,
+            service, %replica, %life, method, host, path, request_id, %client, key = key.number(), kept_connection = was_kept, untold,
             "a replica died or broke off while it had this request"
+        );
+    }
+
+    /// Names one that is probably what replicas die of, if none was named of late.
+    pub(crate) fn accuse(&self, accused: &Accused<'_>, now: Instant) {
+        let is_due =
+            self.accused_at.get().is_none_or(|at| now.saturating_duration_since(at) >= ACCUSED_PERIOD);
+        if !is_due {
+            self.unnamed.set(self.unnamed.get() + 1);
+            return;
+        }
+        self.accused_at.set(Some(now));
+        let Accused { service, head, client, losses, .. } = accused;
+        let (method, path) = (shown(head.method_name()), shown(head.path()));
+        let host = head.host().map(shown).unwrap_or_default();
+        let request_id = accused.request_id.map(shown).unwrap_or_default();
+        tracing::warn!(
+            service, replicas = losses, method, host, path, request_id, %client, unnamed = self.unnamed.take(),
+            "a request was lost with one replica after the other, and is probably what they die of"
         );
     }
 

@@ -15,7 +15,7 @@ use crate::respond::failure::Failure;
 use crate::respond::response::Reply;
 use crate::respond::send;
 use crate::telling::counters::add_one;
-use crate::telling::loss::Loss;
+use crate::telling::loss::{Accused, Loss};
 use crate::telling::verdict::{TIMED_PARTS, Verdict};
 use crate::travel::caution;
 use crate::travel::errand::Errand;
@@ -215,8 +215,17 @@ impl<C: Client> Delivery<'_, C> {
         add_one(&service.counters.losses);
         let service = service.settings.name.as_str();
         let request_id = client.request_id();
-        let loss = Loss { service, replica: claim, head, request_id, key: self.preference.key, was_kept };
+        let (client, key) = (request.client(head), self.preference.key);
+        let loss = Loss { service, replica: claim, head, client, request_id, key, was_kept };
         request.worker.losses.tell(&loss, request.deadline.now());
+    }
+
+    /// It is not tried again, because so many replicas were lost with it.
+    pub(crate) fn accuse(&self, losses: usize) {
+        let Errand { request, service, head, client } = &self.errand;
+        let (service, request_id) = (service.settings.name.as_str(), client.request_id());
+        let accused = Accused { service, head, client: request.client(head), request_id, losses };
+        request.worker.losses.accuse(&accused, request.deadline.now());
     }
 
     fn account(&self, claim: &Claim) {

@@ -165,7 +165,13 @@ impl<C: Client> Rounds<'_, C> {
                 Decision::Replay => {}
                 Decision::ReplayAtCost if service.budget.borrow_mut().withdraw(Instant::now().into_std()) => {
                 }
-                Decision::ReplayAtCost | Decision::GiveUp => return Err(attempt.failure),
+                Decision::ReplayAtCost | Decision::GiveUp => {
+                    let losses = self.history.losses();
+                    if losses > 1 {
+                        self.delivery.accuse(losses);
+                    }
+                    return Err(attempt.failure);
+                }
             }
             add_one(&service.counters.replays);
         }
