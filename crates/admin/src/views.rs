@@ -48,6 +48,7 @@ pub(crate) fn service_then(handle: &Handle, view: &ServiceView) -> ServiceShape 
         rollout: view.fleet.rollout.as_ref().map(rollout),
         paused_until: view.paused_until.map(|end| humantime::format_rfc3339_millis(end).to_string()),
         trouble: view.trouble.clone(),
+        differing: view.differing.clone(),
         not_started: match &view.beginning {
             Beginning::Begun(_) => None,
             Beginning::Waiting { why } => Some(why.clone().unwrap_or_else(|| "it is being started".into())),

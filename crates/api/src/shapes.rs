@@ -31,6 +31,9 @@ pub struct ServiceShape {
     /// Why no change is possible at present, if so: what should run cannot be stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// In which keys the configuration differs from what was deployed last and is run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differing: Vec<String>,
     /// Why it has not been started, if so; it is tried again, and what should run is not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_started: Option<String>,

@@ -81,6 +81,12 @@ fn say_troubles(service: &ServiceShape) {
     if let Some(why) = &service.not_started {
         say(format_args!("{name}: not started: {why}"));
     }
+    if !service.differing.is_empty() {
+        let keys = service.differing.join(", ");
+        say(format_args!(
+            "{name}: the configuration says something else than what runs: {keys}; `evenkeel deploy` rolls it out"
+        ));
+    }
     for replica in service.replicas.iter().filter(|replica| replica.state != "ready") {
         if let Some(reason) = &replica.reason {
             say(format_args!("{name}: {} is {}: {reason}", replica.name, replica.state));

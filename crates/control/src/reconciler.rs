@@ -63,6 +63,8 @@ struct Reconciler {
     chronicle: Chronicle,
     pause: Option<Pause>,
     beginning: Beginning,
+    /// In which keys the configuration differs from what is run.
+    differing: Vec<String>,
     view: watch::Sender<Arc<ServiceView>>,
     /// When the clock began, for people.
     began_at: SystemTime,
@@ -305,6 +307,9 @@ impl Reconciler {
             }
             Action::Rollout(step) => {
                 self.edits.step(&mut self.fleet, step, now).await;
+                if matches!(step, Step::Finish) {
+                    self.differing.clear();
+                }
                 if matches!(step, Step::TurnBack(_)) && !self.edits.storing.is_kept() {
                     releases::tell_that_nothing_is_kept(&self.performer.service);
                 }
@@ -357,6 +362,7 @@ impl Reconciler {
             began_at: self.began_at,
             ejections: self.chronicle.ejections().clone(),
             trouble: self.edits.storing.trouble(),
+            differing: self.differing.clone(),
             running: self.publishing.running(&*self.performer.driver),
         };
         self.view.send_if_modified(|current| {

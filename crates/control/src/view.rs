@@ -26,6 +26,8 @@ pub struct ServiceView {
     pub ejections: Ejections,
     /// Why what should run cannot be stored at present, if so.
     pub trouble: Option<String>,
+    /// In which keys the configuration differs from what is run, since the start or the last rollout.
+    pub differing: Vec<String>,
     /// Those that run.
     pub running: Running,
 }

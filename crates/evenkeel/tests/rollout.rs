@@ -220,6 +220,9 @@ fn who_dies_after_a_rollback_and_a_restart_runs_what_was_deployed_until_the_next
     let told = &again.said_at_start;
     assert!(told.contains("the configuration and what runs differ: command, env.TOKEN."), "{told}");
     assert!(told.contains("`evenkeel deploy` rolls out") && !told.contains("hush-hush"), "{told}");
+    let differs = "the configuration says something else than what runs: command, env.TOKEN; `evenkeel deploy` rolls it out";
+    let (code, said) = run(&again, &["status"]);
+    assert!(code == Some(0) && said.contains(differs), "{said}");
     let (lives, load) = (kept.replicas(), Load::start(again.address, 200));
     for (life, pid) in &lives {
         kill("-9", *pid);
@@ -239,6 +242,8 @@ fn who_dies_after_a_rollback_and_a_restart_runs_what_was_deployed_until_the_next
     again.rewrite_config(&config(&next));
     let (code, said) = run(&again, &["deploy"]);
     assert_eq!(code, Some(0), "{said}");
+    let (_, said) = run(&again, &["status"]);
+    assert!(!said.contains("something else"), "{said}");
     let after = releases(&again);
     assert!(after.iter().all(|release| *release == after[0] && !before.contains(release)), "{after:?}");
     assert!(!std::fs::read_to_string(&stored).unwrap().contains("hush-hush"), "it is of no use any more");

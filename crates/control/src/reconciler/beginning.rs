@@ -85,6 +85,8 @@ struct Found {
     fleet: Fleet,
     storing: Storing,
     begun: Begun,
+    /// In which keys the configuration differs from what is run.
+    differing: Vec<String>,
 }
 
 impl Beginner {
@@ -145,7 +147,7 @@ impl Beginner {
         fleet.adopt(&found, release_of, self.clock.now());
         let is_known = |release| driver.recipe(release).is_some();
         let outdated = fleet.settle_releases(driver.release(), release_of, is_known);
-        releases::tell(&settings.service, &*driver, is_resumed, stored.as_ref()).await;
+        let differing = releases::tell(&settings.service, &*driver, is_resumed, stored.as_ref()).await;
         releases::tell_of_outdated(&settings.service, outdated);
         let is_running = |one: &&fleet::Found| matches!(one.state, FoundState::Running { .. });
         let begun = Begun { found: found.iter().filter(is_running).count(), is_restored };
@@ -159,7 +161,7 @@ impl Beginner {
             // What could be started from is there. That it cannot be renewed is noted, and tried again.
             let _ = storing.store(fleet.desired()).await;
         }
-        Ok(Found { driver, fleet, storing, begun })
+        Ok(Found { driver, fleet, storing, begun, differing })
     }
 
     /// What is stored says what is run, if it counts; and whether it does may depend on what is found. So a
@@ -213,7 +215,7 @@ impl Beginner {
     async fn reconcile(self, found: Found, lines: Lines) {
         let Self { settings, heartbeats, clock, make_driver: _, prepared: _, told: _ } = self;
         let Lines { events_in, events, commands, suspicions, publisher, view, began_at } = lines;
-        let Found { driver, fleet, storing, begun } = found;
+        let Found { driver, fleet, storing, begun, differing } = found;
         let performer = Performer {
             service: settings.service.as_str().into(),
             driver,
@@ -233,6 +235,7 @@ impl Beginner {
             performer,
             pause: None,
             beginning: Beginning::Begun(begun),
+            differing,
             view,
             began_at,
         };

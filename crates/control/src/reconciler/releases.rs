@@ -6,24 +6,30 @@ use fleet::Release;
 
 use crate::store::Stored;
 
-/// Says what differs between the configuration and what is run, if what was stored is run; or why it is not.
-pub(super) async fn tell(service: &str, driver: &dyn Driver, is_resumed: bool, stored: Option<&Stored>) {
+/// Says what differs between the configuration and what is run, if what was stored is run; or why it is not. What
+/// differs, by its keys.
+pub(super) async fn tell(
+    service: &str,
+    driver: &dyn Driver,
+    is_resumed: bool,
+    stored: Option<&Stored>,
+) -> Vec<String> {
     if is_resumed {
         let keys = driver.differences().await;
         if !keys.is_empty() {
-            let keys = keys.join(", ");
+            let all = keys.join(", ");
             tracing::warn!(
                 service,
-                "the configuration and what runs differ: {keys}. What was deployed last is run on, also by whoever is started from \
+                "the configuration and what runs differ: {all}. What was deployed last is run on, also by whoever is started from \
                  now on; `evenkeel deploy` rolls out what the configuration says, and who does not want that changes it back"
             );
         }
-        return;
+        return keys.iter().map(ToString::to_string).collect();
     }
-    let Some(stored) = stored else { return };
+    let Some(stored) = stored else { return Vec::new() };
     let deployed = stored.desired.release;
     if deployed == Release::default() || deployed == driver.release() {
-        return;
+        return Vec::new();
     }
     let why = if stored.recipes.contains_key(&deployed) {
         "cannot be run as the configuration says now that replicas are run (`driver`, `socket`)"
@@ -31,6 +37,7 @@ pub(super) async fn tell(service: &str, driver: &dyn Driver, is_resumed: bool, s
         "is not known any more"
     };
     tracing::warn!(service, "what was deployed last {why}: what the configuration says is run instead");
+    Vec::new()
 }
 
 /// Says, when a rollout is undone, that the next start will not know.

@@ -125,6 +125,7 @@ impl Control {
             began_at,
             ejections: Ejections::default(),
             trouble: None,
+            differing: Vec::new(),
             running: Running::default(),
         }));
         let handle = Handle::new(&settings.service, commands_in, view_seen);
