@@ -20,6 +20,7 @@ mod found;
 mod entry;
 mod source;
 mod value;
+mod words;
 mod capability;
 mod container;
 mod form;

@@ -149,6 +149,8 @@ fn defaults_depend_on_the_driver_and_the_algorithm() {
             socket: false,
             listened_by: ListenedBy::Itself,
             rights: Rights::default(),
+            directory: None,
+            ports: driver::PortRange::default(),
         },
     );
     assert_eq!((process.on_exit, process.driver), expected);

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use driver::PortRange;
 use fleet::Address;
 use http::HeaderName;
 use ipnet::{IpNet, Ipv4Net};
@@ -16,8 +17,8 @@ use crate::problem::Wrong;
 use crate::source::ContractSource;
 use crate::suggest;
 
-/// The placeholders of a command.
-const PLACEHOLDERS: [&str; 4] = ["port", "socket", "name", "seat"];
+/// Those below are for who has more rights than replicas.
+const PORT_MIN: u16 = 1024;
 /// What every container engine on Linux knows, real-time signals left out.
 const SIGNALS: [&str; 11] = [
     "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGABRT",
@@ -357,25 +358,14 @@ pub(crate) fn shown_duration(duration: Duration) -> String {
     }
 }
 
-/// One word of a command, with its placeholders checked.
-pub(crate) fn command_word(text: &str) -> Parsed<String> {
-    if text.contains('\0') {
-        return Err(must_be("without NUL characters", text));
-    }
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once('{') {
-        let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
-        let (word, tail) = after.split_at(end.unwrap_or(after.len()));
-        // Braces around anything but a word, as in JSON, are not ours.
-        if !word.is_empty() && tail.starts_with('}') && !PLACEHOLDERS.contains(&word) {
-            let placeholders = PLACEHOLDERS.map(|known| format!("{{{known}}}"));
-            let known = placeholders.each_ref().map(String::as_str);
-            let help = suggest::help(&format!("{{{word}}}"), &known, '`');
-            return Err(Wrong::new(format!("has no placeholder `{{{word}}}`")).help(help));
-        }
-        rest = after;
-    }
-    Ok(text.to_owned())
+/// `FIRST-LAST`.
+pub(crate) fn port_range(text: &str) -> Parsed<PortRange> {
+    let number = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port >= PORT_MIN);
+    let range = text.split_once('-').and_then(|(first, last)| number(first).zip(number(last)));
+    let range = range.filter(|(first, last)| first <= last).map(|(first, last)| PortRange { first, last });
+    let form =
+        format!("two ports from {PORT_MIN} on with a \"-\" between them, the first not above the second");
+    range.ok_or_else(|| must_be(&form, text).help("for example \"20000-29999\""))
 }
 
 /// A signal by its name.

@@ -48,6 +48,8 @@ fn spec(command: &str) -> Spec {
         listened_by: ListenedBy::Itself,
         account: None,
         new_privileges: false,
+        directory: None,
+        ports: driver::PortRange::default(),
         inherit: Vec::new(),
         stop_timeout: Duration::from_secs(1),
         secret: files::Secret::of([1; 32]),

@@ -45,6 +45,7 @@
 //!   (milliseconds), and through the engine's events everywhere (some fifty milliseconds).
 
 mod error;
+mod words;
 mod order;
 mod differences;
 mod recipe;
@@ -78,8 +79,8 @@ pub use error::{DriverError, NameOfAnother};
 pub use following::{Extent, Following, Written};
 pub use order::StartOrder;
 pub use process::{
-    Account, KeepSettings, LifeMark, ListenedBy, ProcessDriver, ProcessRecipe, ProcessSettings, end_orphaned,
-    end_unknown, keep,
+    Account, KeepSettings, LifeMark, ListenedBy, PortRange, ProcessDriver, ProcessRecipe, ProcessSettings,
+    end_orphaned, end_unknown, keep,
 };
 pub use recipe::Recipe;
 pub use recognition::Recognition;
@@ -87,3 +88,4 @@ pub use releases::{Releases, Spec};
 pub use scripted::{Script, ScriptedDriver};
 pub use stationary::StaticDriver;
 pub use whereabouts::Whereabouts;
+pub use words::{WordPart, word_parts};

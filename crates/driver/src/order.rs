@@ -2,6 +2,8 @@
 
 use fleet::{Address, Life, Release, ReplicaName};
 
+use crate::words::{WordPart, word_parts};
+
 /// Which replica to start.
 #[derive(Clone, Debug)]
 pub struct StartOrder {
@@ -16,9 +18,13 @@ pub struct StartOrder {
 impl StartOrder {
     /// A word of a command with its placeholders filled in: `{name}`, `{seat}`, and where to listen.
     pub(crate) fn fill_in(&self, word: &str, endpoint: &Endpoint) -> String {
-        let word = word.replace("{name}", self.name.as_str()).replace("{seat}", &self.life.seat.to_string());
-        // Last, because a path may look as if it held placeholders of its own.
-        endpoint.fill_in(&word)
+        let part = |part: WordPart<'_>| match part {
+            WordPart::Text(text) => text.to_owned(),
+            WordPart::Placeholder("name") => self.name.to_string(),
+            WordPart::Placeholder("seat") => self.life.seat.to_string(),
+            WordPart::Placeholder(other) => endpoint.fill_in(other),
+        };
+        word_parts(word).into_iter().map(part).collect()
     }
 }
 
@@ -40,11 +46,12 @@ impl Endpoint {
         }
     }
 
-    /// A word of a command with the placeholder filled in.
-    pub(crate) fn fill_in(&self, word: &str) -> String {
-        match self {
-            Self::Port(port) => word.replace("{port}", &port.to_string()),
-            Self::Socket(path) => word.replace("{socket}", path),
+    /// What a placeholder of this name stands for; itself, if for nothing.
+    fn fill_in(&self, name: &str) -> String {
+        match (self, name) {
+            (Self::Port(port), "port") => port.to_string(),
+            (Self::Socket(path), "socket") => path.clone(),
+            _ => format!("{{{name}}}"),
         }
     }
 

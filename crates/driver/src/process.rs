@@ -55,6 +55,7 @@ pub use account::Account;
 pub use keeper::keep;
 pub use kept::end_orphaned;
 pub use leftovers::end_unknown;
+pub use ports::PortRange;
 pub use recipe::ProcessRecipe;
 pub use settings::{KeepSettings, ListenedBy, ProcessSettings};
 pub use token::LifeMark;
@@ -127,7 +128,7 @@ impl ProcessDriver {
         match &self.sockets {
             Some(Sockets::Private(folder)) => folder.address(life),
             Some(Sockets::Kept(folder)) => sockets::address(&folder.files(life).socket()),
-            None => ports::free(self.running().values().map(|one| &one.address)),
+            None => ports::free(self.settings.ports, self.running().values().map(|one| &one.address)),
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use driver::{
-    Driver, EVENTS_CAPACITY, EventSender, LifeMark, ListenedBy, ProcessDriver, ProcessSettings,
+    Driver, EVENTS_CAPACITY, EventSender, LifeMark, ListenedBy, PortRange, ProcessDriver, ProcessSettings,
     ReplicaEnvironment, ServerId, StartOrder,
 };
 use fleet::{Address, Event, Exit, FoundState, Life, Release, ReplicaName, StopHow};
@@ -25,6 +25,8 @@ fn driver(script: &str, events: EventSender) -> ProcessDriver {
         listened_by: ListenedBy::Itself,
         account: None,
         new_privileges: false,
+        directory: None,
+        ports: PortRange::default(),
         inherit: Vec::new(),
         stop_timeout: Duration::from_secs(10),
         secret: files::Secret::of([1; 32]),

@@ -9,7 +9,7 @@ use config::{Algorithm, DriverChoice, OnExit, Rights, ServiceSettings, Settings}
 use control::{Control, HeartbeatSettings, Heartbeats, Journal, Question, ReconcilerSettings};
 use driver::{
     Account, Contents, DockerDriver, DockerSettings, Driver, DriverError, EventSender, Fittings,
-    KeepSettings, ListenedBy, ProcessDriver, ProcessSettings, ReplicaEnvironment, ServerId, Spec,
+    KeepSettings, ListenedBy, PortRange, ProcessDriver, ProcessSettings, ReplicaEnvironment, ServerId, Spec,
     StaticDriver,
 };
 use fleet::FleetSettings;
@@ -160,7 +160,7 @@ pub(crate) fn spec(service: &ServiceSettings, identity: &Identity) -> Result<Opt
         extra: named::environment(service)?,
     };
     Ok(Some(match &service.driver {
-        DriverChoice::Process { command, socket, listened_by, rights } => {
+        DriverChoice::Process { command, socket, listened_by, rights, directory, ports } => {
             let program = std::env::current_exe();
             let program = program.map_err(|error| DriverError::caused("cannot find this program", error))?;
             let program = program.to_string_lossy().into_owned();
@@ -175,6 +175,8 @@ pub(crate) fn spec(service: &ServiceSettings, identity: &Identity) -> Result<Opt
                 account: account(rights)?,
                 new_privileges: rights.new_privileges,
                 inherit: rights.inherit.clone(),
+                directory: directory.as_ref().map(PathBuf::from),
+                ports: *ports,
                 stop_timeout: service.stop_timeout,
                 secret: identity.secret.clone(),
                 mark: identity.mark(),
@@ -296,6 +298,8 @@ pub(crate) fn kept_processes(
         account: None,
         new_privileges: false,
         inherit: Vec::new(),
+        directory: None,
+        ports: PortRange::default(),
         stop_timeout,
         secret: identity.secret.clone(),
         mark: identity.mark(),

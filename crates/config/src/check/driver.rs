@@ -7,8 +7,8 @@ use super::Checker;
 use crate::found::Found;
 use crate::only::DriverKind;
 use crate::problem::Wrong;
-use crate::settings::{DriverChoice, DriverKeys, REPLICAS_MAX};
-use crate::value;
+use crate::settings::{DriverChoice, DriverKeys, REPLICAS_MAX, ServiceSettings};
+use crate::{value, words};
 
 const COMMAND_WORDS_MAX: usize = 1024;
 
@@ -76,14 +76,31 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// Notes a range that is too small for those that run beside each other, and one that nobody takes ports from.
+    pub(super) fn check_ports(&mut self, table: &Found, service: &ServiceSettings) {
+        let DriverChoice::Process { socket, ports, .. } = &service.driver else { return };
+        let Some(at) = table.value_at("ports").filter(|_| table.is_sound("ports")) else { return };
+        if *socket {
+            let wrong = Wrong::new("`ports` does not go with Unix sockets");
+            return self.note(at, wrong.help("leave it out, or use `{port}` in `command`"));
+        }
+        let needed = service.replicas.saturating_add(service.spares).saturating_add(service.rollout.at_once);
+        if ports.count() < needed {
+            let what =
+                format!("`ports` has {} ports, and {needed} replicas may run at a time", ports.count());
+            let help = "beside `replicas` and `spares` there are successors in a rollout (`deploy.at_once`)";
+            self.note(at, Wrong::new(what).help(help));
+        }
+    }
+
     /// Notes placeholders for another way to listen than these replicas have.
     fn refuse_foreign_placeholders(&mut self, table: &Found, keys: &DriverKeys) {
         // Out of place or of a wrong type, the key has been noted, and does not tell what was meant.
         let is_clear = !table.has("socket") || (table.is_sound("socket") && keys.kind == DriverKind::Process);
         let has_sockets = keys.kind == DriverKind::Process && keys.has_sockets();
-        let foreign = if has_sockets { "{port}" } else { "{socket}" };
+        let foreign = if has_sockets { "port" } else { "socket" };
         let words = table.parts("command").iter().chain(table.parts("entrypoint"));
-        for word in words.filter(|word| is_clear && word.text.contains(foreign)) {
+        for word in words.filter(|word| is_clear && words::has_placeholder(&word.text, foreign)) {
             let (what, help) = match (keys.kind, keys.socket) {
                 (DriverKind::Process, Some(true)) => (
                     "`{port}` in `command` does not go with socket = true",

@@ -64,6 +64,7 @@ impl Checker<'_, '_> {
             let wrong = Wrong::new(format!("`{}` is not to be inherited", part.text));
             self.note(&part.at, wrong.help("the balancer sets it for each replica"));
         }
+        self.check_ports(table, &service);
         if service.spares > 0 {
             self.refuse_numbers(table);
         }

@@ -3,6 +3,7 @@
 use super::Checker;
 use crate::found::Found;
 use crate::problem::Wrong;
+use crate::words;
 
 impl Checker<'_, '_> {
     /// Notes what tells a replica the number of its seat: a spare starts before it has one.
@@ -15,7 +16,7 @@ impl Checker<'_, '_> {
                 Wrong::new(what).help(format!("{help}; names are known: server_id = \"name\"")),
             );
         }
-        for word in table.parts("command").iter().filter(|word| word.text.contains("{seat}")) {
+        for word in table.parts("command").iter().filter(|word| words::has_placeholder(&word.text, "seat")) {
             let what = "`{seat}` in `command` does not go with `spares`";
             self.note(&word.at, Wrong::new(what).help(format!("{help}; use `{{name}}`")));
         }

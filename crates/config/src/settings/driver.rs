@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, absolute};
 
-use driver::{Fittings, ListenedBy, Pull, Source};
+use driver::{Fittings, ListenedBy, PortRange, Pull, Source};
 use fleet::Address;
 use proxy::Folder;
 
@@ -14,7 +14,8 @@ use crate::container::tables::Secrets;
 use crate::form::{Choice, Flag, List, Maybe, Number, Size, Text};
 use crate::keys::{Effect, Key, Keys, Told};
 use crate::only::{DriverKind, OF_DOCKER, OF_OWNED, OF_PROCESS, OF_STATIC};
-use crate::{capability, value};
+use crate::problem::Wrong;
+use crate::{capability, value, words};
 
 /// The network that containers join unless told otherwise.
 const NETWORK_DEFAULT: &str = "evenkeel";
@@ -40,6 +41,10 @@ pub enum DriverChoice {
         listened_by: ListenedBy,
         /// What replicas may do and know.
         rights: Rights,
+        /// Where they begin; where the balancer does without it.
+        directory: Option<String>,
+        /// Out of which each is given a port.
+        ports: PortRange,
     },
     /// As containers.
     Docker {
@@ -97,6 +102,8 @@ pub(crate) struct DriverKeys {
     pub(crate) socket: Option<bool>,
     pub(crate) listened_by: ListenedBy,
     pub(crate) rights: Rights,
+    pub(crate) directory: Option<String>,
+    pub(crate) ports: PortRange,
     pub(crate) network: String,
     /// Several, in the place of the one.
     pub(crate) networks: Vec<String>,
@@ -122,6 +129,8 @@ impl Default for DriverKeys {
             socket: None,
             listened_by: ListenedBy::default(),
             rights: Rights::default(),
+            directory: None,
+            ports: PortRange::default(),
             network: NETWORK_DEFAULT.to_owned(),
             networks: Vec::new(),
             publish: false,
@@ -160,7 +169,7 @@ impl DriverKeys {
         keys.key(
             Key::new(
                 "command",
-                Maybe(List { each: Text::of("string", value::command_word), example, most: None }),
+                Maybe(List { each: Text::of("string", words::command_word), example, most: None }),
                 "",
             )
             .only(OF_OWNED)
@@ -194,7 +203,18 @@ impl DriverKeys {
         );
         let listeners = Choice::between(["itself", "anybody"], [ListenedBy::Itself, ListenedBy::Anybody]);
         keys.key(Key::new("listened_by", listeners, "").only(OF_PROCESS), &mut it.listened_by);
+        keys.key(
+            Key::new("ports", Text::of("string", value::port_range), "").only(OF_PROCESS),
+            &mut it.ports,
+        );
         it.rights.walk(keys);
+        keys.key(
+            Key::new("directory", Maybe(Text::of("directory", directory)), "")
+                .only(OF_PROCESS)
+                .effect(Effect::Deploy)
+                .default(Told::Instead("that of the balancer")),
+            &mut it.directory,
+        );
         keys.key(
             Key::new("network", Text::of("string", value::network), "").only(OF_DOCKER),
             &mut it.network,
@@ -247,8 +267,9 @@ impl DriverKeys {
     pub(crate) fn of(choice: &DriverChoice) -> Self {
         let base = Self::default();
         match choice.clone() {
-            DriverChoice::Process { command, socket, listened_by, rights } => {
-                let unsaid = Self { kind: DriverKind::Process, command, listened_by, rights, ..base };
+            DriverChoice::Process { command, socket, listened_by, rights, directory, ports } => {
+                let kind = DriverKind::Process;
+                let unsaid = Self { kind, command, listened_by, rights, directory, ports, ..base };
                 let is_said = unsaid.has_sockets() != socket;
                 Self { socket: is_said.then_some(socket), ..unsaid }
             }
@@ -287,7 +308,7 @@ impl DriverKeys {
 
     /// Whether replicas listen on Unix sockets: as it is said, or else if the command can take one.
     pub(crate) fn has_sockets(&self) -> bool {
-        let takes_one = |words: &Vec<String>| words.iter().any(|word| word.contains("{socket}"));
+        let takes_one = |words: &Vec<String>| words.iter().any(|word| words::has_placeholder(word, "socket"));
         self.socket.unwrap_or_else(|| self.command.as_ref().is_some_and(takes_one))
     }
 
@@ -301,6 +322,8 @@ impl DriverKeys {
                 socket,
                 listened_by: it.listened_by,
                 rights: it.rights,
+                directory: it.directory,
+                ports: it.ports,
             },
             DriverKind::Docker => DriverChoice::Docker {
                 image: it.image,
@@ -325,6 +348,10 @@ impl DriverKeys {
     }
 }
 
+fn directory(text: &str) -> Result<String, Wrong> {
+    value::directory(text).map(|_| text.to_owned())
+}
+
 /// All networks, if there are several.
 fn all_networks(first: &str, further: &[String]) -> Vec<String> {
     let first = (!further.is_empty()).then(|| first.to_owned());
@@ -336,7 +363,7 @@ impl DriverChoice {
     pub(super) fn in_folder(&mut self, base: &Path) {
         let settle = |path: &mut String| {
             let joined = base.join(&*path);
-            // An engine has no folder to begin at.
+            // Neither an engine nor a process that begins elsewhere has a folder to begin at.
             *path = absolute(&joined).unwrap_or(joined).to_string_lossy().into_owned();
         };
         match self {
@@ -349,7 +376,8 @@ impl DriverChoice {
                 });
             }
             Self::Files { folder } => folder.root = base.join(&folder.root),
-            Self::Process { .. } | Self::Static { .. } => {}
+            Self::Process { directory, .. } => directory.iter_mut().for_each(settle),
+            Self::Static { .. } => {}
         }
     }
 

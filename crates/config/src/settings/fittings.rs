@@ -8,7 +8,7 @@ use crate::container::tables::{Graphics, StringTable, Ulimits};
 use crate::form::{Flag, Form, List, Maybe, Text};
 use crate::keys::{Effect, Key, Keys, Told};
 use crate::only::OF_DOCKER;
-use crate::value;
+use crate::words;
 
 const VOLUMES_MAX: usize = 64;
 const EXTRA_HOSTS_MAX: usize = 256;
@@ -39,7 +39,7 @@ fn files(keys: &mut impl Keys, it: &mut Fittings) {
 
 fn begins(keys: &mut impl Keys, it: &mut Fittings) {
     let example = "entrypoint = [\"/entrypoint.sh\"]";
-    let words = List { each: Text::of("string", value::command_word), example, most: None };
+    let words = List { each: Text::of("string", words::command_word), example, most: None };
     let the_images_own = Told::Instead("the image's own");
     keys.key(key("entrypoint", Maybe(words)).default(the_images_own), &mut it.entrypoint);
     let path = Maybe(Text::of("string", container::path_inside));

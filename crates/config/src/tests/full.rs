@@ -229,6 +229,7 @@ pub(super) const FULL: &str = r#"
         listened_by = "anybody"
         new_privileges = true
         inherit = ["DATABASE_URL", "LD_LIBRARY_PATH"]
+        directory = "srv"
         env = { PATH = "/bin" }
         algorithm = "maglev"
         table_size = 1009
@@ -237,6 +238,7 @@ pub(super) const FULL: &str = r#"
         internal = true
         user = "app"
         group = "staff"
+        ports = "20000-29999"
     "#;
 
 /// Which requests the first service of [`FULL`] is for.
@@ -408,6 +410,22 @@ fn full_access_log() -> AccessLogSettings {
     AccessLogSettings { format: AccessLogFormat::Common, destination }
 }
 
+/// The one that runs under an account of its own.
+fn full_jobs() -> ServiceSettings {
+    ServiceSettings {
+        scope: Scope::nothing(),
+        driver: DriverChoice::Process {
+            command: None,
+            socket: false,
+            listened_by: driver::ListenedBy::Itself,
+            rights: Rights { user: Some("app".into()), group: Some("staff".into()), ..Rights::default() },
+            directory: None,
+            ports: driver::PortRange { first: 20_000, last: 29_999 },
+        },
+        ..ServiceSettings::named("jobs")
+    }
+}
+
 #[test]
 fn a_full_file_is_understood() {
     let addresses = vec!["127.0.0.1:9001".parse().unwrap(), "unix:/run/app.sock".parse().unwrap()];
@@ -435,20 +453,12 @@ fn a_full_file_is_understood() {
                 inherit: ["DATABASE_URL", "LD_LIBRARY_PATH"].map(str::to_owned).to_vec(),
                 ..Rights::default()
             },
+            directory: Some("srv".into()),
+            ports: driver::PortRange::default(),
         },
         env: BTreeMap::from([("PATH".into(), "/bin".into())]),
         algorithm: Algorithm::Maglev { size: MaglevSize::new(1009).unwrap(), names: seat_names(&[]) },
         ..ServiceSettings::named("envoy")
-    };
-    let jobs = ServiceSettings {
-        scope: Scope::nothing(),
-        driver: DriverChoice::Process {
-            command: None,
-            socket: false,
-            listened_by: driver::ListenedBy::Itself,
-            rights: Rights { user: Some("app".into()), group: Some("staff".into()), ..Rights::default() },
-        },
-        ..ServiceSettings::named("jobs")
     };
     let expected = Settings {
         listen: Some("0.0.0.0:80".parse().unwrap()),
@@ -474,7 +484,7 @@ fn a_full_file_is_understood() {
         requests_max: Some(4000),
         memory_max: Some(16 << 20),
         access_log: Some(full_access_log()),
-        services: vec![full_web(), old, envoy, jobs],
+        services: vec![full_web(), old, envoy, full_jobs()],
     };
     assert_eq!(accept(FULL), expected);
 }

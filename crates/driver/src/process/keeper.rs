@@ -9,6 +9,7 @@
 
 use std::ffi::CStr;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,9 @@ pub(super) struct KeepOrder {
     pub(super) ids: Option<Ids>,
     #[serde(default)]
     pub(super) new_privileges: bool,
+    /// Where the command begins, if not where the keeper does.
+    #[serde(default)]
+    pub(super) directory: Option<PathBuf>,
 }
 
 /// Keeps one replica: takes its order from standard input, runs it, and returns when it is over and
@@ -132,6 +136,9 @@ fn start(order: &KeepOrder, tether: &[String]) -> std::io::Result<Started> {
     let (ids, new_privileges, parent) = (order.ids, order.new_privileges, std::process::id());
     let tether = Tether { words: tether, parent, new_privileges, ids };
     let mut command = tethered(&tether, order.command.iter().cloned());
+    if let Some(directory) = &order.directory {
+        command.current_dir(directory);
+    }
     command.stdin(Stdio::null());
     command.stdout(input.try_clone()?).stderr(input);
     let child = command.spawn()?;

@@ -100,7 +100,8 @@ impl ProcessDriver {
             self.running().insert(order.life, one);
             let (ids, new_privileges) =
                 (settings.account.as_ref().map(Account::ids), settings.new_privileges);
-            let order = KeepOrder { life, files, command, ids, new_privileges };
+            let directory = settings.directory.clone();
+            let order = KeepOrder { life, files, command, ids, new_privileges, directory };
             tokio::spawn(watched.begin(child, order, told));
             address
         };

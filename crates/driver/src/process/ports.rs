@@ -1,5 +1,6 @@
 //! Loopback ports for replicas.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use fleet::Address;
@@ -7,17 +8,45 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
 use crate::DriverError;
 
-/// Below the range that Linux gives to outgoing connections, so that none of those can sit on a
-/// port between the moment it is picked and the moment the replica binds it.
-const PORTS: std::ops::Range<u16> = 20_000..32_768;
+/// Ports, from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// At least one is in it.
+    pub first: u16,
+    /// Not below the first.
+    pub last: u16,
+}
+
+impl Default for PortRange {
+    /// Below the range that Linux gives to outgoing connections, so that none of those can sit on a
+    /// port between the moment it is picked and the moment the replica binds it.
+    fn default() -> Self {
+        Self { first: 20_000, last: 32_767 }
+    }
+}
+
+impl PortRange {
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        u32::from(self.last.saturating_sub(self.first)) + 1
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
 
 /// How many ports are tried before giving up.
 const ATTEMPTS_MAX: usize = 1000;
 
 /// A port that nobody has now and that is not among `taken`.
-fn pick(taken: &[u16]) -> Option<u16> {
-    let ports = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(ATTEMPTS_MAX);
-    ports.into_iter().find(|port| !taken.contains(port) && is_free(*port))
+fn pick(range: PortRange, taken: &[u16]) -> Option<u16> {
+    let anywhere = std::iter::repeat_with(|| fastrand::u16(range.first..=range.last)).take(ATTEMPTS_MAX);
+    // Where few are free, chance may not find them.
+    let few = (range.first..=range.last).take(ATTEMPTS_MAX);
+    anywhere.chain(few).find(|port| !taken.contains(port) && is_free(*port))
 }
 
 /// Whether nobody has a port, not even one that is bound to it and does not listen yet, as a server that boots.
@@ -30,13 +59,17 @@ fn is_free(port: u16) -> bool {
 }
 
 /// A loopback address that nobody has, and none of these.
-pub(super) fn free<'a>(addresses: impl Iterator<Item = &'a Address>) -> Result<Address, DriverError> {
+pub(super) fn free<'a>(
+    range: PortRange,
+    addresses: impl Iterator<Item = &'a Address>,
+) -> Result<Address, DriverError> {
     let port_of = |address: &Address| match address {
         Address::Tcp(address) => Some(address.port()),
         Address::Unix(_) => None,
     };
     let taken: Vec<u16> = addresses.filter_map(port_of).collect();
-    let port = pick(&taken).ok_or_else(|| DriverError::new("no free loopback port was found"))?;
+    let none = || DriverError::new(format!("no free loopback port was found in {range} (ports)"));
+    let port = pick(range, &taken).ok_or_else(none)?;
     Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
 }
 
@@ -63,6 +96,20 @@ mod tests {
         let port = SocketAddr::try_from(getsockname(&booting).unwrap()).unwrap().port();
         assert!(!is_free(port), "it is bound, and does not listen yet");
         drop(booting);
-        assert!(pick(&[]).is_some());
+        assert!(pick(PortRange::default(), &[]).is_some());
+    }
+
+    #[test]
+    fn the_last_free_one_of_a_range_is_found_and_then_there_is_none() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let held = listener.local_addr().unwrap().port();
+        let one = PortRange { first: held, last: held };
+        assert_eq!((pick(one, &[]), one.count(), one.to_string()), (None, 1, format!("{held}-{held}")));
+        let range = PortRange { first: 20_000, last: 20_999 };
+        let taken: Vec<u16> = (20_000..=20_999).collect();
+        assert_eq!(pick(range, &taken), None);
+        let port = pick(range, &[]).unwrap();
+        let others: Vec<u16> = taken.into_iter().filter(|other| *other != port).collect();
+        assert_eq!(pick(range, &others), Some(port));
     }
 }

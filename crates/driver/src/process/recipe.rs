@@ -1,6 +1,7 @@
 //! What makes a release of processes what it is, as it is stored.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub struct ProcessRecipe {
     account: Option<Account>,
     new_privileges: bool,
     inherit: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    directory: Option<PathBuf>,
     stop_timeout: Duration,
 }
 
@@ -37,14 +40,24 @@ impl ProcessRecipe {
             account: settings.account.clone(),
             new_privileges: settings.new_privileges,
             inherit: settings.inherit.clone(),
+            directory: settings.directory.clone(),
             stop_timeout: settings.stop_timeout,
         }
     }
 
     /// These settings, but with this to be run. Nothing if that cannot be reached as the replicas are to be now.
     pub(super) fn within(&self, settings: &ProcessSettings) -> Option<ProcessSettings> {
-        let Self { command, server_id, env, socket, account, new_privileges, inherit, stop_timeout } =
-            self.clone();
+        let Self {
+            command,
+            server_id,
+            env,
+            socket,
+            account,
+            new_privileges,
+            inherit,
+            directory,
+            stop_timeout,
+        } = self.clone();
         let environment = ReplicaEnvironment { server_id, extra: env, ..settings.environment.clone() };
         let settings = settings.clone();
         (socket == settings.socket).then_some(ProcessSettings {
@@ -53,6 +66,7 @@ impl ProcessRecipe {
             account,
             new_privileges,
             inherit,
+            directory,
             stop_timeout,
             ..settings
         })
@@ -68,6 +82,7 @@ impl ProcessRecipe {
             .note("user", &self.account, &asked.account)
             .note("new_privileges", &self.new_privileges, &asked.new_privileges)
             .note("inherit", &self.inherit, &asked.inherit)
+            .note("directory", &self.directory, &asked.directory)
             .note("stop_timeout", &self.stop_timeout, &asked.stop_timeout)
             .keys()
     }
@@ -77,6 +92,7 @@ impl ProcessRecipe {
 mod tests {
     use files::Secret;
 
+    use super::super::ports::PortRange;
     use super::super::settings::ListenedBy;
     use super::super::token::LifeMark;
     use super::*;
@@ -95,6 +111,8 @@ mod tests {
             account: None,
             new_privileges: true,
             inherit: vec!["LANG".into()],
+            directory: None,
+            ports: PortRange::default(),
             stop_timeout: Duration::from_millis(1500),
             secret: Secret::of([1; 32]),
             mark: LifeMark { owner: "me".into(), key: Secret::of([2; 32]) },
@@ -109,11 +127,12 @@ mod tests {
         let stored: ProcessRecipe = serde_json::from_str(&stored).unwrap();
         let mut asked = settings("bad");
         asked.stop_timeout = Duration::from_secs(9);
+        asked.directory = Some("/srv".into());
         asked.environment.extra = BTreeMap::from([("TOKEN".into(), "other".into())]);
         let resumed = stored.within(&asked).unwrap();
         assert_eq!(resumed.release(), deployed.release());
         assert_ne!(resumed.release(), asked.release());
-        assert_eq!(stored.differences(&asked), ["command", "env.TOKEN", "stop_timeout"]);
+        assert_eq!(stored.differences(&asked), ["command", "env.TOKEN", "directory", "stop_timeout"]);
         assert!(stored.differences(&deployed).is_empty());
     }
 

@@ -13,6 +13,7 @@ use tokio::process::Command;
 
 use super::account::{Account, Ids};
 use super::inherited;
+use super::ports::PortRange;
 use super::token::{LifeMark, TOKEN};
 use crate::keyed::Keyed;
 use crate::order::{Endpoint, StartOrder};
@@ -44,6 +45,10 @@ pub struct ProcessSettings {
     pub new_privileges: bool,
     /// Which variables of the balancer's own environment replicas get, beside the few that all get.
     pub inherit: Vec<String>,
+    /// Where they begin; where the balancer does without it.
+    pub directory: Option<PathBuf>,
+    /// Out of which each is given a port.
+    pub ports: PortRange,
     /// How long a replica that was asked to stop may take before it is killed.
     pub stop_timeout: Duration,
     /// By what releases are hashed, so that nobody can find out by one what is in the environment.
@@ -91,6 +96,8 @@ impl ProcessSettings {
             account,
             new_privileges,
             inherit,
+            directory,
+            ports: _,
             stop_timeout,
             secret,
             mark: _,
@@ -101,6 +108,8 @@ impl ProcessSettings {
         parts.extend([format!("{account:?}"), new_privileges.to_string(), inherit.len().to_string()]);
         parts.extend(inherit.iter().cloned());
         parts.extend(command.iter().cloned());
+        // Whoever has none is what it was before there was any.
+        parts.extend(directory.iter().map(|directory| format!("{directory:?}")));
         Release::of_hash(Keyed::over(secret, "release", &parts).number())
     }
 
@@ -115,6 +124,9 @@ impl ProcessSettings {
         );
         self.set_environment(&mut command, order, endpoint);
         command.env(TOKEN, token);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -150,7 +162,12 @@ impl ProcessSettings {
     /// Whether there is something to run.
     pub(super) fn check_program(&self) -> Result<(), DriverError> {
         let program = self.command.first().map_or("", String::as_str);
-        if is_runnable(program) {
+        let directory = self.directory.as_deref();
+        if let Some(missing) = directory.filter(|directory| !directory.is_dir()) {
+            let what = format!("there is no directory '{}' to begin in", missing.display());
+            return Err(DriverError::new(what));
+        }
+        if is_runnable(program, directory) {
             Ok(())
         } else {
             Err(DriverError::new(format!("there is no program '{program}' to run")))
@@ -203,10 +220,11 @@ fn check_sight() -> Result<(), DriverError> {
     })
 }
 
-fn is_runnable(program: &str) -> bool {
+/// Whether it is there: by its path, which begins at the directory, or in one of those of `PATH`.
+fn is_runnable(program: &str, directory: Option<&Path>) -> bool {
     let is_file = |path: &Path| path.is_file();
     if program.contains('/') {
-        return is_file(Path::new(program));
+        return is_file(&directory.unwrap_or(Path::new("")).join(program));
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     !program.is_empty() && std::env::split_paths(&path).any(|folder| is_file(&folder.join(program)))
