@@ -91,6 +91,7 @@ fn worker() -> LoneWorker {
         path_form: PathForm::default(),
         policies: Policies::default(),
         files: None,
+            error_pages: None,
         key: KeyRule::Random,
         key_hash: table.key_hash(),
         sticky: None,

@@ -1,6 +1,8 @@
 //! The text forms of what is said of files that are served: names, endings, media types and what goes with them.
 //! Each function is pure; what it finds wrong is worded to follow the name of the key.
 
+use proxy::Statuses;
+
 use crate::value::{Parsed, must_be};
 
 const NAME_BYTES_MAX: usize = 255;
@@ -72,4 +74,18 @@ pub(crate) fn charset(text: &str) -> Parsed<Option<String>> {
         return Ok(Some(text.to_owned()).filter(|text| !text.is_empty()));
     }
     Err(must_be("the name of a character set, or empty", text).help("for example \"utf-8\""))
+}
+
+/// An error by its status, or all of its kind.
+pub(crate) fn statuses(text: &str) -> Parsed<Statuses> {
+    let statuses = match text {
+        "4xx" => Some(Statuses::Class(4)),
+        "5xx" => Some(Statuses::Class(5)),
+        _ => text
+            .parse()
+            .ok()
+            .filter(|status| text.len() == 3 && (400..600).contains(status))
+            .map(Statuses::One),
+    };
+    statuses.ok_or_else(|| must_be("a status from 400 to 599, or `4xx` or `5xx`", text))
 }

@@ -10,6 +10,7 @@ mod certificate;
 mod clients;
 mod fittings;
 mod driver;
+mod error_pages;
 mod folder;
 mod scope;
 mod forward_auth;
@@ -225,6 +226,10 @@ impl Settings {
         {
             settle(path);
         }
+        for listener in &mut self.listeners {
+            let pages = listener.error_pages.iter_mut().flat_map(|pages| pages.files.values_mut());
+            pages.for_each(settle);
+        }
         for tls in self.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
             tls.client_authority.iter_mut().for_each(settle);
             for files in &mut tls.certificates {
@@ -235,8 +240,10 @@ impl Settings {
         for service in &mut self.services {
             service.env_files.iter_mut().for_each(settle);
             service.driver.in_folder(folder);
-            let Policies { protection, locations, .. } = &mut service.policies;
+            let Policies { protection, locations, error_pages, .. } = &mut service.policies;
             let of_paths = locations.iter_mut().map(|location| &mut location.protection);
+            let pages = error_pages.iter_mut().flat_map(|pages| pages.files.values_mut());
+            pages.for_each(settle);
             for auth in [protection].into_iter().chain(of_paths).filter_map(|one| one.basic_auth.as_mut()) {
                 settle(&mut auth.file);
             }

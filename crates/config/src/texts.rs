@@ -1,6 +1,7 @@
 //! A table of strings under names of a form of their own, whose values have another.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use crate::entry::{Entry, Kind};
 use crate::form::Form;
@@ -9,13 +10,13 @@ use crate::value::Parsed;
 
 /// Which names such a table may have, and which values.
 #[derive(Clone, Copy)]
-pub(crate) struct TextTable {
-    pub(crate) name: fn(&str) -> Parsed<String>,
-    pub(crate) value: fn(&str) -> Parsed<String>,
+pub(crate) struct TextTable<K, V> {
+    pub(crate) name: fn(&str) -> Parsed<K>,
+    pub(crate) value: fn(&str) -> Parsed<V>,
     pub(crate) most: usize,
 }
 
-impl Form<BTreeMap<String, String>> for TextTable {
+impl<K: Ord + Debug, V: Debug> Form<BTreeMap<K, V>> for TextTable<K, V> {
     fn kind(&self) -> &'static str {
         "table of strings"
     }
@@ -24,11 +25,11 @@ impl Form<BTreeMap<String, String>> for TextTable {
         format!("at most {}", self.most)
     }
 
-    fn show(&self, value: &BTreeMap<String, String>) -> String {
+    fn show(&self, value: &BTreeMap<K, V>) -> String {
         if value.is_empty() { "empty".to_owned() } else { format!("{value:?}") }
     }
 
-    fn read(&self, entry: &mut Entry<'_, '_, '_>) -> Option<BTreeMap<String, String>> {
+    fn read(&self, entry: &mut Entry<'_, '_, '_>) -> Option<BTreeMap<K, V>> {
         let table = entry.inner()?;
         if table.len() > self.most {
             let what = format!("must have at most {} values, not {}", self.most, table.len());

@@ -21,7 +21,7 @@ use proxy::{
 
 use crate::descriptors::Budget;
 use crate::services::{Begun, Services};
-use crate::{memory, neighbours, say};
+use crate::{memory, neighbours, pages, say};
 
 /// How long the last lines of the access log are waited for.
 const ACCESS_LOG_PATIENCE: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ const ACCESS_LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// What listeners are bound for: certificates are loaded, sockets not yet made.
 pub(crate) type Doors = Vec<proxy::ListenerSettings>;
 
-/// Loads the certificates of all listeners. The error says all that is wrong, a line each.
+/// Loads the certificates and error pages of all listeners. The error says all that is wrong, a line each.
 pub(crate) fn load(settings: &Settings) -> Result<Doors, String> {
     let mut doors = Vec::new();
     let mut wrong = Vec::new();
@@ -37,9 +37,9 @@ pub(crate) fn load(settings: &Settings) -> Result<Doors, String> {
         let address = listener.address;
         let is_http2 = listener.is_http2;
         let tls = listener.tls.clone().map(|tls| TlsServer::load(&TlsSettings { is_http2, ..tls }));
-        let tls = tls.transpose();
-        match tls {
-            Ok(tls) => {
+        let tls = tls.transpose().map_err(|error| format!("listener {address}: {}", in_full(&error)));
+        match tls.and_then(|tls| Ok((tls, pages::of_listener(&listener)?))) {
+            Ok((tls, error_pages)) => {
                 doors.push(proxy::ListenerSettings {
                     address,
                     name: listener.name,
@@ -50,9 +50,10 @@ pub(crate) fn load(settings: &Settings) -> Result<Doors, String> {
                     redirect: listener.is_redirecting.then_some(listener.redirect),
                     unmatched: listener.unmatched,
                     response_headers: listener.response_headers,
+                    error_pages,
                 });
             }
-            Err(error) => wrong.push(format!("error: listener {address}: {}", in_full(&error))),
+            Err(text) => wrong.push(format!("error: {text}")),
         }
     }
     if wrong.is_empty() { Ok(doors) } else { Err(wrong.join("\n")) }

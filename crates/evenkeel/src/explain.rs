@@ -99,7 +99,11 @@ fn policies_of(listener: &ListenerSettings) -> Vec<PolicyTold> {
         policy: Mark::ResponseEdited.policy(),
         does: format!("{edits}, of the listener"),
     });
-    redirect.into_iter().chain(edits).collect()
+    let pages = listener.error_pages.as_ref().map(|pages| PolicyTold {
+        policy: Mark::ErrorPage.policy(),
+        does: format!("{pages}, of the listener"),
+    });
+    redirect.into_iter().chain(edits).chain(pages).collect()
 }
 
 fn policy(told: PolicyTold) -> PolicyShape {

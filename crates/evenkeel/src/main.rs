@@ -19,6 +19,7 @@ mod descriptors;
 mod memory;
 mod folders;
 mod named;
+mod pages;
 mod entrance;
 mod neighbours;
 mod owner;

@@ -4,15 +4,16 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::{DriverChoice, ServiceSettings, Settings};
 use control::{Entry, Handle, Registry};
 use fleet::{FleetView, ReplicaState, in_full};
-use proxy::{Destinations, Redirect, RoutesPublisher, RoutesReader, Sticky};
+use proxy::{Destinations, Pages, Redirect, RoutesPublisher, RoutesReader, Sticky};
 
-use crate::say;
 use crate::wiring::{self, Shared};
+use crate::{pages, say};
 
 /// How long all replicas that were there before are waited for, once some of them take traffic.
 const TAKE_UP_PATIENCE: Duration = Duration::from_secs(5);
@@ -41,6 +42,8 @@ pub(crate) struct Begun {
     pub(crate) settings: ServiceSettings,
     /// What keeps its sessions where they are, if they are kept.
     pub(crate) sticky: Option<Sticky>,
+    /// The pages that stand for errors, if there are any.
+    pub(crate) pages: Option<Arc<Pages>>,
 }
 
 impl Begun {
@@ -133,10 +136,11 @@ impl Services {
     pub(crate) fn begin(&self, settings: ServiceSettings) -> Result<(), String> {
         let what_runs = wiring::spec(&settings, &self.shared.identity);
         what_runs.map_err(|error| format!("service '{}': {}", settings.name, in_full(&error)))?;
+        let pages = pages::of_service(&settings)?;
         let is_contract = self.contract.as_ref() == Some(&settings.name);
         let control = wiring::start_control(&settings, is_contract, &self.shared);
         let sticky = wiring::sticky(&settings, &self.shared.identity);
-        self.registry.insert(control, Begun { settings, sticky }).map_err(|error| error.to_string())
+        self.registry.insert(control, Begun { settings, sticky, pages }).map_err(|error| error.to_string())
     }
 
     /// Waits until each service is whole, or it is known why it is not, and tells of it as it goes. The error
@@ -171,8 +175,9 @@ impl Services {
         let open = entries.iter().filter(|entry| entry.is_open);
         let planes = open.map(|entry| {
             let is_contract = self.contract.as_deref() == Some(entry.name());
-            let Begun { settings, sticky } = &*entry.attached;
-            wiring::data_plane(settings, sticky.as_ref(), is_contract, &entry.control)
+            let Begun { settings, sticky, pages } = &*entry.attached;
+            let plane = wiring::data_plane(settings, sticky.as_ref(), is_contract, &entry.control);
+            proxy::ServiceSettings { error_pages: pages.clone(), ..plane }
         });
         self.routes.publish(Destinations { services: planes.collect(), redirects: self.redirects.clone() });
     }

@@ -21,8 +21,8 @@ use crate::owner::{self, OwnerLock};
 use crate::services::{self, Begun, END_MARGIN, Services};
 use crate::signals::EndSignals;
 use crate::{
-    Outcome, Stopped, deploy, descriptors, explain, failed, folders, log, named, orphans, passwords, say,
-    settings, state, token, warnings, wiring,
+    Outcome, Stopped, deploy, descriptors, explain, failed, folders, log, named, orphans, pages, passwords,
+    say, settings, state, token, warnings, wiring,
 };
 
 /// Checks a configuration file, and the certificates, passwords, variables and secrets that it names.
@@ -37,6 +37,7 @@ pub(crate) fn validate(path: &Path) -> Outcome {
     passwords::check(&settings).map_err(Stopped::BadConfiguration)?;
     folders::check(&settings).map_err(Stopped::BadConfiguration)?;
     named::check(&settings).map_err(Stopped::BadConfiguration)?;
+    pages::check(&settings).map_err(Stopped::BadConfiguration)?;
     warnings::tell(&settings, Some(path));
     let names: Vec<&str> = settings.services.iter().map(|service| service.name.as_str()).collect();
     let addresses: Vec<String> = doors.iter().map(|door| door.address.to_string()).collect();
@@ -52,6 +53,7 @@ pub(crate) fn run(options: &UpOptions) -> Outcome {
     let doors = entrance::load(&settings).map_err(Stopped::BadConfiguration)?;
     passwords::check(&settings).map_err(Stopped::BadConfiguration)?;
     folders::check(&settings).map_err(Stopped::BadConfiguration)?;
+    pages::check(&settings).map_err(Stopped::BadConfiguration)?;
     warnings::tell(&settings, options.config.as_deref());
     warnings::tell_of_unused_file(options.config.as_deref());
     check_engine(&settings)?;

@@ -131,6 +131,8 @@ pub(crate) fn data_plane(
             DriverChoice::Files { folder } => Some(Arc::new(folder.clone())),
             DriverChoice::Process { .. } | DriverChoice::Docker { .. } | DriverChoice::Static { .. } => None,
         },
+        // Read where the service begins.
+        error_pages: None,
         table: control.table.clone(),
         suspicions: control.suspicions.clone(),
     }

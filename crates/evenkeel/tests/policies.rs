@@ -19,6 +19,7 @@ mod policies {
     mod headers;
     mod mirror;
     mod networks;
+    mod pages;
     mod passwords;
     mod rates;
     mod redirects;

@@ -71,6 +71,7 @@ pub use policies::canary::{Canary, Sign};
 pub use policies::certificate::CertificatePart;
 pub use policies::compression::CompressionSettings;
 pub use policies::compression::coding::Coding;
+pub use policies::error_pages::{ErrorPages, PageError, Pages, Statuses};
 pub use policies::forward_auth::ForwardAuth;
 pub use policies::headers::{Direction, FieldEdits, FixedField};
 pub use policies::mark::Mark;

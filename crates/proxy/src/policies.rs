@@ -17,6 +17,7 @@ pub(crate) mod protection;
 pub(crate) mod headers;
 pub(crate) mod rewrite;
 pub(crate) mod compression;
+pub(crate) mod error_pages;
 pub(crate) mod canary;
 pub(crate) mod mirror;
 
@@ -24,6 +25,7 @@ use basic_auth::BasicAuth;
 use canary::Canary;
 use certificate::CertificatePart;
 use compression::CompressionSettings;
+use error_pages::ErrorPages;
 use forward_auth::ForwardAuth;
 use headers::FieldEdits;
 use mark::Mark;
@@ -54,6 +56,8 @@ pub struct Policies {
     pub response_headers: Option<FieldEdits>,
     /// Which of its responses are compressed.
     pub compression: Option<CompressionSettings>,
+    /// Which pages stand for errors.
+    pub error_pages: Option<ErrorPages>,
     /// Of which service it takes a part of the requests, beside or instead of having some of its own.
     pub canary: Option<Canary>,
     /// Of which service it gets copies of requests.
@@ -86,6 +90,8 @@ impl Policies {
         all.extend(
             mirror.map(|it| PolicyTold { policy: Mark::Mirrored.policy(), does: format!("it gets {it}") }),
         );
+        let pages = self.error_pages.as_ref();
+        all.extend(pages.map(|it| PolicyTold { policy: Mark::ErrorPage.policy(), does: it.to_string() }));
         let canary = self.canary.as_ref();
         all.extend(canary.map(|it| PolicyTold { policy: Mark::CanaryShare.policy(), does: it.to_string() }));
         all

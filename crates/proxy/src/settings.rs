@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::clients::tls::TlsServer;
 use crate::documents::folder::Folder;
 use crate::policies::Policies;
+use crate::policies::error_pages::Pages;
 use crate::policies::headers::FieldEdits;
 use crate::policies::redirect::HttpsRedirect;
 use crate::respond::response::ResponseStyle;
@@ -121,6 +122,8 @@ pub struct ServiceSettings {
     pub policies: Policies,
     /// The folder that it answers from; then it has no replicas.
     pub files: Option<Arc<Folder>>,
+    /// The pages that stand for errors, read from the files that its policies name.
+    pub error_pages: Option<Arc<Pages>>,
     /// Its routing table.
     pub table: Reader,
     /// Where suspicions go; one that finds it full is dropped.
@@ -282,6 +285,8 @@ pub struct ListenerSettings {
     pub unmatched: Unmatched,
     /// What becomes of the fields of all responses here, after what their services have made of them.
     pub response_headers: Option<FieldEdits>,
+    /// The pages that stand for errors of ours that their services have no page for.
+    pub error_pages: Option<Arc<Pages>>,
 }
 
 /// What a request gets that no service and no redirect is for.
@@ -307,6 +312,7 @@ impl ListenerSettings {
             redirect: None,
             unmatched: Unmatched::default(),
             response_headers: None,
+            error_pages: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::found::Found;
 use crate::problem::Wrong;
 
 /// Keys and tables that are about replicas, or about how requests get to them.
-const OF_REPLICAS: [&str; 18] = [
+const OF_REPLICAS: [&str; 19] = [
     "replicas",
     "max_replicas",
     "port",
@@ -24,6 +24,7 @@ const OF_REPLICAS: [&str; 18] = [
     "responses",
     "deploy",
     "request_headers",
+    "replace_errors",
 ];
 
 impl Checker<'_, '_> {

@@ -30,6 +30,7 @@ impl Checker<'_, '_> {
                 self.field_edits(table);
             }
             listener.response_headers = unless_empty(listener.response_headers.take());
+            listener.error_pages = listener.error_pages.take().filter(|pages| !pages.files.is_empty());
             if let (Some(tls), Some(table)) = (&mut listener.tls, table.table("tls")) {
                 self.tls(tls, table);
             }

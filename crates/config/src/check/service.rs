@@ -38,6 +38,7 @@ impl Checker<'_, '_> {
         let algorithm = self.algorithm(&placing, &driver, table);
         let is_placing_sound = self.problems.count() == before && Self::has_sound_placing(table);
         self.check_sticky(&settings, table);
+        self.check_error_pages(&settings, table);
         // A session has one place, however many requests it makes at once.
         let means_session = settings.sticky.means_session(&settings.key);
         let load_factor = if means_session { 0.0 } else { algorithm.load_factor_default() };
@@ -80,6 +81,18 @@ impl Checker<'_, '_> {
             self.fit_placement(&service, table);
         }
         service
+    }
+
+    /// Notes that pages are to be sent that there are not.
+    fn check_error_pages(&mut self, settings: &ServiceSettings, table: &Found) {
+        let pages = settings.policies.error_pages.as_ref();
+        if let Some(at) = table.key_at("replace_errors")
+            && table.is_sound("error_pages")
+            && pages.is_some_and(|pages| pages.replace_errors && pages.files.is_empty())
+        {
+            let wrong = Wrong::new("`replace_errors` is about pages that are not set");
+            self.note(at, wrong.help("add error_pages = { 404 = \"errors/404.html\" }"));
+        }
     }
 
     /// Notes what is said of a cookie that there is not, and one that is not ours alone.
@@ -202,6 +215,7 @@ fn policies(keys: Policies, protections: Policies) -> Policies {
         canary: keys.canary,
         mirror: keys.mirror,
         certificate: keys.certificate,
+        error_pages: keys.error_pages.filter(|pages| !pages.files.is_empty()),
         compression: keys.compression.filter(|settings| !settings.codings.is_empty()),
         ..protections
     }

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use proxy::{CertificateFiles, Direction, FieldEdits, HttpsRedirect, TlsSettings, TlsVersion, Unmatched};
+use proxy::{
+    CertificateFiles, Direction, ErrorPages, FieldEdits, HttpsRedirect, TlsSettings, TlsVersion, Unmatched,
+};
 
-use super::headers;
+use super::{error_pages, headers};
 use crate::fields::Status;
 use crate::form::{Choice, Flag, List, Maybe, Text, Whole};
 use crate::keys::{Key, Keys, Level, Table, Told};
@@ -40,6 +42,8 @@ pub struct ListenerSettings {
     pub unmatched: Unmatched,
     /// What becomes of the fields of all responses here.
     pub response_headers: Option<FieldEdits>,
+    /// The pages that stand for errors of ours here, after those of their services.
+    pub error_pages: Option<ErrorPages>,
 }
 
 impl ListenerSettings {
@@ -94,6 +98,7 @@ impl Level for ListenerSettings {
             redirect: HttpsRedirect { status: REDIRECT_STATUSES[0], port: 443 },
             unmatched: Unmatched::default(),
             response_headers: None,
+            error_pages: None,
         }
     }
 
@@ -186,6 +191,7 @@ impl ListenerSettings {
             "headers that all answers here get, or do not",
         );
         headers::edits(keys, table, Direction::Response, &mut self.response_headers);
+        error_pages::of_listener(keys, &mut self.error_pages);
     }
 }
 

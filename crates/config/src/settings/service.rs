@@ -10,6 +10,7 @@ use fleet::{HealthSettings, RolloutSettings};
 use proxy::{Direction, KeyRule, PathForm, Policies, Protocol, RequestLimits, Scope, ServiceTimeouts};
 
 use super::driver::{DriverChoice, DriverKeys, OnExit};
+use super::error_pages;
 use super::headers;
 use super::limits::{REPLICAS_MAX, RETRIES_MAX, SPARES_MAX, WAIT_MAX};
 use super::placing::{Algorithm, PlacingKeys};
@@ -287,6 +288,7 @@ fn policies(keys: &mut impl Keys, it: &mut Policies) {
     let table = Table::new("response_headers", "[service.response_headers]", says);
     headers::edits(keys, table, Direction::Response, &mut it.response_headers);
     compression::compression(keys, &mut it.compression);
+    error_pages::of_service(keys, &mut it.error_pages);
 }
 
 fn port(keys: &mut impl Keys, it: &mut ServiceSettings) {

@@ -11,8 +11,9 @@ use h1::{HeadLimits, Underscores};
 use placement::{ClassicHash, MaglevSize, Probe, RingLayout, SeatChoice};
 use proxy::{
     AccessLogDestination, AccessLogFormat, AccessLogSettings, CertificateFiles, ClientSettings,
-    ClientTimeouts, FieldEdits, FixedField, HttpsRedirect, KeyRule, PathForm, PathPattern, Policies,
-    Protocol, Redirect, RequestLimits, SameSite, Scope, ServiceTimeouts, TlsSettings, TlsVersion, Unmatched,
+    ClientTimeouts, ErrorPages, FieldEdits, FixedField, HttpsRedirect, KeyRule, PathForm, PathPattern,
+    Policies, Protocol, Redirect, RequestLimits, SameSite, Scope, ServiceTimeouts, Statuses, TlsSettings,
+    TlsVersion, Unmatched,
 };
 
 use super::*;
@@ -42,6 +43,7 @@ pub(super) const FULL: &str = r#"
         http2 = false
         name = "https"
         unmatched = "close"
+        error_pages = { 4xx = "listener.txt" }
         [listener.response_headers]
         set = { Strict-Transport-Security = "max-age=31536000" }
         remove = ["Server"]
@@ -91,6 +93,8 @@ pub(super) const FULL: &str = r#"
         strip_prefix = "/shop"
         add_prefix = "/v2"
         via = false
+        error_pages = { 404 = "404.html", 5xx = "/srv/5xx.html" }
+        replace_errors = true
         listeners = ["https", "listen"]
         default = true
         replicas = 56
@@ -343,6 +347,10 @@ fn full_listener() -> ListenerSettings {
         is_http2: false,
         tls: Some(tls),
         unmatched: Unmatched::Close,
+        error_pages: Some(ErrorPages {
+            files: [(Statuses::Class(4), "listener.txt".into())].into(),
+            replace_errors: false,
+        }),
         response_headers: Some(response_headers),
         ..ListenerSettings::blank()
     }

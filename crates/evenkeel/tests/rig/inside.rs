@@ -55,6 +55,7 @@ impl Inside {
             path_form: Default::default(),
             policies: Default::default(),
             files: None,
+            error_pages: None,
             key: KeyRule::Random,
             key_hash,
             sticky: None,

@@ -68,6 +68,7 @@ const BACKLOG: i32 = 4096;
 ///     retries: 1,
 ///     policies: Default::default(),
 ///     files: None,
+///     error_pages: None,
 ///     table,
 ///     suspicions,
 /// };

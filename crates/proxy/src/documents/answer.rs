@@ -169,7 +169,7 @@ async fn show<C: Client>(errand: &mut Errand<'_, C>, folder: &Folder, hit: Hit) 
             reply
         }
     };
-    send::reply(request, head, errand.client, reply).await;
+    send::refuse(request, head, errand.client, reply).await;
 }
 
 /// A file on its way.

@@ -69,12 +69,7 @@ impl Folder {
         if let Some((_, given)) = longest(&self.content_types, |ending| path.ends_with(ending)) {
             return given.clone();
         }
-        let name = String::from_utf8_lossy(path);
-        let guessed = mime_guess::from_path(&*name).first_raw().unwrap_or(UNKNOWN_TYPE);
-        match &self.charset {
-            Some(charset) if guessed.starts_with("text/") => format!("{guessed}; charset={charset}"),
-            _ => guessed.to_owned(),
-        }
+        usual_type(path, self.charset.as_deref())
     }
 
     /// The `Cache-Control` of a file with this path, which begins with a slash.
@@ -87,6 +82,16 @@ impl Folder {
         let special =
             longest(&self.cache_control_of, is_path).or_else(|| longest(&self.cache_control_of, is_ending));
         special.map(|(_, given)| given).or(self.cache_control.as_ref()).map(String::as_str)
+    }
+}
+
+/// What files with such a name usually are; text is in these characters.
+pub(crate) fn usual_type(path: &[u8], charset: Option<&str>) -> String {
+    let name = String::from_utf8_lossy(path);
+    let guessed = mime_guess::from_path(&*name).first_raw().unwrap_or(UNKNOWN_TYPE);
+    match charset {
+        Some(charset) if guessed.starts_with("text/") => format!("{guessed}; charset={charset}"),
+        _ => guessed.to_owned(),
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Mark {
     SessionMoved,
     /// Its response was compressed.
     Compressed,
+    /// A page stood for its error.
+    ErrorPage,
     /// It went to a canary, because it asked for that.
     CanaryAsked,
     /// The same, because its session had begun there.
@@ -71,6 +73,7 @@ impl Mark {
         Self::SessionAway,
         Self::SessionMoved,
         Self::Compressed,
+        Self::ErrorPage,
         Self::CanaryAsked,
         Self::CanarySession,
         Self::CanaryShare,
@@ -93,6 +96,7 @@ impl Mark {
             Self::ResponseEdited => "response_headers",
             Self::SessionBegun | Self::SessionKept | Self::SessionAway | Self::SessionMoved => "sticky",
             Self::Compressed => "compression",
+            Self::ErrorPage => "error_pages",
             Self::CanaryAsked | Self::CanarySession | Self::CanaryShare => "canary",
             Self::Mirrored | Self::MirrorSkipped => "mirror",
         }
@@ -113,6 +117,7 @@ impl Mark {
             Self::SessionAway => "away",
             Self::SessionMoved => "moved",
             Self::Compressed => "compressed",
+            Self::ErrorPage => "replaced",
             Self::CanaryAsked => "asked",
             Self::CanarySession => "session",
             Self::CanaryShare => "share",
@@ -132,7 +137,7 @@ impl Mark {
             Self::SessionKept => "sticky kept",
             Self::SessionAway => "sticky away",
             Self::SessionMoved => "sticky moved",
-            Self::Compressed => self.policy(),
+            Self::Compressed | Self::ErrorPage => self.policy(),
             Self::CanaryAsked => "canary asked",
             Self::CanarySession => "canary session",
             Self::CanaryShare => "canary share",
@@ -179,7 +184,7 @@ mod tests {
             assert!(marks.add(mark) && !marks.add(mark), "{mark:?}");
         }
         let all = "redirect, networks, client_certificate, rate_limit, max_body, basic_auth, forward_auth, rewrite, request_headers, \
-                   response_headers, sticky begun, sticky kept, sticky away, sticky moved, compression, canary asked, \
+                   response_headers, sticky begun, sticky kept, sticky away, sticky moved, compression, error_pages, canary asked, \
                    canary session, canary share, mirror copied, mirror skipped";
         assert_eq!(marks.text().as_deref(), Some(all));
     }

@@ -29,7 +29,11 @@ pub(crate) async fn answer<C: Client>(
     match ask(local, request, head, client).await {
         Ok(reply) => send::reply(request, head, client, reply).await,
         Err(Failure::ClientLeft) => send::left(request, client),
-        Err(failure) => send::fail(request, head, client, failure).await,
+        // Whoever speaks to the balancer itself is no browser, and no page is for it.
+        Err(failure) => {
+            let reply = send::failed(request, client, failure);
+            send::reply(request, head, client, reply).await;
+        }
     }
 }
 

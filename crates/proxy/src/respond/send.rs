@@ -32,11 +32,28 @@ pub(crate) async fn fail<C: Client>(
     client: &mut C,
     failure: Failure,
 ) {
+    let answer = failed(request, client, failure);
+    refuse(request, head, client, answer).await;
+}
+
+/// What a failure becomes, for those who have their own way to send it.
+pub(crate) fn failed<C: Client>(request: &RequestContext<'_>, client: &mut C, failure: Failure) -> Reply {
     request.account.failure.set(Some(failure));
     if failure.ends_connection() {
         client.end_after_this();
     }
-    reply(request, head, client, request.style.get().of_failure(failure)).await;
+    request.style.get().of_failure(failure)
+}
+
+/// Sends an answer of ours, or the page that an operator has stand for it.
+pub(crate) async fn refuse<C: Client>(
+    request: &RequestContext<'_>,
+    head: &RequestHead,
+    client: &mut C,
+    mut answer: Reply,
+) {
+    request.put_page(&mut answer);
+    reply(request, head, client, answer).await;
 }
 
 /// Sends what a policy has answered instead of a replica.
@@ -49,7 +66,7 @@ pub(crate) async fn answer_of_policy<C: Client>(
     request.mark(answer.mark);
     let answered = request.style.get().of_policy(&answer);
     request.account.objection.replace(answer.text);
-    reply(request, head, client, answered).await;
+    refuse(request, head, client, answered).await;
 }
 
 /// Sends nothing, and ends what the request came on.

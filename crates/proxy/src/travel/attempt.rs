@@ -116,10 +116,13 @@ impl<C: Client> Delivery<'_, C> {
             claim.responses.note_latency(begun.elapsed());
         }
         let (length, exchanged) = (exchange.response.body(head.method()), exchange.exchanged());
-        if let Some(reply) = service.settings.style.instead_of(status, head.path()) {
+        let instead = service.settings.style.instead_of(status, head.path());
+        if let Some(reply) = instead.or_else(|| exchange.page_instead()) {
             send::reply(request, head, self.errand.client, reply).await;
             let is_read = lease.discard_body(length, request.deadline).await;
-            Verdict::Good.note(claim, suspicions);
+            if verdict == Verdict::Good {
+                verdict.note(claim, suspicions);
+            }
             return Ok(if is_read { exchanged } else { Exchanged::Spent });
         }
         if let BodyLength::Exact(bytes) = length

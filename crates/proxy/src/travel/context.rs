@@ -17,7 +17,7 @@ use crate::policies::mark::{Mark, Marks};
 use crate::policies::vouched::Vouched;
 use crate::respond::failure::Failure;
 use crate::respond::limit::Limit;
-use crate::respond::response::ResponseStyle;
+use crate::respond::response::{Reply, ResponseStyle};
 use crate::service::Service;
 use crate::settings::ListenerSettings;
 use crate::telling::access_log::line::{Ending, Entry, HttpVersion};
@@ -156,6 +156,16 @@ impl<'a> RequestContext<'a> {
         for edits in of_service.into_iter().chain(&self.listener.response_headers) {
             edits.edit(head);
             self.mark(Mark::ResponseEdited);
+        }
+    }
+
+    /// Has a page stand for an answer of ours, if there is one for its status: of the service, or else of the listener.
+    pub(crate) fn put_page(&self, reply: &mut Reply) {
+        let of_service = self.service().and_then(|service| service.settings.error_pages.as_ref());
+        let mut pages = of_service.into_iter().chain(&self.listener.error_pages);
+        if let Some(page) = pages.find_map(|pages| pages.of(reply.head.status())) {
+            reply.body = page.take_place_in(&mut reply.head);
+            self.mark(Mark::ErrorPage);
         }
     }
 

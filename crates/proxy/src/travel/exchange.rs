@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use fleet::Claim;
 use h1::{BodyLength, FieldName, ResponseHead, Version};
 use placement::Seat;
@@ -12,6 +13,7 @@ use crate::clients::client::Client;
 use crate::policies::mark::Mark;
 use crate::replicas::upstream::Lease;
 use crate::respond::failure::Failure;
+use crate::respond::response::Reply;
 use crate::settings::{INTERIM_BYTES_MAX, INTERIM_MAX, ServiceTimeouts};
 use crate::telling::access_log::line::Ending;
 use crate::telling::garbled::BrokenRule;
@@ -273,6 +275,18 @@ impl<C: Client> Exchange<'_, C> {
         }
     }
 
+    /// The page that stands for the replica's response, if an operator has one stand for it.
+    pub(crate) fn page_instead(&mut self) -> Option<Reply> {
+        let request = self.errand.request;
+        let pages = self.errand.service.settings.error_pages.as_ref()?;
+        let page = pages.of_replica(self.response.status())?;
+        self.keep_session();
+        let mut reply = Reply::new(self.response.clone(), Bytes::new());
+        reply.body = page.take_place_in(&mut reply.head);
+        request.mark(Mark::ErrorPage);
+        Some(reply)
+    }
+
     /// The log is to know who answers what is no valid HTTP, and which rule that breaks.
     pub(crate) fn tell_garbled(&self) {
         let service = self.errand.service.settings.name.as_str();
@@ -328,9 +342,13 @@ impl<C: Client> Exchange<'_, C> {
 
     /// Makes the head of the response what its client gets.
     pub(super) fn finish_head(&mut self) {
+        self.keep_session();
+        self.errand.request.edit_response(self.response);
+    }
+
+    fn keep_session(&mut self) {
         let seated = Seated { named: self.seat, answered: self.claim.seat };
         session::keep(&self.errand, seated, self.response);
-        self.errand.request.edit_response(self.response);
     }
 
     /// Whether the response changes the protocol.

@@ -273,6 +273,7 @@ pub(crate) mod tests {
             suspicions: mpsc::channel(1).0,
             policies: Policies::default(),
             files: None,
+            error_pages: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the requests of the first service go through.
 
 use proxy::{
-    BasicAuth, CertificatePart, Coding, CompressionSettings, ForwardAuth, Location, Networks, PathRewrite,
+    BasicAuth, CertificatePart, Coding, CompressionSettings, ErrorPages, Statuses, ForwardAuth, Location, Networks, PathRewrite,
     Protection, RateKey, RateLimit, RatePeriod,
 };
 
@@ -19,6 +19,11 @@ pub(super) fn full_policies() -> Policies {
         response_headers: Some(FieldEdits { add: vec![field("link", "</x>; rel=preload")], ..edits() }),
         canary: None,
         mirror: None,
+        error_pages: Some(ErrorPages {
+            files: [(Statuses::One(404), "404.html".into()), (Statuses::Class(5), "/srv/5xx.html".into())]
+                .into(),
+            replace_errors: true,
+        }),
         compression: Some(CompressionSettings {
             codings: vec![Coding::Gzip],
             types: vec!["text/*".into(), "+json".into()],
