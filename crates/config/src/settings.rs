@@ -23,6 +23,7 @@ mod rewrite;
 mod rights;
 mod operators;
 mod placing;
+mod policies;
 mod protection;
 mod service;
 mod sticky;

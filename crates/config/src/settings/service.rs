@@ -7,19 +7,17 @@ use std::time::Duration;
 
 use driver::ServerId;
 use fleet::{HealthSettings, RolloutSettings};
-use proxy::{Direction, KeyRule, PathForm, Policies, Protocol, RequestLimits, Scope, ServiceTimeouts};
+use proxy::{KeyRule, PathForm, Policies, Protocol, RequestLimits, Scope, ServiceTimeouts};
 
+use super::companions;
 use super::driver::{DriverChoice, DriverKeys, OnExit};
-use super::error_pages;
-use super::headers;
 use super::limits::{REPLICAS_MAX, RETRIES_MAX, SPARES_MAX, WAIT_MAX};
 use super::placing::{Algorithm, PlacingKeys};
+use super::policies;
 use super::protection::{LocationKeys, ProtectionKeys};
-use super::rewrite;
 use super::scope::ScopeKeys;
 use super::sticky::{self, StickySettings};
 use super::tables::{self, Heartbeat};
-use super::{certificate, companions, compression};
 use crate::form::{Choice, List, Maybe, Named, Text, Time, Whole};
 use crate::keys::{Effect, Key, Keys, Level, Table, Told};
 use crate::only::{OF_DOCKER, OF_OWNED};
@@ -207,7 +205,7 @@ impl Level for ServiceKeys {
         tables::timeouts(keys, &mut self.settings.timeouts);
         tables::limits(keys, &mut self.settings.limits);
         protections(keys, self);
-        policies(keys, &mut self.settings.policies);
+        policies::keys(keys, &mut self.settings.policies);
         companions::companions(keys, &mut self.settings.policies);
     }
 }
@@ -260,7 +258,7 @@ pub(crate) fn keys_at_the_door(keys: &mut impl Keys) {
     key(keys, &mut it.settings);
     sticky::sticky(keys, &mut it.settings.sticky);
     protections(keys, &mut it);
-    policies(keys, &mut it.settings.policies);
+    policies::keys(keys, &mut it.settings.policies);
 }
 
 /// What keeps requests from replicas.
@@ -275,20 +273,6 @@ fn protections(keys: &mut impl Keys, it: &mut ServiceKeys) {
         "begin each with the header [[service.location]]",
         &mut it.locations,
     );
-}
-
-/// What requests go through beside. Each policy has its keys in a file of its own.
-fn policies(keys: &mut impl Keys, it: &mut Policies) {
-    certificate::certificate(keys, it);
-    rewrite::keys(keys, it);
-    let says = "headers that replicas get, or do not";
-    let table = Table::new("request_headers", "[service.request_headers]", says);
-    headers::edits(keys, table, Direction::Request, &mut it.request_headers);
-    let says = "headers that clients get, or do not";
-    let table = Table::new("response_headers", "[service.response_headers]", says);
-    headers::edits(keys, table, Direction::Response, &mut it.response_headers);
-    compression::compression(keys, &mut it.compression);
-    error_pages::of_service(keys, &mut it.error_pages);
 }
 
 fn port(keys: &mut impl Keys, it: &mut ServiceSettings) {

@@ -1,6 +1,7 @@
 //! A file with every key, and what each of them means.
 
 mod fittings;
+mod listeners;
 mod policies;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use proxy::{
 
 use super::*;
 use fittings::{full_docker, full_heartbeat};
+use listeners::{full_listener, full_redirect, full_redirecting_listener};
 use policies::full_policies;
 
 /// A file with every key; those of an algorithm stand in a service that has it.
@@ -320,62 +322,6 @@ fn full_web() -> ServiceSettings {
         stop_signal: Some("SIGQUIT".into()),
         on_exit: OnExit::Stop,
         rollout: RolloutSettings { at_once: 4, bake: Duration::from_secs(5) },
-    }
-}
-
-/// The listener of [`FULL`].
-fn full_listener() -> ListenerSettings {
-    let tls = TlsSettings {
-        certificates: vec![CertificateFiles { certificate: "shop.pem".into(), key: "/etc/shop.key".into() }],
-        client_authority: Some("clients.pem".into()),
-        is_client_certificate_required: false,
-        oldest_version: TlsVersion::Tls13,
-        is_http2: true,
-    };
-    let proxy_protocol_from = vec!["10.0.0.0/8".parse().unwrap()];
-    let address = "0.0.0.0:443".parse().unwrap();
-    let response_headers = FieldEdits {
-        set: vec![field("strict-transport-security", "max-age=31536000")],
-        remove: vec!["server".into()],
-        ..edits()
-    };
-    ListenerSettings {
-        address,
-        name: "https".into(),
-        proxy_protocol: true,
-        proxy_protocol_from,
-        is_http2: false,
-        tls: Some(tls),
-        unmatched: Unmatched::Close,
-        error_pages: Some(ErrorPages {
-            files: [(Statuses::Class(4), "listener.txt".into())].into(),
-            replace_errors: false,
-        }),
-        response_headers: Some(response_headers),
-        ..ListenerSettings::blank()
-    }
-}
-
-/// The one that sends everybody elsewhere.
-fn full_redirecting_listener() -> ListenerSettings {
-    ListenerSettings {
-        address: "0.0.0.0:81".parse().unwrap(),
-        is_redirecting: true,
-        redirect: HttpsRedirect { status: 301, port: 8443 },
-        ..ListenerSettings::blank()
-    }
-}
-
-fn full_redirect() -> Redirect {
-    Redirect {
-        scope: Scope {
-            hosts: vec!["www.example.org".into(), "*.old.example.org".into()],
-            paths: vec![PathPattern::Prefix("/a".into()), PathPattern::Exact("/b".into())],
-            ..Scope::default()
-        },
-        to: "https://example.org/new?x".into(),
-        status: 302,
-        keeps_rest: false,
     }
 }
 

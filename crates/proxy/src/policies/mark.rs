@@ -55,7 +55,7 @@ pub enum Mark {
 
 impl Mark {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Redirected,
         Self::NetworkRefused,
         Self::CertificateMissing,

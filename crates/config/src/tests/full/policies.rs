@@ -1,8 +1,8 @@
 //! What the requests of the first service go through.
 
 use proxy::{
-    BasicAuth, CertificatePart, Coding, CompressionSettings, ErrorPages, Statuses, ForwardAuth, Location, Networks, PathRewrite,
-    Protection, RateKey, RateLimit, RatePeriod,
+    BasicAuth, CertificatePart, Coding, CompressionSettings, ErrorPages, ForwardAuth, Location, Networks,
+    PathRewrite, Protection, RateKey, RateLimit, RatePeriod, Statuses,
 };
 
 use super::*;
