@@ -19,6 +19,7 @@ mod compression;
 mod companions;
 mod listeners;
 mod redirects;
+mod relative;
 mod rewrite;
 mod rights;
 mod operators;
@@ -31,11 +32,11 @@ mod tables;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use fleet::{Address, ReplicaName};
-use proxy::{AccessLogDestination, AccessLogSettings, ClientSettings, Policies, Redirect};
+use proxy::{AccessLogSettings, ClientSettings, Redirect};
 
 pub(crate) use driver::DriverKeys;
 pub use driver::{DriverChoice, OnExit};
@@ -215,41 +216,6 @@ impl Settings {
         let others = others.map(|listener| Place { key: "address", address: listener.address });
         let places: Vec<Place> = listen.into_iter().chain(admin).chain(others).collect();
         clashes(&places).into_iter().next().map_or(Ok(()), |clash| Err(clash.what))
-    }
-
-    /// Takes relative paths of files to begin at this folder.
-    pub fn in_folder(mut self, folder: &Path) -> Self {
-        let settle = |path: &mut PathBuf| *path = folder.join(&*path);
-        self.state_dir.iter_mut().for_each(settle);
-        self.admin_token.iter_mut().chain(&mut self.admin_view_token).for_each(settle);
-        if let Some(AccessLogDestination::File(path)) =
-            self.access_log.as_mut().map(|log| &mut log.destination)
-        {
-            settle(path);
-        }
-        for listener in &mut self.listeners {
-            let pages = listener.error_pages.iter_mut().flat_map(|pages| pages.files.values_mut());
-            pages.for_each(settle);
-        }
-        for tls in self.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut()) {
-            tls.client_authority.iter_mut().for_each(settle);
-            for files in &mut tls.certificates {
-                settle(&mut files.certificate);
-                settle(&mut files.key);
-            }
-        }
-        for service in &mut self.services {
-            service.env_files.iter_mut().for_each(settle);
-            service.driver.in_folder(folder);
-            let Policies { protection, locations, error_pages, .. } = &mut service.policies;
-            let of_paths = locations.iter_mut().map(|location| &mut location.protection);
-            let pages = error_pages.iter_mut().flat_map(|pages| pages.files.values_mut());
-            pages.for_each(settle);
-            for auth in [protection].into_iter().chain(of_paths).filter_map(|one| one.basic_auth.as_mut()) {
-                settle(&mut auth.file);
-            }
-        }
-        self
     }
 }
 
