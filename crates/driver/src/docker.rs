@@ -54,13 +54,15 @@ use std::time::{Duration, SystemTime};
 
 use bollard::models::ContainerSummary;
 use fleet::{Address, Found, FoundState, Life, Release, ReplicaName, StopHow};
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 
 use crate::abort_on_drop::AbortOnDrop;
 use crate::known_releases::KnownReleases;
-use crate::{Driver, DriverError, EventSender, Extent, Following, NameOfAnother, StartOrder, Whereabouts};
+use crate::{
+    Driver, DriverError, EventSender, Extent, Following, NameOfAnother, Recognition, StartOrder, Whereabouts,
+};
 use containers::Containers;
 use engine::Engine;
 use found::{Identity, Sighting};
@@ -149,6 +151,8 @@ impl DockerDriver {
             // It is created and not yet started: no death, and no news either.
             return Ok(None);
         }
+        // The engine's events may be lost; what it lists has it, too.
+        self.containers.lives.told_health(life, &id, found::is_unhealthy(&summary));
         let pinned = self.containers.settings_of(summary.labels.as_ref());
         let settings = pinned.as_ref().map_or(&self.containers.settings, |pinned| &pinned.settings);
         let state = match found::sighting_of_summary(&summary, settings) {
@@ -197,6 +201,8 @@ impl DockerDriver {
         for summary in summaries {
             let Some(Identity { id, called, life, name }) = found::identity(&summary) else { continue };
             let pinned = self.containers.settings_of(None);
+            let own = self.containers.settings_of(summary.labels.as_ref());
+            let heeds_health = own.is_some_and(|own| own.settings.fittings.image_health);
             let release = release_in(summary.labels.as_ref());
             if release != pinned.map(|pinned| pinned.release()) {
                 tracing::info!(%name, "runs something else than what is to be run");
@@ -208,7 +214,7 @@ impl DockerDriver {
                 && self
                     .containers
                     .lives
-                    .adopt(life, Container { id: id.clone(), called, since: since(&summary) })
+                    .adopt(life, Container { id: id.clone(), called, since: since(&summary), heeds_health })
             {
                 self.containers.witness().watch_process(life, &id, found::pid(&inspected));
             }
@@ -295,6 +301,12 @@ impl Driver for DockerDriver {
             Ok(false)
         }
         .boxed()
+    }
+
+    fn recognise(&self, life: Life) -> BoxFuture<'_, Recognition> {
+        let is_unhealthy = self.containers.lives.is_unhealthy(life);
+        let unwell = || Recognition::Unwell("the healthcheck of its image fails".into());
+        ready(if is_unhealthy { unwell() } else { Recognition::Itself }).boxed()
     }
 
     fn why_unheard<'a>(&'a self, life: Life, address: &'a Address) -> BoxFuture<'a, Option<String>> {

@@ -7,6 +7,8 @@ pub enum Recognition {
     Itself,
     /// Nobody listens there now, or the replica is over.
     Nobody,
+    /// Nobody else can, and yet it is not well by another sign than its heartbeat: by which, in words.
+    Unwell(String),
     /// Somebody else listens there: who, and what is made of it, in words.
     Stranger(String),
 }

@@ -6,6 +6,7 @@ mod rig;
 
 use std::path::Path;
 
+use rig::kept::Kept;
 use rig::{PROGRAM, Rig, eventually};
 
 /// A command that tells in a file what it was given, and then serves. It lies beside the file, under a relative path.
@@ -23,14 +24,14 @@ fn write_server(folder: &Path) {
 #[test]
 fn a_process_begins_in_its_directory_with_a_port_of_its_range_however_it_is_kept() {
     for on_exit in ["stop", "keep"] {
-        let folder = tempfile::tempdir().unwrap();
+        let (kept, folder) = (Kept::new(), tempfile::tempdir().unwrap());
         let place = folder.path().canonicalize().unwrap();
         write_server(&place);
         // Relative to the configuration file, which is elsewhere for the rig.
         let config = format!(
-            "state_dir = {:?}\n[[service]]\nname = \"web\"\nreplicas = 2\non_exit = \"{on_exit}\"\ncommand = [\"./server\", \"{{{{name}}}}-{{name}}\"]\n\
+            "{}[[service]]\nname = \"web\"\nreplicas = 2\non_exit = \"{on_exit}\"\ncommand = [\"./server\", \"{{{{name}}}}-{{name}}\"]\n\
              directory = {place:?}\nenv_file = [{:?}]\nports = \"23100-23139\"\n",
-            place.join("state"),
+            kept.top(),
             place.join("app.env"),
         );
         let balancer = Rig::new().config(&config).up();

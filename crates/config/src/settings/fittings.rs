@@ -45,6 +45,7 @@ fn begins(keys: &mut impl Keys, it: &mut Fittings) {
     let path = Maybe(Text::of("string", container::path_inside));
     keys.key(key("working_dir", path).default(the_images_own), &mut it.working_dir);
     keys.key(key("init", Flag), &mut it.init);
+    keys.key(key("image_health", Flag), &mut it.image_health);
     let example = "extra_hosts = [\"host.docker.internal:host-gateway\"]";
     let hosts =
         List { each: Text::of("string", container::extra_host), example, most: Some(EXTRA_HOSTS_MAX) };

@@ -118,6 +118,7 @@ pub(super) const FULL: &str = r#"
         entrypoint = ["/entrypoint.sh", "{name}"]
         working_dir = "/srv"
         init = true
+        image_health = true
         extra_hosts = ["host.docker.internal=host-gateway"]
         labels = { team = "shop" }
         ulimits = { nofile = 65_536, nproc = "10:20" }

@@ -98,7 +98,12 @@ impl Probe {
                 let _ = self.events.send(Event::Displaced(self.life, who)).await;
                 return;
             }
-            let probed = probed.filter(|_| !is_answered || whose == Recognition::Itself);
+            let probed = match &whose {
+                Recognition::Unwell(why) if is_answered => {
+                    Some(Probed::new(ProbeResult::Unwell, why.clone()))
+                }
+                _ => probed.filter(|_| !is_answered || whose == Recognition::Itself),
+            };
             // It began to listen while it was asked.
             let is_lost = is_lost || (is_answered && probed.is_none());
             is_booting &= !(is_answered && probed.is_some());

@@ -148,6 +148,13 @@ impl Engine {
         self.docker.create_image(Some(options), None, credentials)
     }
 
+    /// Whether an image has a healthcheck of its own.
+    pub(super) async fn has_healthcheck(&self, image: &str) -> Result<bool, CallError> {
+        let found = self.within("inspect image", QUESTION_LIMIT, self.docker.inspect_image(image)).await?;
+        let test = found.config.and_then(|config| config.healthcheck).and_then(|check| check.test);
+        Ok(test.is_some_and(|test| test.first().is_some_and(|first| first != "NONE")))
+    }
+
     /// The ports that an image says its programs listen on, such as `8080/tcp`.
     pub(super) async fn exposed_ports(&self, image: &str) -> Result<Vec<String>, CallError> {
         let found = self.within("inspect image", QUESTION_LIMIT, self.docker.inspect_image(image)).await?;

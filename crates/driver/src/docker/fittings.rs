@@ -57,6 +57,9 @@ pub struct Fittings {
     /// Processors for graphics.
     #[serde(skip_serializing_if = "is_default")]
     pub gpus: Option<Gpus>,
+    /// Whether what the healthcheck of its image finds is a sign, too.
+    #[serde(skip_serializing_if = "is_default")]
+    pub image_health: bool,
     /// Its secrets: under their names, the digests by which their contents are kept.
     #[serde(skip_serializing_if = "is_default")]
     pub secrets: BTreeMap<String, String>,
@@ -167,6 +170,7 @@ impl Fittings {
             log_options,
             devices,
             gpus,
+            image_health,
             secrets,
         } = self;
         differences
@@ -185,6 +189,7 @@ impl Fittings {
             .note("log_options", log_options, &asked.log_options)
             .note("devices", devices, &asked.devices)
             .note("gpus", gpus, &asked.gpus)
+            .note("image_health", image_health, &asked.image_health)
             .note("secrets", secrets, &asked.secrets)
     }
 

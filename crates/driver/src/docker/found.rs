@@ -130,6 +130,11 @@ fn address_on(endpoint: &EndpointSettings, port: u16) -> Option<SocketAddr> {
     Some((address, port).into())
 }
 
+/// Whether a container is not well by the healthcheck of its image, as all versions of the engine tell it.
+pub(super) fn is_unhealthy(summary: &ContainerSummary) -> bool {
+    summary.status.as_ref().is_some_and(|status| status.ends_with("(unhealthy)"))
+}
+
 /// Whether a container is paused.
 pub(super) fn is_paused(inspected: &ContainerInspectResponse) -> bool {
     inspected.state.as_ref().and_then(|state| state.paused).unwrap_or(false)

@@ -77,7 +77,7 @@ pub(super) fn filters_of_life(settings: &DockerSettings, life: Life) -> Filters 
 pub(super) fn filters_of_events(settings: &DockerSettings) -> Filters {
     let mut filters = filters_of_service(settings);
     filters.insert("type".into(), vec!["container".into()]);
-    let actions = ["die", "pause", "unpause", "oom", "destroy"];
+    let actions = ["die", "pause", "unpause", "oom", "destroy", "health_status"];
     filters.insert("event".into(), actions.map(String::from).to_vec());
     filters
 }

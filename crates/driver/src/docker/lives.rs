@@ -29,6 +29,8 @@ struct Entry {
     container: Option<Container>,
     stage: Stage,
     pid: Option<i32>,
+    /// What the healthcheck of its image has found last.
+    is_unhealthy: bool,
     watch: Option<AbortOnDrop>,
     end: watch::Sender<End>,
 }
@@ -41,6 +43,8 @@ pub(super) struct Container {
     pub(super) called: String,
     /// Since when it is there, if that is known.
     pub(super) since: Option<SystemTime>,
+    /// Whether what the healthcheck of its image finds is a sign.
+    pub(super) heeds_health: bool,
 }
 
 /// What is known of an end.
@@ -155,6 +159,23 @@ impl Lives {
         let _ = tokio::time::timeout(FAREWELL_LIMIT, told).await;
     }
 
+    /// What the healthcheck of the image has found, if it is this life's container in which it did.
+    pub(super) fn told_health(&self, life: Life, container: &str, is_unhealthy: bool) {
+        self.change(life, |entry| {
+            if entry.container.as_ref().is_some_and(|own| own.id == container) {
+                entry.is_unhealthy = is_unhealthy;
+            }
+        });
+    }
+
+    /// Whether it is not well by the healthcheck of its image, and that is a sign.
+    pub(super) fn is_unhealthy(&self, life: Life) -> bool {
+        let heeds = |container: &Container| container.heeds_health;
+        self.entries()
+            .get(&life)
+            .is_some_and(|entry| entry.is_unhealthy && entry.container.as_ref().is_some_and(heeds))
+    }
+
     /// Nothing is left of it.
     pub(super) fn forget(&self, life: Life) {
         self.entries().remove(&life);
@@ -210,7 +231,12 @@ mod tests {
     #[test]
     fn the_end_of_a_container_is_news_only_while_it_is_its_lifes_own() {
         let (lives, life) = (Lives::default(), order().life);
-        let container = |id: &str| Container { id: id.into(), called: "me_web_1".into(), since: None };
+        let container = |id: &str| Container {
+            id: id.into(),
+            called: "me_web_1".into(),
+            since: None,
+            heeds_health: true,
+        };
         assert!(!lives.is_news(life, "new"), "whoever it is, it is not known to be ours");
         lives.starting(life);
         assert!(!lives.is_news(life, "old"), "a leftover that is being removed");
@@ -227,6 +253,28 @@ mod tests {
         assert!(!lives.adopt(life, container("other")));
         assert!(lives.is_news(life, "new"));
     }
+
+    #[test]
+    fn the_healthcheck_of_an_image_counts_in_its_own_container_and_where_it_is_a_sign() {
+        let (lives, life) = (Lives::default(), order().life);
+        let container = |heeds_health| Container {
+            id: "new".into(),
+            called: "me_web_1".into(),
+            since: None,
+            heeds_health,
+        };
+        for heeds in [true, false] {
+            lives.forget(life);
+            lives.adopt(life, container(heeds));
+            lives.told_health(life, "old", true);
+            assert!(!lives.is_unhealthy(life), "that was another one");
+            lives.told_health(life, "new", true);
+            assert_eq!(lives.is_unhealthy(life), heeds);
+            lives.told_health(life, "new", false);
+            assert!(!lives.is_unhealthy(life));
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn one_that_has_ended_is_kept_until_it_is_told_how_but_not_for_long() {
         let (lives, life) = (Lives::default(), order().life);

@@ -33,6 +33,15 @@ impl Pinned {
         }
         secrets::keep(&settings)?;
         let image_id = engine.find_image(&settings.image).await?;
+        let image = &settings.image;
+        if settings.fittings.image_health {
+            let found = engine.has_healthcheck(image).await;
+            let found = found.map_err(|error| error.during(format!("cannot look at image '{image}'")))?;
+            if !found {
+                let what = format!("image_health is set, and image '{image}' has no HEALTHCHECK");
+                return Err(DriverError::new(what));
+            }
+        }
         Ok(Self { settings, image_id })
     }
 

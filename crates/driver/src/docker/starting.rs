@@ -95,7 +95,8 @@ impl Containers {
             standing = Standing::Free;
         }
         let called = self.settings.container_name(&order.name);
-        self.lives.created(order.life, Container { id: id.clone(), called, since: Some(SystemTime::now()) });
+        let (since, heeds_health) = (Some(SystemTime::now()), pinned.settings.fittings.image_health);
+        self.lives.created(order.life, Container { id: id.clone(), called, since, heeds_health });
         let outcome = match standing {
             Standing::Refused(refused) => Err(refused.into()),
             Standing::Free | Standing::Shared { .. } => self.run(order, &id, pinned).await,

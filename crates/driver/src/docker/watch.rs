@@ -69,6 +69,7 @@ enum News {
     Ended { code: Option<i64> },
     Frozen(bool),
     OutOfMemory,
+    Health { is_bad: bool },
     Removed,
 }
 
@@ -128,6 +129,10 @@ impl Follower {
             }
             News::OutOfMemory => {
                 self.end(&container, |end| end.had_no_memory = true);
+                None
+            }
+            News::Health { is_bad } => {
+                self.witness.lives.told_health(life, &container, is_bad);
                 None
             }
             News::Removed => {
@@ -190,6 +195,8 @@ fn read(message: EventMessage) -> Option<(Life, String, News)> {
         "unpause" => News::Frozen(false),
         "oom" => News::OutOfMemory,
         "destroy" => News::Removed,
+        "health_status: unhealthy" => News::Health { is_bad: true },
+        "health_status: healthy" => News::Health { is_bad: false },
         _ => return None,
     };
     Some((life, actor.id?, news))
@@ -210,6 +217,8 @@ mod tests {
             ("unpause", Some(News::Frozen(false))),
             ("oom", Some(News::OutOfMemory)),
             ("destroy", Some(News::Removed)),
+            ("health_status: unhealthy", Some(News::Health { is_bad: true })),
+            ("health_status: healthy", Some(News::Health { is_bad: false })),
             ("exec_start: sh", None),
         ] {
             let mut attributes = labels::of(&settings(), &order());

@@ -1,9 +1,14 @@
 //! What containers have beside: volumes that outlive them, rights that they keep or lose, further networks.
 
-use driver::{Contents, DockerSettings, Driver, Fittings, Source, Tmpfs, Ulimit, Volume};
+use std::time::{Duration, Instant};
+
+use driver::{
+    Contents, DockerSettings, Driver, Fittings, Recognition, Releases, Source, Spec, StartOrder, Tmpfs,
+    Ulimit, Volume,
+};
 use fleet::StopHow;
 
-use crate::rig::{Guard, Rig, docker, shell, succeeds};
+use crate::rig::{Guard, PATIENCE, Rig, docker, shell, succeeds};
 
 fn volume(source: Source, target: &str, read_only: bool) -> Volume {
     Volume { source, target: target.into(), read_only }
@@ -139,6 +144,46 @@ async fn further_networks_are_made_joined_and_removed_and_the_first_is_the_one_t
     for name in &networks {
         assert!(!succeeds(&["network", "inspect", name]), "{name}");
     }
+}
+
+#[tokio::test]
+async fn the_healthcheck_of_an_image_is_a_sign_where_that_is_wanted() {
+    let script = "trap 'exit 0' TERM; (: >/sick/well); echo up; while :; do sleep 0.05; done";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display().to_string();
+    let change = |settings: &mut DockerSettings| {
+        settings.command = shell(script);
+        settings.fittings.volumes = vec![volume(Source::Host(path), "/sick", false)];
+    };
+    let Some(rig) = Rig::up("healthcheck", change).await else { return };
+    let heeding = || {
+        let mut settings = rig.settings.clone();
+        settings.fittings.image_health = true;
+        Spec::Docker(Box::new(settings))
+    };
+    let refused = rig.driver.learn(heeding()).await.unwrap_err().in_full();
+    assert!(refused.contains("has no HEALTHCHECK"), "{refused}");
+    let check = "HEALTHCHECK --interval=1s --retries=1 CMD [ ! -e /sick/sick ]";
+    let clothe = "printf 'FROM %s\\n%s\\n' \"$0\" \"$1\" | docker build -q -t \"$0\" - >/dev/null";
+    let built =
+        std::process::Command::new("sh").args(["-c", clothe, &rig.settings.image, check]).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let release = rig.driver.learn(heeding()).await.unwrap();
+    let order = StartOrder { release, ..rig.order(1) };
+    rig.driver.start(order.clone()).await.unwrap();
+    assert_eq!(rig.driver.recognise(order.life).await, Recognition::Itself, "nothing is known yet");
+    std::fs::write(folder.path().join("sick"), "").unwrap();
+    let becomes = async |is_well: bool| {
+        let begun = Instant::now();
+        while (rig.driver.recognise(order.life).await == Recognition::Itself) != is_well {
+            assert!(begun.elapsed() < PATIENCE, "it never was {is_well}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    becomes(false).await;
+    std::fs::remove_file(folder.path().join("sick")).unwrap();
+    becomes(true).await;
+    rig.driver.stop(order.life, StopHow::Now).await.unwrap();
 }
 
 #[tokio::test]

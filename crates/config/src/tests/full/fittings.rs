@@ -49,6 +49,7 @@ fn full_fittings() -> Fittings {
         user: Some("app:1000".into()),
         networks: vec!["database".into()],
         init: true,
+        image_health: true,
         ulimits: BTreeMap::from([
             ("nofile".into(), Ulimit { soft: 65_536, hard: 65_536 }),
             ("nproc".into(), Ulimit { soft: 10, hard: 20 }),
