@@ -42,6 +42,8 @@ CLASSES = [
     Class("grpc", "gRPC over TLS, unary call, 16 connections with 32 streams, h2c to replicas", "/bench.Echo/Say", 16, "h2load",
           ("-m", "32", "-d", "{folder}/call", "-H", "content-type: application/grpc", "-H", "te: trailers"), "tls", "h2c"),
     Class("unix", "small GET, 64 connections, Unix sockets to replicas", back="unix"),
+    Class("policies", "18 KB page, gzip 4, headers set and removed, rate limit, a redirect beside it; 16 connections", "/page", 16,
+          options=("-H", "Accept-Encoding: gzip"), front="policies"),
     Class(MEMORY, "10 000 idle connections", connections=10_000, client="hold"),
 ]
 

@@ -14,6 +14,8 @@ ROOT = HERE.parents[1]
 ENVOY_HOME = ROOT / "target" / "bench-envoy"
 NAMES = {"evenkeel": "Evenkeel", "before": "Evenkeel before", "nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy"}
 CONFIGURATIONS = {"evenkeel": "evenkeel.toml", "before": "evenkeel.toml", "nginx": "nginx.conf", "haproxy": "haproxy.cfg", "envoy": "envoy.yaml"}
+# Who is measured with policies, too.
+WITH_POLICIES = ("evenkeel", "before", "nginx")
 START_SECONDS = 10
 INSTALL_SECONDS = 300
 
@@ -88,8 +90,10 @@ def configured(template, variant, values):
     lines = []
     for line in (HERE / "conf" / template).read_text().splitlines():
         only = re.match(r"@(\w+) ?(?!@)", line)
-        if only and only[1] in ("plain", "tls", "tcp", "unix", "h2c", "http1"):
-            if not (only[1] in variant or only[1] == "http1" and "h2c" not in variant):
+        if only and only[1] in ("plain", "policies", "tls", "tcp", "unix", "h2c", "http1"):
+            speaks = {"http1"} if "h2c" not in variant else set()
+            speaks |= {"plain"} if "policies" in variant else set()
+            if only[1] not in {*variant, *speaks}:
                 continue
             line = line[len(only[1]) + 1:]
         lines.append(re.sub(r"@([A-Z_]+)@", lambda place: str(values[place[1]]), line))
@@ -101,6 +105,9 @@ def backend(folder):
     """Runs the backend for the length of a block; yields the values that configurations ask for."""
     for name, size in [("64k", 64 << 10), ("1m", 1 << 20)]:
         (folder / name).write_bytes(b"x" * size)
+    words = "A page that a browser asks for, with words that come again and numbers that do not: "
+    page = "".join(f"<p>{words}{number * 7919 % 10007}</p>\n" for number in range(180))
+    (folder / "page").write_text(f"<!doctype html>\n{page}")
     # What a unary call gets: not compressed, ten bytes.
     (folder / "call").write_bytes(b"\0\0\0\0\x0a" + b"\x0a\x08evenkeel")
     values = {"DIR": folder, "BACKEND_PORT": unused_port(), "BACKEND_GRPC_PORT": unused_port()}
@@ -117,6 +124,8 @@ def backend(folder):
 @contextlib.contextmanager
 def proxy(name, program, variant, values):
     """Runs a proxy for the length of a block, after it has shown that it forwards as agreed."""
+    if "policies" in variant and name not in WITH_POLICIES:
+        raise Unable("no configuration for it that does the same")
     folder = values["DIR"]
     values = values | {key: unused_port() for key in ("PORT", "SPARE_PORT", "ADMIN_PORT")}
     file = folder / f"{name}-{'-'.join(variant)}-{Path(CONFIGURATIONS[name]).name}"
@@ -126,6 +135,8 @@ def proxy(name, program, variant, values):
         peer = Peer(name, values["PORT"], variant[0], process)
         wait_until_it_answers(peer.url, process, log)
         try_out(peer.url, is_whole="h2c" not in variant)
+        if "policies" in variant:
+            try_policies(peer.url)
         yield peer
 
 
@@ -159,6 +170,16 @@ def try_out(url, is_whole):
         get(url + "/upload", b"x" * (64 << 10))
     except OSError as error:
         raise Unable(f"it does not forward: {error}") from error
+
+
+def try_policies(url):
+    """What they are to do to a page, they do."""
+    asked = urllib.request.Request(url + "/page", headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(asked, timeout=START_SECONDS) as answer:
+        headers, size = answer.headers, len(answer.read())
+    done = [headers["Content-Encoding"] == "gzip", headers["X-Frame-Options"] == "DENY", headers["X-Powered-By"] is None, size < 6000]
+    if not all(done):
+        raise Unable(f"it does not do with a page what is agreed: {dict(headers)}, {size} bytes")
 
 
 def complaint(said, folder=ROOT):
