@@ -43,8 +43,14 @@ impl Authority {
     }
 
     pub fn issue(&self, name: &str) -> Issued {
+        self.issue_for(&[name])
+    }
+
+    /// One certificate with several names.
+    pub fn issue_for(&self, names: &[&str]) -> Issued {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([name.to_string()]).unwrap();
+        let params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         Issued { certificate: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
     }
 
