@@ -294,7 +294,15 @@ mod tests {
         drop(listener);
         let taken = TcpListener::bind(address).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
-        let refused = TcpStream::connect(address).unwrap_err();
+        // A process that another test begins has the listener, too, until it has become its program.
+        let begun = Instant::now();
+        let refused = loop {
+            match TcpStream::connect(address) {
+                Err(refused) => break refused,
+                Ok(_) => assert!(begun.elapsed() < Duration::from_secs(20), "somebody listens"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         // What lives may have its port back after a while.
         let begun = Instant::now();
