@@ -92,6 +92,9 @@ fn who_is_let_pass_is_known_to_replicas_by_what_was_said_and_by_nothing_else() {
             assert_eq!(question.header(name), [value], "{name}");
         }
         assert!(question.header("range").is_empty());
+        for name in ["x-user", "x_user", "x-groups", "x-forwarded-user"] {
+            assert!(question.header(name).is_empty(), "nobody has said {name} yet");
+        }
     }
     for request in &web.received() {
         assert_eq!(request.header("x-user"), ["alice"]);
@@ -207,4 +210,36 @@ fn some_paths_ask_others_or_nobody_and_bodies_are_not_touched() {
     let bodies = web.received();
     assert!(bodies[bodies.len() - 2..].iter().all(|request| request.header("content-length") == ["5"]));
     assert!(judge.received().iter().all(|question| question.header("content-length").is_empty()));
+}
+
+/// Where nobody is asked, nobody is anybody.
+#[test]
+fn what_is_copied_is_nobodys_to_write_on_open_paths_either() {
+    let (web, judge) = (named("web"), judge());
+    let balancer = judged(&web, &judge, "[[service.location]]\npath = \"/open\"\npublic = true\n");
+    let claims = [("X-User", "root"), ("X_Groups", "root"), ("X-Forwarded-User", "root"), ("X-Mine", "1")];
+    for (version, answer) in both(balancer.address, "/open/x", &claims) {
+        assert_eq!(answer.status, 200, "HTTP/{version}");
+    }
+    assert!(judge.received().is_empty());
+    for request in &web.received() {
+        for name in ["x-user", "x_groups", "x-groups", "x-forwarded-user"] {
+            assert!(request.header(name).is_empty(), "{name}: {request:?}");
+        }
+        assert_eq!(request.header("x-mine"), ["1"]);
+    }
+}
+
+/// The same where one location alone asks, and all others do not.
+#[test]
+fn what_is_copied_for_one_path_is_nobodys_to_write_for_others() {
+    let (web, judge) = (named("web"), judge());
+    let asks = "[[service.location]]\npath = \"/in\"\n[service.location.forward_auth]\nservice = \"judge\"\n\
+                copy = [\"X-User\"]\n";
+    let config = format!("{}{}", service("web", asks, &web), service("judge", "internal = true\n", &judge));
+    let balancer = Rig::new().config(&config).up();
+    for (version, answer) in both(balancer.address, "/out", &[("X-User", "root"), ("Cookie", "who=alice")]) {
+        assert_eq!(answer.status, 200, "HTTP/{version}");
+    }
+    assert!(web.received().iter().all(|request| request.header("x-user").is_empty()));
 }

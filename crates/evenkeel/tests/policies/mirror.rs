@@ -116,3 +116,31 @@ fn a_mirror_that_is_down_is_nobodys_loss() {
     let name = "evenkeel_responses_total{service=\"copy\",class=\"5xx\"}";
     eventually("it is counted", || balancer.figure(name) == 2);
 }
+
+/// Of twenty places, ten are divided, and ten are for whoever comes first: no copy is among those.
+#[test]
+fn copies_that_hang_take_nobodys_place() {
+    let (let_go, held) = mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let mirror = Backend::start(move |_, stream| {
+        let _ = held.lock().unwrap().recv_timeout(Duration::from_secs(60));
+        answer(stream, "200 OK", "late")
+    });
+    let original = named("web");
+    let config = format!("workers = 1\n[limits]\nrequests = 20\n{}{}", web("", &original), copy("", &mirror));
+    let balancer = Rig::new().config(&config).up();
+    for _ in 0..40 {
+        assert_eq!(ask_with(balancer.address, "/", &[]).body, "web /");
+    }
+    assert_eq!(counted(&balancer, "copied"), 40);
+    let output = balancer.command(&["explain", "--service", "copy", "--json"]);
+    let explained: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let limit = explained["limits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|limit| limit["name"] == "limits.requests")
+        .unwrap();
+    assert_eq!(limit["in_use"], 5, "{explained}");
+    drop(let_go);
+}

@@ -10,6 +10,7 @@ use crate::policies::basic_auth::{BasicAuth, SignIn};
 use crate::policies::forward_auth::ForwardAuth;
 use crate::policies::networks::Networks;
 use crate::policies::rate::{RateLimit, RateLimiter};
+use crate::policies::vouched::{USER_NAME, Vouched};
 use crate::travel::path_rule::{PathRule, Reading};
 use crate::travel::scope::PathPattern;
 
@@ -53,6 +54,8 @@ pub(crate) struct Guards {
     general: Guard,
     /// Those that count before others come first.
     located: Vec<Located>,
+    /// What replicas hear from us alone if any of them is asked who it is, whatever the path: nothing so far.
+    pub(crate) reserved: Option<Box<Vouched>>,
 }
 
 #[derive(Debug)]
@@ -112,7 +115,16 @@ impl Guards {
         });
         let mut located: Vec<_> = located.collect();
         located.sort_by_key(|one| Reverse(one.path.rank()));
-        Self { general, located }
+        let guards = || located.iter().map(|one| &one.guard).chain([&general]);
+        let mut reserved = Vouched::default();
+        for name in guards().filter_map(|guard| guard.forward_auth.as_ref()).flat_map(|auth| &auth.copy) {
+            reserved.reserve(name);
+        }
+        if guards().any(|guard| guard.sign_in.is_some()) {
+            reserved.reserve(USER_NAME);
+        }
+        let reserved = guards().any(Guard::asks_who).then(|| Box::new(reserved));
+        Self { general, located, reserved }
     }
 
     fn of_pattern(&self, path: Option<&PathPattern>) -> Option<&Guard> {

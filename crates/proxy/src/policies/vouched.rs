@@ -26,13 +26,6 @@ struct VouchedField {
 }
 
 impl Vouched {
-    /// Somebody with this name.
-    pub(crate) fn for_user(user: &str) -> Self {
-        let mut vouched = Self::default();
-        vouched.say(USER_NAME, user.as_bytes());
-        vouched
-    }
-
     /// Says this, and nothing else, in a field with this name in lower case. Both parts are valid.
     pub(crate) fn say(&mut self, name: &str, value: &[u8]) {
         self.reserve(name);
@@ -53,7 +46,7 @@ impl Vouched {
     /// Says this beside what is said already under a name that is our own.
     pub(crate) fn add(&mut self, name: &str, value: &[u8]) {
         self.fields.push(VouchedField { name: name.into(), value: value.to_owned() });
-        if name == USER_NAME && self.user.is_none() {
+        if name == USER_NAME && self.user.is_none() && !value.is_empty() {
             let shown = &value[..value.len().min(USER_SHOWN_MAX)];
             self.user = Some(String::from_utf8_lossy(shown).into());
         }
@@ -78,9 +71,15 @@ impl Vouched {
 mod tests {
     use super::*;
 
+    fn for_user(user: &str) -> Vouched {
+        let mut vouched = Vouched::default();
+        vouched.say(USER_NAME, user.as_bytes());
+        vouched
+    }
+
     #[test]
     fn our_fields_are_ours_however_they_are_spelled() {
-        let vouched = Vouched::for_user("alice");
+        let vouched = for_user("alice");
         for name in ["X-Forwarded-User", "x_forwarded_user", "X-FORWARDED_USER"] {
             assert!(vouched.is_ours(name.as_bytes()), "{name}");
         }
@@ -92,10 +91,13 @@ mod tests {
 
     #[test]
     fn what_is_said_later_is_said_instead() {
-        let mut vouched = Vouched::for_user("alice");
+        let mut vouched = for_user("alice");
         vouched.reserve("x-groups");
         vouched.reserve(USER_NAME);
         assert_eq!(vouched.user, None);
+        vouched.add(USER_NAME, b"");
+        assert_eq!(vouched.user, None, "nobody is called so");
+        vouched.reserve(USER_NAME);
         vouched.add(USER_NAME, b"bob");
         vouched.add("x-groups", b"a");
         vouched.add("x-groups", b"b");

@@ -94,6 +94,9 @@ async fn forward<C: Client>(
         Ok(service) => service,
         Err(objection) => return object(request, head, client, objection).await,
     };
+    if let Some(reserved) = &service.guards.reserved {
+        request.account.vouched.replace(Some(reserved.clone()));
+    }
     let guard = service.guards.at(location);
     if guard.asks_who() {
         // Boxed, as whatever is seldom needed: requests carry the room for all of their way.

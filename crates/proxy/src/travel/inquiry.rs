@@ -84,7 +84,8 @@ async fn travel<C: Client>(
     let service = request.worker.service(&auth.service).ok_or(Failure::NoService)?;
     let question = auth.question(head).ok_or(Failure::NoService)?;
     let inner = request.about(Rc::clone(&service));
-    inner.account.vouched.replace(Some(Box::new(about(head))));
+    let so_far = request.account.vouched.borrow().clone().unwrap_or_default();
+    inner.account.vouched.replace(Some(Box::new(about(head, *so_far))));
     if !service.settings.policies.certificate.is_empty() {
         inner.tell_certificate(&service.settings.policies.certificate);
     }
@@ -102,11 +103,10 @@ async fn travel<C: Client>(
     Ok(Answer { head, body, is_whole: !is_spoilt, is_too_long })
 }
 
-/// What the service hears of the request: its path in the one form that counts.
-fn about(head: &RequestHead) -> Vouched {
+/// What the service hears of the request beside what is known of who has sent it: its path in the one form that counts.
+fn about(head: &RequestHead, mut vouched: Vouched) -> Vouched {
     let mut target = Vec::new();
     head.write_origin(&mut target);
-    let mut vouched = Vouched::default();
     vouched.say(METHOD_NAME, head.method_name());
     vouched.say(URI_NAME, &target);
     vouched

@@ -3,7 +3,7 @@
 //! nobody waiting by itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::respond::limit::Limit;
 use crate::settings::RequestLimits;
@@ -62,6 +62,8 @@ pub(crate) struct Limits {
     /// Its share of the places for all requests.
     own: Places,
     all: Arc<AllRequests>,
+    /// Whether it has no more than its share: its requests are nobody's whom somebody waits for.
+    is_apart: AtomicBool,
     /// Those who wait for a place inside a replica, because each has as many requests as it may.
     pub(crate) replicas: Line,
     /// Everybody who waits for anything.
@@ -90,6 +92,7 @@ impl Limits {
             requests: Places::new(UNLIMITED),
             own: Places::new(UNLIMITED),
             all: Arc::clone(all),
+            is_apart: AtomicBool::new(false),
             replicas: Line::default(),
             room: WaitingRoom::default(),
         };
@@ -100,6 +103,16 @@ impl Limits {
     /// The service has other settings from now on.
     pub(crate) fn set(&self, settings: &RequestLimits) {
         self.requests.set_most(settings.requests.unwrap_or(UNLIMITED));
+    }
+
+    /// Whether it has no more than its share of the places for all requests.
+    pub(crate) fn keep_apart(&self, is_apart: bool) {
+        self.is_apart.store(is_apart, Ordering::Relaxed);
+    }
+
+    /// Takes a place that is for whoever comes first, in this way.
+    fn take_common(&self, take: impl Fn(&Places) -> bool) -> bool {
+        !self.is_apart.load(Ordering::Relaxed) && take(&self.all.common)
     }
 
     /// Lets a request in, if the limits allow it and nobody waits.
@@ -130,7 +143,7 @@ impl Limits {
         admission.of_all = match () {
             () if !self.own.are_limited() => OfAll::None,
             () if self.own.take() => OfAll::Own,
-            () if self.all.common.take() => OfAll::Common,
+            () if self.take_common(Places::take) => OfAll::Common,
             () => return false,
         };
         true
@@ -141,7 +154,7 @@ impl Limits {
         let (own, common) = (&self.own, &self.all.common);
         admission.of_all = wait_in([&own.line, &common.line], || match () {
             () if own.take_in_turn() => Some(OfAll::Own),
-            () if common.take_in_turn() => Some(OfAll::Common),
+            () if self.take_common(Places::take_in_turn) => Some(OfAll::Common),
             () => None,
         })
         .await;
@@ -221,6 +234,18 @@ mod tests {
         drop(second);
         assert_eq!(enter_all(&services[1]).len(), 100 - 2 * 16);
         assert!(services.iter().all(|limits| limits.own.taken() == 0) && all.common.taken() == 0);
+    }
+
+    #[test]
+    fn who_is_kept_apart_has_its_share_alone() {
+        let all = Arc::<AllRequests>::default();
+        all.set_most(100);
+        let services = [None, None].map(|requests| limits(&all, requests));
+        services[1].keep_apart(true);
+        all.divide(services.iter());
+        let copies = enter_all(&services[1]);
+        assert_eq!((copies.len(), all.common.taken()), (25, 0));
+        assert_eq!(enter_all(&services[0]).len(), 75);
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Routes {
             Arc::new(Guards::new(&all, &common.passwords, same(settings).map(|same| &*same.guards)))
         };
         let route = |settings: ServiceSettings| Route {
-            limits: limits(&settings),
+            limits: apart(limits(&settings), &settings),
             guards: guards(&settings),
             settings: settings.into(),
             canaries: Vec::new(),
@@ -241,6 +241,12 @@ impl Routes {
     pub(crate) fn redirection(&self, place: usize) -> Option<&Arc<Redirection>> {
         self.redirections.get(place)
     }
+}
+
+/// Copies for a mirror have no places that requests of clients wait for.
+fn apart(limits: Arc<Limits>, settings: &ServiceSettings) -> Arc<Limits> {
+    limits.keep_apart(settings.policies.mirror.is_some());
+    limits
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::policies::basic_auth::passwords::Finding;
 use crate::policies::basic_auth::porters::Ticket;
 use crate::policies::basic_auth::{Look, SignIn, took_too_long};
 use crate::policies::protection::Guard;
-use crate::policies::vouched::Vouched;
+use crate::policies::vouched::USER_NAME;
 use crate::respond::failure::Failure;
 use crate::travel::context::RequestContext;
 use crate::travel::guards::Objection;
@@ -31,7 +31,8 @@ pub(crate) async fn pass<C: Client>(
 ) -> Result<(), Denial> {
     if let Some(sign_in) = &guard.sign_in {
         let user = user(request, sign_in, head, client).await?;
-        *request.account.vouched.borrow_mut() = Some(Box::new(Vouched::for_user(&user)));
+        let mut vouched = request.account.vouched.borrow_mut();
+        vouched.get_or_insert_default().say(USER_NAME, user.as_bytes());
     }
     if let Some(auth) = &guard.forward_auth {
         inquiry::ask(request, auth, head, client).await?;
