@@ -120,11 +120,10 @@ impl Search {
         let opened = root.read(path)?;
         for coding in &self.codings {
             let beside = [path, coding.ending().as_bytes()].concat();
-            if let Some(Thing::File) = look(root, &beside)? {
-                let beside = root.read(&beside)?;
-                if beside.facts.modified >= opened.facts.modified {
-                    return Ok(Hit { opened: beside, path: path.to_vec(), coding: Some(*coding) });
-                }
+            if let Some(beside) = neighbour(root, &beside)?
+                && beside.facts.modified >= opened.facts.modified
+            {
+                return Ok(Hit { opened: beside, path: path.to_vec(), coding: Some(*coding) });
             }
         }
         Ok(Hit { opened, path: path.to_vec(), coding: None })
@@ -137,6 +136,21 @@ fn look(root: &Root, path: &[u8]) -> Result<Option<Thing>, Errno> {
         Ok(thing) => Ok(Some(thing)),
         Err(error) if is_absence(error) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// The file at a path, if it can be had. What is wrong with it is nothing to who asks for the one that it is beside.
+fn neighbour(root: &Root, path: &[u8]) -> Result<Option<Opened>, Errno> {
+    let read = match root.look(path) {
+        Ok(Thing::File) => root.read(path),
+        Ok(Thing::Folder | Thing::Other) => return Ok(None),
+        Err(error) => Err(error),
+    };
+    match read {
+        Ok(opened) => Ok(Some(opened)),
+        // Later, or with more descriptors, it might be had.
+        Err(error @ (Errno::AGAIN | Errno::MFILE | Errno::NFILE)) => Err(error),
+        Err(_) => Ok(None),
     }
 }
 
@@ -158,9 +172,12 @@ fn told(error: Errno, waiting: Waiting) -> Unfound {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
     use std::time::{Duration, SystemTime};
 
     use super::*;
@@ -306,5 +323,38 @@ mod tests {
         ] {
             assert_eq!(with(path, codings), expected, "{path} {codings:?}");
         }
+    }
+
+    #[test]
+    fn a_compressed_file_that_cannot_be_had_takes_nothing_from_its_neighbour() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        write(root, "app.js");
+        write(root, "made.gz");
+        let with = |path: &str| found(root, path, |folder| folder.precompressed = vec![Coding::Gzip]);
+        let (beside, made) = (root.join("app.js.gz"), root.join("made.gz"));
+        symlink(&made, &beside).unwrap();
+        assert_eq!(with("/app.js"), "app.js", "it leads out of the folder");
+        fs::remove_file(&beside).unwrap();
+        fs::create_dir(&beside).unwrap();
+        assert_eq!(with("/app.js"), "app.js", "it is a folder");
+        fs::remove_dir(&beside).unwrap();
+        fs::hard_link(&made, &beside).unwrap();
+        fs::set_permissions(&beside, PermissionsExt::from_mode(0o000)).unwrap();
+        // Root may read it all the same.
+        assert!(matches!(with("/app.js").as_str(), "app.js" | "app.js gzip"));
+
+        let (is_over, beside) = (AtomicBool::new(false), &beside);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    fs::remove_file(beside).unwrap();
+                    fs::hard_link(&made, beside).unwrap();
+                }
+            });
+            let all: BTreeSet<String> = (0..5000).map(|_| with("/app.js")).collect();
+            is_over.store(true, Ordering::Relaxed);
+            assert!(all.iter().all(|one| one.starts_with("app.js")), "{all:?}");
+        });
     }
 }
