@@ -8,6 +8,7 @@ use std::path::Path;
 
 use config::{DriverChoice, ServiceSettings, Settings};
 use driver::DriverError;
+use rustix::fs::{Mode, OFlags};
 
 /// A larger file holds no variables.
 const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -65,8 +66,9 @@ pub(crate) fn secrets(paths: &BTreeMap<String, String>) -> Result<BTreeMap<Strin
 }
 
 fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    // A pipe would be waited for without end.
+    // A pipe would be waited for without end, and here is not.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
@@ -224,5 +226,10 @@ mod tests {
         assert!(environment(&service).unwrap_err().in_full().contains("app.env: No such file"));
         let many = BTreeMap::from([("x".to_owned(), folder.path().display().to_string())]);
         assert!(secrets(&many).unwrap_err().in_full().contains("it is not a file"));
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert!(
+            environment(&service).unwrap_err().in_full().contains("app.env: it is not a file"),
+            "it is a pipe"
+        );
     }
 }

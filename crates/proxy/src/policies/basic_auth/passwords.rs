@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use rustix::fs::{Mode, OFlags, open};
 
 use super::credentials::Credentials;
 use super::remembered::{Fingerprint, Fingerprints, Remembered};
@@ -197,12 +198,14 @@ impl Edition {
 fn read(file: &Path) -> Result<Users, PasswordFileError> {
     let bad = |problem| PasswordFileError::BadFile { file: file.to_owned(), problem };
     let unreadable = |source| PasswordFileError::Unreadable { file: file.to_owned(), source };
-    // Opening a pipe would wait for whoever writes to it.
-    if !std::fs::metadata(file).map_err(unreadable)?.is_file() {
+    // Of a pipe, opening would wait for whoever writes to it, and here does not.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = open(file, flags, Mode::empty()).map_err(|error| unreadable(error.into()))?;
+    let opened = File::from(opened);
+    if !opened.metadata().map_err(unreadable)?.is_file() {
         return Err(bad("it is no file with lines NAME:HASH"));
     }
     let mut text = Vec::new();
-    let opened = File::open(file).map_err(unreadable)?;
     opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(unreadable)?;
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(bad("it is larger than 1 MiB, which is too large for passwords"));
@@ -281,5 +284,8 @@ mod tests {
         assert!(check_password_file(&file).unwrap_err().to_string().contains("too large"));
         assert!(check_password_file(folder.path()).unwrap_err().to_string().contains("no file"));
         assert!(check_password_file(&folder.path().join("none")).is_err());
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        assert!(check_password_file(&pipe).unwrap_err().to_string().contains("no file"));
     }
 }
