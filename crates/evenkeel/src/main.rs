@@ -31,6 +31,7 @@ mod moved;
 mod token;
 mod contradictions;
 mod passwords;
+mod spellings;
 mod warnings;
 mod identity;
 mod services;

@@ -9,7 +9,7 @@ use std::path::Path;
 use config::{ContractSource, ServiceSettings, Settings};
 use fleet::Address;
 
-use crate::{contradictions, passwords};
+use crate::{contradictions, passwords, spellings};
 
 /// Others may read or write; the group may write.
 const OPEN_KEY: u32 = 0o027;
@@ -24,6 +24,7 @@ pub(crate) fn tell(settings: &Settings, file: Option<&Path>) {
     warnings.extend(sessions(settings));
     warnings.extend(doors(settings));
     warnings.extend(passwords::warnings(settings));
+    warnings.extend(spellings::warnings(settings));
     warnings.extend(files(settings, file));
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }

@@ -10,6 +10,8 @@
 //!   makes while we look. A check of our own before an `open` is one that can be outrun.
 //! - **The folder is found anew for each request**, so that a release that is brought about by turning a symbolic
 //!   link is there at once, whole.
+//! - **A file is had by no path by those who may not have it by its own** (`door.rs`): a location is about files, and
+//!   not about one of their spellings.
 //! - **A client that does not read holds a descriptor and no memory**: what it has not taken is read again.
 
 pub(crate) mod fault;
@@ -26,6 +28,7 @@ mod ranges;
 mod shown;
 
 // It is sent.
+pub(crate) mod door;
 mod aside;
 mod body;
 pub(crate) mod answer;

@@ -284,6 +284,73 @@ fn a_compressed_file_beside_another_is_sent_to_who_reads_it() {
 }
 
 #[test]
+fn whoever_may_not_have_a_file_by_its_own_path_gets_it_by_no_other() {
+    let shut = |path: &str| format!("[[service.location]]\npath = {path:?}\ndeny = [\"127.0.0.0/8\"]\n");
+    let few = "[[service.location]]\npath = \"=/few/index.html\"\n[service.location.rate_limit]\nrequests = 2\nper = \"day\"\n";
+    let put = |root: &Path| {
+        for path in ["sub/index.html", "open/index.html", "page.html", "few/index.html", "a%41/index.html"] {
+            write(root, path, b"file");
+        }
+    };
+    let paths = ["=/sub/index.html", "=/page.html", "=/index.html", "=/a%2541/index.html"];
+    let locations = paths.map(shut).concat() + few;
+    let keys = "path_form = \"as-sent\"\nsuffixes = [\".html\"]\nfallback = \"/index.html\"\n";
+    let site = Site::of(&format!("{keys}{locations}"), put);
+    for path in [
+        "/sub/index.html",
+        "/sub/",
+        "/%73ub/",
+        "/sub/?x=1",
+        "/page.html",
+        "/page",
+        "/p%61ge",
+        "/",
+        "/none/at/all",
+        "/a%2541/",
+    ] {
+        assert_eq!(site.get(path, &[]).status, 403, "{path}");
+        let answer = site.get(path, &[("If-None-Match", "*"), ("Range", "bytes=99-")]);
+        assert_eq!(answer.status, 403, "{path}: nothing is said of it");
+    }
+    assert_eq!(site.get("/sub", &[]).header("location"), Some("/sub/"));
+    assert_eq!(site.get("/open/", &[]).body, "file");
+    let statuses = ["/few/", "/few/index.html", "/few/"].map(|path| site.balancer.get(path).status);
+    assert_eq!(statuses, [200, 200, 429], "each counts once");
+
+    // The paths are those of clients, whatever the folder is.
+    let keys = "path = \"/app\"\nstrip_prefix = \"/app\"\nfallback = \"/index.html\"\n";
+    let site = Site::of(&format!("{keys}{}", shut("=/app/sub/index.html")), put);
+    assert_eq!(site.get("/app/sub/", &[]).status, 403);
+    assert_eq!((site.get("/app/open/", &[]).status, site.get("/app/none", &[]).status), (200, 200));
+}
+
+#[test]
+fn a_file_asks_for_the_password_of_its_own_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = folder.path().join("names");
+    // The password is `secret`.
+    fs::write(&names, "dave:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n").unwrap();
+    let auth = format!("basic_auth = {names:?}\n");
+    let put = |root: &Path| write(root, "sub/index.html", b"sub");
+    let dave = ("Authorization", "Basic ZGF2ZTpzZWNyZXQ=");
+    let location = format!("[[service.location]]\npath = \"=/sub/index.html\"\n{auth}");
+    let site = Site::of(&location, put);
+    for path in ["/sub/", "/sub/index.html"] {
+        let answer = site.get(path, &[]);
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(answer.header("www-authenticate").is_some() && answer.header("etag").is_none());
+        assert_eq!(site.get(path, &[dave]).body, "sub", "{path}");
+    }
+    assert_eq!(site.get("/", &[]).body, PAGE);
+    // What is public by one path and not by its own is not public.
+    let location = |path: &str| format!("[[service.location]]\npath = {path:?}\npublic = true\n");
+    let site = Site::of(&format!("{auth}{}", location("=/")), put);
+    assert_eq!((site.get("/", &[]).status, site.get("/", &[dave]).body.as_str()), (401, PAGE));
+    let site = Site::of(&format!("{auth}{}{}", location("=/"), location("=/index.html")), put);
+    assert_eq!((site.get("/", &[]).body.as_str(), site.get("/sub/", &[]).status), (PAGE, 401));
+}
+
+#[test]
 fn policies_of_a_service_are_about_files_too() {
     let lines = "path = \"/app\"\nstrip_prefix = \"/app\"\n[service.response_headers]\nset = { X-Frame-Options = \"DENY\" }\n\
                  [[service.location]]\npath = \"/app/private\"\ndeny = [\"127.0.0.0/8\"]\n[[service.location]]\npath = \"/app/few\"\n\

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::clients::client::Client;
 use crate::documents::aside::Aside;
 use crate::documents::body::FileBody;
+use crate::documents::door::Door;
 use crate::documents::fault::FileFault;
 use crate::documents::folder::Folder;
 use crate::documents::open::Waiting;
@@ -27,28 +28,48 @@ use crate::respond::send;
 use crate::telling::access_log::line::Ending;
 use crate::telling::unread::Unread;
 use crate::travel::errand::Errand;
+use crate::travel::inquiry::Denial;
 use crate::travel::pace::Patience;
 use crate::travel::rounds;
 use crate::travel::wait::Waits;
 use crate::wire::discard;
 use crate::wire::peer::{BodyCopy, CopyFault};
 
-/// Answers a request with a file of this folder. Without a failure its client has got a response.
+/// Why a client has got nothing yet.
+pub(crate) enum Unserved {
+    Failed(Failure),
+    /// The file is not for it.
+    Denied(Denial),
+}
+
+impl<T: Into<Failure>> From<T> for Unserved {
+    fn from(failure: T) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
+/// Answers a request, which has come by this door, with a file of this folder. Without an error its client has got a
+/// response.
 pub(crate) async fn answer<C: Client>(
     mut errand: Errand<'_, C>,
     folder: &Arc<Folder>,
-) -> Result<(), Failure> {
-    let outcome = go(&mut errand, folder).await;
-    match outcome {
+    door: Door<'_>,
+) -> Result<(), Unserved> {
+    let outcome = go(&mut errand, folder, door).await;
+    match &outcome {
         // That there is no such file is an answer.
-        Err(Failure::File(fault)) if !fault.is_ours() => {}
-        Err(failure) => rounds::note_unserved(&errand, failure, 0),
-        Ok(()) => {}
+        Err(Unserved::Failed(Failure::File(fault))) if !fault.is_ours() => {}
+        Err(Unserved::Failed(failure)) => rounds::note_unserved(&errand, *failure, 0),
+        Ok(()) | Err(Unserved::Denied(_)) => {}
     }
     outcome
 }
 
-async fn go<C: Client>(errand: &mut Errand<'_, C>, folder: &Arc<Folder>) -> Result<(), Failure> {
+async fn go<C: Client>(
+    errand: &mut Errand<'_, C>,
+    folder: &Arc<Folder>,
+    door: Door<'_>,
+) -> Result<(), Unserved> {
     let (request, service) = (errand.request, errand.service);
     let search = search(errand, folder)?;
     let mut waits = Waits::default();
@@ -66,7 +87,10 @@ async fn go<C: Client>(errand: &mut Errand<'_, C>, folder: &Arc<Folder>) -> Resu
             let reply = with_slash(errand.head);
             send::reply(request, errand.head, errand.client, reply).await;
         }
-        Found::File(hit) => show(errand, folder, hit).await,
+        Found::File(hit) => {
+            door.pass(errand, &search, &hit.path).await.map_err(Unserved::Denied)?;
+            show(errand, folder, hit).await;
+        }
     }
     Ok(())
 }

@@ -80,6 +80,26 @@ impl Guard {
     pub(crate) fn asks_who(&self) -> bool {
         self.sign_in.is_some() || self.forward_auth.is_some()
     }
+
+    /// What is left to ask of a request that has passed another one.
+    pub(crate) fn beyond(&self, passed: &Self) -> Self {
+        let is_passed =
+            |limiter: &Arc<RateLimiter>| passed.rate.as_ref().is_some_and(|it| Arc::ptr_eq(it, limiter));
+        let has_said =
+            |sign_in: &Arc<SignIn>| passed.sign_in.as_ref().is_some_and(|it| Arc::ptr_eq(it, sign_in));
+        Self {
+            networks: self.networks.as_ref().filter(|it| passed.networks.as_ref() != Some(it)).cloned(),
+            needs_certificate: self.needs_certificate && !passed.needs_certificate,
+            rate: self.rate.as_ref().filter(|it| !is_passed(it)).cloned(),
+            max_body: self.max_body.filter(|most| passed.max_body.is_none_or(|passed| passed > *most)),
+            sign_in: self.sign_in.as_ref().filter(|it| !has_said(it)).cloned(),
+            forward_auth: self
+                .forward_auth
+                .as_ref()
+                .filter(|it| passed.forward_auth.as_ref() != Some(it))
+                .cloned(),
+        }
+    }
 }
 
 impl Guards {
@@ -130,6 +150,11 @@ impl Guards {
     fn of_pattern(&self, path: Option<&PathPattern>) -> Option<&Guard> {
         let Some(path) = path else { return Some(&self.general) };
         self.located.iter().find(|one| one.path.pattern == *path).map(|one| &one.guard)
+    }
+
+    /// Whether anything else is asked of some paths than of others.
+    pub(crate) fn has_locations(&self) -> bool {
+        !self.located.is_empty()
     }
 
     /// The place of the location that a path is in, if it is in one.

@@ -54,6 +54,13 @@ impl PathRewrite {
         Ok(())
     }
 
+    /// The path that becomes this one, if there is one; of two, the one that is written as `like` is.
+    pub(crate) fn undone(&self, path: &[u8], like: &[u8]) -> Option<Vec<u8>> {
+        let rest = below(self.add.as_deref().unwrap_or_default().as_bytes(), path)?;
+        let strip = self.stripped(like).unwrap_or_default();
+        Some([strip.as_bytes(), rest].concat())
+    }
+
     /// Writes path and query as the replica gets them. `OPTIONS *` has no path.
     pub(crate) fn write(&self, head: &RequestHead, out: &mut Vec<u8>) {
         let path = head.path();
@@ -157,6 +164,21 @@ mod tests {
             ("/api", "", "/api/a;v=1", "/a;v=1"),
         ] {
             assert_eq!(rewritten(strip, add, target), expected, "{strip} {add} {target}");
+        }
+    }
+    #[test]
+    fn a_new_path_leads_back_to_the_one_that_was_written() {
+        for (strip, add, path, like, expected) in [
+            ("/app", "", "/x/index.html", "/app/x/", Some("/app/x/index.html")),
+            ("/app", "", "/x/index.html", "/x/", Some("/x/index.html")),
+            ("/app", "/v2", "/v2/x", "/app/y", Some("/app/x")),
+            ("", "/v2", "/v2/x", "/y", Some("/x")),
+            ("", "/v2", "/x", "/y", None),
+        ] {
+            let own = |prefix: &str| Some(prefix.to_owned()).filter(|prefix| !prefix.is_empty());
+            let rewrite = PathRewrite { strip: own(strip), add: own(add) };
+            let undone = rewrite.undone(path.as_bytes(), like.as_bytes());
+            assert_eq!(undone.as_deref(), expected.map(str::as_bytes), "{strip} {add} {path}");
         }
     }
 }

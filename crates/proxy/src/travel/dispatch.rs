@@ -6,6 +6,8 @@ use h1::RequestHead;
 
 use crate::clients::client::Client;
 use crate::documents;
+use crate::documents::answer::Unserved;
+use crate::documents::door::Door;
 use crate::respond::failure::Failure;
 use crate::respond::local;
 use crate::respond::send;
@@ -100,10 +102,8 @@ async fn forward<C: Client>(
     let guard = service.guards.at(location);
     if guard.asks_who() {
         // Boxed, as whatever is seldom needed: requests carry the room for all of their way.
-        match Box::pin(sign_in::pass(request, guard, head, client)).await {
-            Ok(()) => {}
-            Err(Denial::Objection(objection)) => return object(request, head, client, objection).await,
-            Err(Denial::Reply(reply)) => return send::reply(request, head, client, reply).await,
+        if let Err(denial) = Box::pin(sign_in::pass(request, guard, head, client)).await {
+            return deny(request, head, client, denial).await;
         }
     }
     if !service.settings.policies.certificate.is_empty() {
@@ -112,12 +112,17 @@ async fn forward<C: Client>(
     if !mirrors.is_empty() {
         request.set_mirrors(mirrors);
     }
+    let door = Door { guards: &service.guards, location };
     let service = if canaries.is_empty() { service } else { divert(request, service, &canaries, head) };
     let errand = Errand { request, service, head, client: &mut *client };
     let outcome = match &service.settings.files {
         None => rounds::travel(errand).await,
         // Boxed, so that the others do not carry the room for it.
-        Some(folder) => Box::pin(documents::answer::answer(errand, folder)).await,
+        Some(folder) => match Box::pin(documents::answer::answer(errand, folder, door)).await {
+            Err(Unserved::Denied(denial)) => return deny(request, head, client, denial).await,
+            Err(Unserved::Failed(failure)) => Err(failure),
+            Ok(()) => Ok(()),
+        },
     };
     match outcome {
         Ok(()) => {}
@@ -140,6 +145,13 @@ fn divert<'a>(
     request.divert(Rc::clone(&canaries[diversion.place]));
     request.mark(diversion.mark);
     request.service().unwrap_or(service)
+}
+
+async fn deny<C: Client>(request: &RequestContext<'_>, head: &RequestHead, client: &mut C, denial: Denial) {
+    match denial {
+        Denial::Objection(objection) => object(request, head, client, objection).await,
+        Denial::Reply(reply) => send::reply(request, head, client, reply).await,
+    }
 }
 
 /// Answers what does not pass.

@@ -67,7 +67,11 @@ pub(crate) fn pass<'a>(
 
 /// By where it comes from, by how often, by how much it brings: who may not come at all is not counted, and who
 /// comes too often is not asked further questions.
-fn is_let_in(request: &RequestContext<'_>, guard: &Guard, head: &RequestHead) -> Result<(), Objection> {
+pub(crate) fn is_let_in(
+    request: &RequestContext<'_>,
+    guard: &Guard,
+    head: &RequestHead,
+) -> Result<(), Objection> {
     if let Some(networks) = &guard.networks
         && let Some(answer) = networks.refuse(request.client(head))
     {

@@ -22,7 +22,7 @@ impl Coding {
     }
 
     /// What stands behind the name of a file that is kept in it.
-    pub(crate) fn ending(self) -> &'static str {
+    pub fn ending(self) -> &'static str {
         match self {
             Self::Brotli => ".br",
             Self::Gzip => ".gz",
