@@ -175,6 +175,10 @@ async fn a_service_comes_and_another_goes_and_nothing_of_the_one_that_stays_is_l
     assert_eq!(listed(admin_address).await, ["first", "second"]);
     let taken = services.add(settings("second", replica("three"))).await;
     assert!(taken.is_err_and(|error| error.contains("already")));
+    // The workers hear of new routes at once, and beside this.
+    while asked(address, "second.test", "/").await.0 == "404" {
+        tokio::task::yield_now().await;
+    }
     let load = Load::on(address, "second.test", "two");
     load.more(50).await;
     assert_eq!(asked(address, "first.test", "/").await, answer("200", "one"));
