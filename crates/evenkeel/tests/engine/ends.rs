@@ -105,8 +105,13 @@ fn reason_of(balancer: &Balancer, name: &str) -> Option<String> {
 
 /// Prints how long it took, by the balancer's own record.
 fn report(scene: &Scene, deed: &str, victim: &str, over_at: SystemTime) {
-    let events = events(&scene.balancer);
     let successor = names(&scene.balancer)[1].clone();
+    let is_told = |what: &str| {
+        let is_it = |event: &Value| event["replica"] == *successor && event["event"] == what;
+        events(&scene.balancer).iter().any(is_it)
+    };
+    eventually("it is told that its successor is ready", || is_told("ready"));
+    let events = events(&scene.balancer);
     let after = |name: &str, what: &str| {
         let event = events.iter().rev().find(|event| event["replica"] == name && event["event"] == what);
         let event = event.unwrap_or_else(|| panic!("'{what}' is not told of {name}: {events:#?}"));
