@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn nothing_outside_of_the_folder_is_ever_found() {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("root");
+        let root = folder.path().join("site");
         write(&root, "in/page.html");
         write(folder.path(), "secret");
         symlink("in/page.html", root.join("inside")).unwrap();
@@ -280,7 +280,7 @@ mod tests {
             ("/absolute", "Missing"),
             ("/absolute-inside", "Missing"),
             ("/up/secret", "Missing"),
-            ("/up/root/in/page.html", "Missing"),
+            ("/up/site/in/page.html", "Missing"),
             ("/loop", "Missing"),
             ("/magic/etc/passwd", "Missing"),
             ("/pipe", "Missing"),
